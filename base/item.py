@@ -1,0 +1,141 @@
+"""The shapes services hand over and formats take: what a change feed says, and what an item is made of.
+
+A service (m365/) produces Changes and Parts; the engine keeps them in the vault and gives writers and
+formats a StoredItem back. Nobody here knows how bytes are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Cause(StrEnum):
+    """Why an item or a part of it was not copied, once and for all: documented, permanent, not ours to mend."""
+
+    MALWARE = "malware"  # the service refuses the content: 403 malwareDetected
+    CORRUPT = "corrupt-in-service"  # ErrorCorruptData, ErrorCannotOpenFileAttachment, ErrorInvalidRecipients
+    LOCKED = "locked"  # 423 or resourceLocked: archived or held site
+    NOT_DOWNLOADABLE = "not-downloadable"  # OneNote files that only answer 404 or 503
+    NO_CONTENT = "no-content"  # the service has an item but no bytes for it
+    TOO_LARGE = "too-large"  # over a limit of the target
+    NOT_SUPPORTED = "not-supported"  # Graph offers no way for an application
+    FORBIDDEN = "forbidden"  # 403 for this one item
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that was not copied: a row of the ledger.
+
+    `cause` is a Cause when it is permanent, else the code of the problem that made it fail and `retry`
+    is true: the next run tries again. `detail` holds codes and request ids, never content.
+    """
+
+    item_id: str
+    part: str  # "item", or the part's role and id: "mime", "attachment:AAMk…", "content"
+    cause: str
+    retry: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a change feed.
+
+    `raw` is the object as Graph sent it without what changes without meaning; that lies in `volatile`
+    (etags, change keys) and is kept beside it so that unchanged objects deduplicate. Download URLs are
+    secrets and live in `secret` only: never stored, never logged.
+    `fingerprint` covers everything the parts (MIME, attachments, file bytes) depend on: where it equals
+    the stored one, parts need not be fetched again; "" never equals.
+    `partial` says that raw holds only the changed properties (a read-state flip): merge, do not replace.
+    """
+
+    id: str
+    parent: str  # id of the folder it lies in; "" for a root
+    kind: str  # "folder", or the service's word for its item: "message", "file"
+    name: str = ""  # what a person sees: subject, file name, folder name
+    raw: Mapping[str, Any] = field(default_factory=dict)
+    volatile: Mapping[str, Any] = field(default_factory=dict)
+    secret: Mapping[str, Any] = field(default_factory=dict)
+    row: Mapping[str, Any] = field(default_factory=dict)  # values of the service's columns
+    fingerprint: str = ""
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An entry that says an item is no longer there.
+
+    With `parent` set it only counts while the item still lies in that folder: an Outlook message that
+    moved shows as removed from the old folder, before or after it shows up in the new one.
+    """
+
+    id: str
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """One answer of a change feed, with where to continue.
+
+    `part` names the feed inside the resource ("root" for a drive, "folder:<id>" for a mail folder);
+    `link` continues it: a nextLink while `more`, the deltaLink of a finished round otherwise.
+    `reset` marks the first page of a feed that starts from nothing (first run, or token lost: 410):
+    what lies in `scope` and is not seen until the feed is finished is gone. Scope: a folder's id, or
+    None for the whole resource.
+    """
+
+    part: str
+    entries: tuple[Change | Gone, ...]
+    link: str
+    more: bool
+    reset: bool = False
+    scope: str | None = None
+    dropped_parts: tuple[str, ...] = ()  # feeds that no longer exist: their folder was deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes that belong to an item: its MIME, one attachment, a file's content.
+
+    `meta` is stored with it (an attachment's JSON without its bytes). `data` is bytes, or an iterable
+    of bytes for what may be large, read once.
+    """
+
+    role: str  # "mime", "attachment", "content"
+    data: bytes | Iterable[bytes]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """A part as it comes back out of the vault; `open` streams it anew at every call."""
+
+    role: str
+    size: int
+    meta: Mapping[str, Any]
+    open: Callable[[], Iterator[bytes]]
+
+    def read(self) -> bytes:
+        """The whole part; only for what is known to be small."""
+        return b"".join(self.open())
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """An item of a snapshot: what writers restore and formats export."""
+
+    id: str
+    parent: str
+    kind: str
+    name: str
+    row: Mapping[str, Any]
+    raw: Mapping[str, Any]
+    parts: tuple[StoredPart, ...]
+    missing: tuple[str, ...] = ()  # parts that could not be copied, as "role: cause"
+
+    def part(self, role: str) -> StoredPart | None:
+        """The first part with that role."""
+        return next((part for part in self.parts if part.role == role), None)

@@ -1,0 +1,158 @@
+"""The contract a service file fills: a Source that reads, a Writer that restores, and a Service that names both.
+
+Adding a service is one file beside this one and its name in m365/__init__.py. Everything else - tests,
+API, console, the list of permissions, coverage - follows the registry.
+
+Errors a service may raise: base.errors.Throttled (wait and go on), m365.graph.errors.GraphProblem and its
+subclasses (ResourceGone when the mailbox or drive itself vanished). One bad item is never raised: it is a
+Trouble in the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from base.item import Change, FeedPage, Part, StoredItem, Trouble
+from m365.graph.client import GraphReader, GraphWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A thing with its own change feed. `id` is "{kind}:{graph_id}"."""
+
+    kind: str  # "mailbox", "drive"
+    graph_id: str
+    owner: str = ""  # Graph id of the user, group or site it belongs to
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}:{self.graph_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One type-specific column of a listing: key in Change.row, title, and how to show it."""
+
+    key: str
+    title: str
+    type: str  # "text", "address", "addresses", "datetime", "bytes", "flag", "count"
+
+
+class Source(Protocol):
+    """Reads one resource. Made anew for every step, holds nothing that a crash may lose."""
+
+    def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
+        """Follows the change feeds.
+
+        `links` maps each known feed to its stored nextLink or deltaLink; `finished` names feeds already
+        brought to their end in this round (a resumed one) and not to be asked again. Feeds that are
+        not in `links` start from nothing. Every page is yielded, empty ones too.
+        """
+        ...
+
+    def fetch(self, change: Change) -> tuple[list[Part], list[Trouble]]:
+        """The parts of one item. An item that vanished meanwhile raises ItemGone."""
+        ...
+
+    def complete(self, item_id: str) -> Change:
+        """The whole object of an item of which a feed gave only a piece. Raises ItemGone."""
+        ...
+
+    def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
+        """A whole Change from the stored object and a partial change."""
+        ...
+
+
+class OnConflict(StrEnum):
+    """What to do when the target holds the same item already."""
+
+    SKIP = "skip"
+    COPY = "copy"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of the target while a restore runs."""
+
+    id: str
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """An item found in a target folder. `same` is the service's identity of content (Message-ID, hash)."""
+
+    id: str
+    key: str  # what collides: Message-ID and size for mail, the name in lower case for files
+    same: str  # equal to identity(item).same: the very same content
+    marker: str = ""  # the marker of the restore that made it, where the service can keep one
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a stored item collides on."""
+
+    key: str
+    same: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one item: written (new id), skipped (why) or partly set (notes)."""
+
+    id: str
+    outcome: str  # "created", "replaced", "copied", "skipped"
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Writer(Protocol):
+    """Restores into one resource. Never deletes before the new item is complete and checked."""
+
+    def root(self) -> Folder:
+        """The top folder of the resource."""
+        ...
+
+    def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
+        """The child folder of that name, made if missing; safe to repeat."""
+        ...
+
+    def original_folder(self, stored: StoredItem) -> Folder | None:
+        """The folder itself where it still exists in the target (same id or same well-known role)."""
+        ...
+
+    def identity(self, item: StoredItem) -> Identity: ...
+
+    def existing(self, into: Folder) -> Iterator[Existing]:
+        """What lies in a target folder, for collisions and for finding the writes of a killed attempt."""
+        ...
+
+    def write(
+        self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
+    ) -> Written:
+        """Writes one item with all that can be set.
+
+        `marker` is stored on the new item where the service allows, so that a repeated step finds it.
+        `replace`: the new item is written and checked first, then takes the old one's place.
+        `new_name`: keep both, under a name of its own.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One entry of the registry."""
+
+    name: str  # "mail"
+    title: str  # "Mail"
+    resource_kind: str  # "mailbox"
+    item_kind: str  # "message"
+    reads: tuple[str, ...]  # least application permissions to back up
+    writes: tuple[str, ...]  # least application permissions to restore
+    columns: tuple[Column, ...]
+    source: Callable[[GraphReader, Resource], Source]
+    writer: Callable[[GraphWriter, Resource], Writer]
+    not_restorable: Sequence[str] = field(default_factory=tuple)  # sentences shown in every plan
