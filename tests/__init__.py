@@ -1,1 +1,1 @@
-"""Tests, room by room."""
+"""Tests. This file must exist: azure-functions-durable installs a top-level package `tests` too."""
