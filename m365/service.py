@@ -13,10 +13,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Protocol
 
-from base.item import Change, FeedPage, Part, StoredItem, Trouble
+from base.errors import Problem, Throttled
+from base.item import Cause, Change, FeedPage, Part, StoredItem, Trouble
 from m365.graph.client import GraphReader, GraphWriter
+from m365.graph.errors import Corrupt, Forbidden, Locked, Malware, ResourceGone, Unauthorized
+
+# What a service never turns into an item's Trouble: it concerns the whole resource.
+PASSED_ON = (Throttled, ResourceGone, Unauthorized, Forbidden)
+
+_PERMANENT: tuple[tuple[type[Problem], Cause], ...] = (
+    (Malware, Cause.MALWARE),
+    (Locked, Cause.LOCKED),
+    (Corrupt, Cause.CORRUPT),
+    (Forbidden, Cause.FORBIDDEN),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +169,22 @@ class Service:
     source: Callable[[GraphReader, Resource], Source]
     writer: Callable[[GraphWriter, Resource], Writer]
     not_restorable: Sequence[str] = field(default_factory=tuple)  # sentences shown in every plan
+
+
+def trouble_of(item_id: str, part: str, problem: Problem) -> Trouble:
+    """The ledger row of a problem with one part: permanent where a Cause is documented, else to be retried."""
+    detail = " ".join(
+        str(value)
+        for value in (getattr(problem, "graph_code", ""), getattr(problem, "request_id", ""))
+        if value
+    )
+    for kind, cause in _PERMANENT:
+        if isinstance(problem, kind):
+            return Trouble(item_id, part, cause, retry=False, detail=detail)
+    return Trouble(item_id, part, problem.code, retry=True, detail=detail)
+
+
+def opened(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks with the first one already read, so that a refusal shows now and not when stored."""
+    first = next(blocks, b"")
+    return chain((first,), blocks)
