@@ -1,0 +1,75 @@
+"""How difficult the simulated tenant is: documented oddities as switches, and its limits.
+
+calm() still does everything the documentation promises (hidden folders, moves as removal and
+arrival, read flips as pieces); hostile() does in addition all it merely allows.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(slots=True)
+class Quirks:
+    """Switches; p_ fields are probabilities from 0 to 1."""
+
+    p_empty_page: float = 0.0
+    """A page without items that has a nextLink."""
+    p_short_page: float = 0.0
+    """A page with fewer items than asked for."""
+    p_duplicate: float = 0.0
+    """An item comes several times in a round, with an older state first."""
+    removed_in_first_round: bool = False
+    volatile_ids: bool = True
+    """Without IdType="ImmutableId" every answer spells the ids of messages anew."""
+    mixed_id_types: Literal["refused", "allowed"] = "refused"
+    """A token got with one id type and used with the other."""
+    delta_expand: Literal["honoured", "ignored", "refused"] = "honoured"
+    """$expand=attachments on messages/delta."""
+    attachment_paging_broken: bool = False
+    """Lists of attachments end at ten, and their nextLink gives the same ten for ever."""
+    read_after_write_lag: bool = False
+    """The first request for something below a message just created answers 404."""
+    http_date_retry_after: bool = False
+    odd_link_spellings: bool = True
+    """Links in the answer spell functions and keys in other documented ways."""
+    varying_code_case: bool = True
+    """SyncStateNotFound and syncStateNotFound take turns."""
+
+
+@dataclass(slots=True)
+class Limits:
+    """Documented limits; tests make them small."""
+
+    outlook_concurrent: int = 4
+    outlook_requests: int = 10_000
+    outlook_window_s: float = 600.0
+    outlook_upload_bytes: int = 150_000_000
+    outlook_upload_window_s: float = 300.0
+    sharepoint_ru_per_minute: int = 1_250
+    sharepoint_ru_per_day: int = 1_200_000
+    identity_ru: int = 3_500
+    identity_window_s: float = 10.0
+    identity_writes: int = 3_000
+    identity_write_window_s: float = 150.0
+    retry_after_s: int = 1
+    """What a 429 for concurrency and a fault's 429 or 503 ask for."""
+    request_bytes_max: int = 4 * 1024 * 1024
+    """Of one Outlook request."""
+
+
+def calm() -> Quirks:
+    """A well-behaved service."""
+    return Quirks()
+
+
+def hostile() -> Quirks:
+    """Everything the documentation allows."""
+    return Quirks(
+        p_empty_page=0.15,
+        p_short_page=0.3,
+        p_duplicate=0.05,
+        removed_in_first_round=True,
+        attachment_paging_broken=True,
+        read_after_write_lag=True,
+        http_date_retry_after=True,
+    )
