@@ -1,0 +1,14 @@
+"""What we know about Microsoft 365: one file per service, and the registry of them.
+
+Everything that lists services - API, console, the list of permissions, coverage, tests - reads SERVICES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from m365.drive import SERVICE as DRIVE
+from m365.mail import SERVICE as MAIL
+from m365.service import Service
+
+SERVICES: Mapping[str, Service] = {service.name: service for service in (MAIL, DRIVE)}
