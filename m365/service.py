@@ -1,11 +1,11 @@
-"""The contract a service file fills: a Source that reads, a Writer that restores, and a Service that names both.
+"""The contract a service fills: a Source that reads, a Writer that restores, a Service naming both.
 
-Adding a service is one file beside this one and its name in m365/__init__.py. Everything else - tests,
-API, console, the list of permissions, coverage - follows the registry.
+Adding a service is one file beside this one and its name in m365/__init__.py. Everything else -
+tests, API, console, the list of permissions, coverage - follows the registry.
 
-Errors a service may raise: base.errors.Throttled (wait and go on), m365.graph.errors.GraphProblem and its
-subclasses (ResourceGone when the mailbox or drive itself vanished). One bad item is never raised: it is a
-Trouble in the answer.
+Errors a service may raise: base.errors.Throttled (wait and go on), m365.graph.errors.GraphProblem
+and its subclasses (ResourceGone when the mailbox or drive itself vanished). One bad item is never
+raised: it is a Trouble in the answer.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Source(Protocol):
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
         """Follows the change feeds.
 
-        `links` maps each known feed to its stored nextLink or deltaLink; `finished` names feeds already
+        `links` maps each known feed to the link a FeedPage gave last; `finished` names feeds already
         brought to their end in this round (a resumed one) and not to be asked again. Feeds that are
         not in `links` start from nothing. Every page is yielded, empty ones too.
         """
@@ -97,12 +97,13 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """An item found in a target folder. `same` is the service's identity of content (Message-ID, hash)."""
+    """An item found in a target folder."""
 
     id: str
-    key: str  # what collides: Message-ID and size for mail, the name in lower case for files
+    key: str  # what collides: Message-ID for mail, the name in lower case for files
     same: str  # equal to identity(item).same: the very same content
     marker: str = ""  # the marker of the restore that made it, where the service can keep one
+    complete: bool = True  # false: a killed attempt left it unfinished; remove it and write anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,13 @@ class Writer(Protocol):
         ...
 
     def original_folder(self, stored: StoredItem) -> Folder | None:
-        """The folder itself where it still exists in the target (same id or same well-known role)."""
+        """The folder itself where it still exists in the target: same id or well-known role."""
         ...
 
     def identity(self, item: StoredItem) -> Identity: ...
 
     def existing(self, into: Folder) -> Iterator[Existing]:
-        """What lies in a target folder, for collisions and for finding the writes of a killed attempt."""
+        """What lies in a target folder: for collisions, and to find writes of a killed attempt."""
         ...
 
     def write(
@@ -148,9 +149,17 @@ class Writer(Protocol):
     ) -> Written:
         """Writes one item with all that can be set.
 
-        `marker` is stored on the new item where the service allows, so that a repeated step finds it.
+        `marker` is stored on the new item where the service allows: a repeated step finds it.
         `replace`: the new item is written and checked first, then takes the old one's place.
         `new_name`: keep both, under a name of its own.
+        """
+        ...
+
+    def remove(self, item_id: str) -> None:
+        """Takes away an item that a restore made: an unfinished one, or all of them for an undo.
+
+        It goes where the service puts what a person deletes (Deleted Items, the recycle bin). An
+        item that is not there any more is fine.
         """
         ...
 
@@ -172,7 +181,7 @@ class Service:
 
 
 def trouble_of(item_id: str, part: str, problem: Problem) -> Trouble:
-    """The ledger row of a problem with one part: permanent where a Cause is documented, else to be retried."""
+    """The ledger row of a problem with one part: permanent where a Cause is documented."""
     detail = " ".join(
         str(value)
         for value in (getattr(problem, "graph_code", ""), getattr(problem, "request_id", ""))
@@ -185,6 +194,6 @@ def trouble_of(item_id: str, part: str, problem: Problem) -> Trouble:
 
 
 def opened(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same blocks with the first one already read, so that a refusal shows now and not when stored."""
+    """The same blocks with the first one already read: a refusal shows now, not when stored."""
     first = next(blocks, b"")
     return chain((first,), blocks)
