@@ -1,6 +1,7 @@
 """What we know about Microsoft 365: one file per service, and the registry of them.
 
-Everything that lists services - API, console, the list of permissions, coverage, tests - reads SERVICES.
+Everything that lists services - API, console, the list of permissions, coverage, tests - reads
+SERVICES.
 """
 
 from __future__ import annotations

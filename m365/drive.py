@@ -1,15 +1,18 @@
 """Drives: every file and folder of OneDrive for Business and SharePoint libraries.
 
 Rules
-- One feed, "root": root/delta without $select, so that whole objects come with their download URLs.
-- Items are known by id alone: delta answers hold no paths, and renaming a folder names the folder only.
-- A download URL is a secret of the moment: used while its page is worked on, asked for anew by item, never
-  stored; no token goes with it.
-- Bytes are checked against size and quickXorHash while they stream. What does not match is not content.
+- One feed, "root": root/delta without $select, so that whole objects come with their download
+  URLs.
+- Items are known by id alone: delta answers hold no paths, and renaming a folder names the folder
+  only.
+- A download URL is a secret of the moment: used while its page is worked on, asked for anew by
+  item, never stored; no token goes with it.
+- Bytes are checked against size and quickXorHash while they stream. What does not match is not
+  content.
 - A file whose hash and size are the stored ones is not downloaded again, whatever else changed.
 
-Facts this file rests on: learn.microsoft.com/graph/api/driveitem-delta, /api/driveitem-get-content,
-/onedrive/developer/rest-api/concepts/scan-guidance.
+Facts this file rests on: learn.microsoft.com/graph/api/driveitem-delta,
+/api/driveitem-get-content, /onedrive/developer/rest-api/concepts/scan-guidance.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ class DriveSource:
                 yield from self._follow(link, reset)
                 return
             except ResyncNeeded as lost:
-                # Both resync codes end the same way here: the service's state is what a backup keeps.
+                # Both resync codes mean the same here: a backup keeps the state of the service.
                 link, reset = lost.location or start, True
         yield from self._follow(link, reset)
 
@@ -145,7 +148,7 @@ class DriveSource:
             raise ContentMismatch("The file has another hash than the service says.")
 
     def _url(self, item_id: str) -> str:
-        """A pre-authenticated URL; asking the item costs one unit, sweeping the drive again would cost all."""
+        """A fresh pre-authenticated URL, by item: one unit, where a sweep would cost all."""
         path = f"{self._base}/items/{quote(item_id, safe='!')}"
         params = {"$select": f"id,{_URLS[0]}"}
         item = self._reader.get(path, params=params, scope=self._scope, cost=COST)
@@ -251,9 +254,9 @@ SERVICE = Service(
     source=DriveSource,
     writer=DriveWriter,
     not_restorable=(
-        "Authors: restored files are created and modified by this application; the backup keeps the names.",
+        "Authors: this application becomes the author of restored files; the backup keeps the names.",
         "Shortcuts to files of other drives are listed, not restored.",
         "Sharing links and permissions are not set on restored files.",
-        "Office files are rewritten by SharePoint when they arrive, so their size and hash may differ.",
+        "SharePoint rewrites Office files when they arrive, so their size and hash may differ.",
     ),
 )

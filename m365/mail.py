@@ -1,13 +1,13 @@
 """Mail: all messages of a mailbox with their MIME, attachments and folders.
 
 Rules
-- Feeds: "folders" (the tree, see mail_folders.py) and "folder:<id>" (the messages of one folder). A folder's
-  feed is announced, with the link it starts from, before the page that names the folder: a round that dies
-  in between still knows every feed.
-- Nothing is asked twice: a page of messages carries bodies and the list of attachments, so a message costs
-  one request for its MIME and one for each attachment.
-- The fingerprint covers what MIME and attachments are made of, and nothing else: a message that is read,
-  flagged, categorized or moved is not downloaded again.
+- Feeds: "folders" (the tree, see mail_folders.py) and "folder:<id>" (the messages of one folder).
+  A folder's feed is announced, with the link it starts from, before the page that names the
+  folder: a round that dies in between still knows every feed.
+- Nothing is asked twice: a page of messages carries bodies and the list of attachments, so a
+  message costs one request for its MIME and one for each attachment.
+- The fingerprint covers what MIME and attachments are made of, and nothing else: a message that
+  is read, flagged, categorized or moved is not downloaded again.
 - `$top` never appears on a delta (it caps the total); pages are sized by Prefer.
 - No permission beyond Mail.Read; no mail is ever sent.
 
@@ -127,7 +127,7 @@ class MailSource:
         )
 
     def _start(self, folder_id: str) -> FeedPage:
-        """The empty first page of a folder's feed: what is stored of the folder and not seen again is gone."""
+        """The empty first page of a folder's feed: what is stored and not seen again is gone."""
         path = f"{self._base}/mailFolders/{quote(folder_id)}/messages/delta"
         return FeedPage(
             part=f"folder:{folder_id}",
@@ -158,7 +158,7 @@ class MailSource:
             yield FeedPage(part, entries, page.link, page.more)
 
     def _pages(self, link: str) -> Iterator[DeltaPage]:
-        """The pages from `link` on; without the attachments where the tenant refuses to expand them."""
+        """The pages from `link` on; without attachments where the tenant refuses to expand."""
         plain = link.replace(f"?{EXPAND}", "")
         if not self._expands:
             link = plain
@@ -276,8 +276,7 @@ SERVICE = Service(
     source=MailSource,
     writer=MailWriter,
     not_restorable=(
-        "Transport headers (Received, DKIM and the like) are kept in the backup but cannot be set on a "
-        "restored message.",
+        "Transport headers (Received, DKIM) are kept in the backup; a restored message has none.",
         "Meeting requests come back as ordinary messages; they no longer act on the calendar.",
         "The conversation of a restored message is computed anew by Exchange.",
     ),

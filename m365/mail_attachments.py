@@ -2,13 +2,13 @@
 
 Rules
 - One attachment that cannot be had is a Trouble of that attachment; the message is kept.
-- Lists of attachments are only trusted for ids (their paging is known to repeat pages); every attachment is
-  fetched on its own.
+- Lists of attachments are only trusted for ids (their paging is known to repeat pages); every
+  attachment is fetched on its own.
 - Above SMALL_BYTES nothing is held in memory: metadata by $select, bytes streamed from $value.
 
-Parts: "mime"; "attachment" (bytes of a file, MIME of an attached item, nothing for a link) with the
-attachment's JSON as meta; "attachment-item" (the JSON of an attached item, nested attachments included)
-with {"id"} as meta.
+Parts: "mime"; "attachment" (bytes of a file, MIME of an attached item, nothing for a link) with
+the attachment's JSON as meta; "attachment-item" (the JSON of an attached item, nested attachments
+included) with {"id"} as meta.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Result = tuple[list[Part], list[Trouble]]
 
 
 def without_bytes(attachment: Mapping[str, Any]) -> _Raw:
-    """An attachment's JSON as it is stored: without its bytes, its item, and what changes without meaning."""
+    """An attachment's JSON as stored: without bytes, item, and what changes without meaning."""
     left_out = {"contentBytes", "item", *_VOLATILE}
     return {key: value for key, value in attachment.items() if key not in left_out}
 

@@ -1,18 +1,18 @@
 """The folder tree of a mailbox: what changed in it, hidden folders included, search folders not.
 
 Rules
-- A round reads the whole change of the tree before it says anything: folders are few, and only a complete
-  answer tells which of the known folders are gone.
-- The link of the feed is a JSON text of ours, not a URL: the deltaLink, and what the delta cannot say (the
-  ids behind well-known names, the search folders, the folders that only listings show).
+- A round reads the whole change of the tree before it says anything: folders are few, and only a
+  complete answer tells which of the known folders are gone.
+- The link of the feed is a JSON text of ours, not a URL: the deltaLink, and what the delta cannot
+  say (the ids behind well-known names, the search folders, the folders that only listings show).
 - A folder that only listings show is gone when its parent was listed and it was not there.
 
 Theory of operation
-mailFolders/delta answers all folders flat, but takes no includeHiddenFolders. So every round also lists the
-top level with that option, together with the root itself in one $batch, and the children of the folders
-that the delta named (in a first round: of all), twenty to a batch. A round without changes costs two
-requests. Counts of items change with every message; they are volatile and never make a folder "changed"
-by themselves where only a listing shows it.
+mailFolders/delta answers all folders flat, but takes no includeHiddenFolders. So every round also
+lists the top level with that option, together with the root itself in one $batch, and the
+children of the folders that the delta named (in a first round: of all), twenty to a batch. A
+round without changes costs two requests. Counts of items change with every message; they are
+volatile and never make a folder "changed" by themselves where only a listing shows it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class FolderTree:
         self._scope = scope
 
     def whole(self, known: Collection[str]) -> FolderChanges:
-        """All folders; `known` ids that are not among them are gone. Raises ResourceGone, Throttled."""
+        """All folders; `known` ids that are not among them are gone."""
         notes = _Notes()
         named, _ = self._delta(f"{self._base}/delta", notes)
         notes.roles = self._well_known()
@@ -159,7 +159,7 @@ class FolderTree:
     def _listings(
         self, named: Mapping[str, _Raw], notes: _Notes, known: Collection[str], *, everything: bool
     ) -> tuple[dict[str, _Raw], _Seen]:
-        """What the delta named and what only listings show; `known` folders are not news by being listed."""
+        """What the delta named and what only listings show, which is news unless `known`."""
         found = dict(named)
         seen = _Seen()
         root, top = self._top()
@@ -187,7 +187,7 @@ class FolderTree:
         seen: _Seen,
         known: Collection[str],
     ) -> list[str]:
-        """Takes listed folders in; answers those that the delta had not named and that are new or changed."""
+        """Takes listed folders in; answers those that are new or changed and not named before."""
         news: list[str] = []
         for raw in folders:
             key = raw["id"]
@@ -241,7 +241,7 @@ class _Seen:
 
 
 def _body(answer: BatchAnswer) -> _Raw | None:
-    """The object of an answer inside a batch; None for 404: a mailbox need not have every folder."""
+    """The object of an answer in a batch; None for 404: no mailbox has every folder."""
     try:
         return answer.json()
     except ItemGone:
@@ -249,7 +249,7 @@ def _body(answer: BatchAnswer) -> _Raw | None:
 
 
 def _may_have_children(raw: Mapping[str, Any], everything: bool) -> bool:
-    """Whether to list below a folder. It is not documented that the count includes hidden children."""
+    """Whether to list below a folder; whether the count includes hidden ones is not documented."""
     return not _is_search(raw) and (everything or raw.get("childFolderCount") != 0)
 
 
@@ -265,7 +265,7 @@ def _digest(raw: Mapping[str, Any]) -> str:
 
 
 def _kept(found: dict[str, _Raw], notes: _Notes) -> dict[str, _Raw]:
-    """Without search folders (their items are copies) and whatever lies below them; those are noted."""
+    """Without search folders (their items are copies) and what lies below; those are noted."""
     for key, raw in found.items():
         if _is_search(raw) or notes.roles.get(key) == SEARCH_ROOT:
             notes.skipped.add(key)

@@ -2,14 +2,15 @@
 
 Rules
 - The result is that of the algorithm in Microsoft's "Code Snippets: QuickXorHash Algorithm"
-  (onedrive-api-docs): byte i, rotated left by 11*i bits in a ring of 160, all XORed; the length, as 8
-  bytes little-endian, XORed into the last 8 of the 20 bytes.
+  (onedrive-api-docs): byte i, rotated left by 11*i bits in a ring of 160, all XORed; the length,
+  as 8 bytes little-endian, XORed into the last 8 of the 20 bytes.
 - Any split of the data into updates gives the same hash.
 
 Theory of operation
-11*160 is a multiple of 160, so bytes whose positions are equal modulo 160 are rotated alike and may be
-XORed together first. A strip of 160 * 128 bytes becomes one big integer, which is XORed into a running
-one: two passes in C over the data, about 1 GB/s. Rotation happens once, at the end, over 160 bytes.
+11*160 is a multiple of 160, so bytes whose positions are equal modulo 160 are rotated alike and
+may be XORed together first. A strip of 160 * 128 bytes becomes one big integer, which is XORed
+into a running one: two passes in C over the data, about 1 GB/s. Rotation happens once, at the
+end, over 160 bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _RING = (1 << _WIDTH) - 1
 
 
 class QuickXorHash:
-    """Made like a hashlib object; `base64()` is the text that Graph gives in file.hashes.quickXorHash."""
+    """Made like a hashlib object; `base64()` is the text of Graph's file.hashes.quickXorHash."""
 
     def __init__(self) -> None:
         self._strip = 0  # XOR of all full strips, little-endian
