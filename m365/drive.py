@@ -254,7 +254,7 @@ SERVICE = Service(
     source=DriveSource,
     writer=DriveWriter,
     not_restorable=(
-        "Authors: this application becomes the author of restored files; the backup keeps the names.",
+        "This application becomes the author of restored files; the backup keeps the names.",
         "Shortcuts to files of other drives are listed, not restored.",
         "Sharing links and permissions are not set on restored files.",
         "SharePoint rewrites Office files when they arrive, so their size and hash may differ.",
