@@ -230,9 +230,8 @@ def _transport(letter: Letter) -> list[tuple[str, str]]:
     dice = letter.dice
     host, other = dice.sample(_GATEWAYS, 2)
     date = letter.at.strftime("%a, %d %b %Y %H:%M:%S +0000")
-    seal, signature = (
-        base64.b64encode(dice.randbytes(256)).decode("ascii") for _ in range(2)
-    )
+    seal, signature = (base64.b64encode(dice.randbytes(256)).decode("ascii") for _ in range(2))
+    common = "i=1; a=rsa-sha256; c=relaxed/relaxed; d=microsoft.com; s=arcselector10001"
     received = (
         f"from {host}.eurprd04.prod.outlook.com (2603:10a6:{dice.getrandbits(16):x}::17) by "
         f"{other}.eurprd05.prod.outlook.com with HTTPS; {date}"
@@ -242,8 +241,7 @@ def _transport(letter: Letter) -> list[tuple[str, str]]:
         ("ARC-Seal", f"i=1; a=rsa-sha256; s=arcselector10001; cv=none; b={_cut(seal)}"),
         (
             "ARC-Message-Signature",
-            "i=1; a=rsa-sha256; c=relaxed/relaxed; d=microsoft.com; s=arcselector10001; "
-            f"h=From:Date:Subject:Message-ID; b={_cut(signature)}",
+            f"{common}; h=From:Date:Subject:Message-ID; b={_cut(signature)}",
         ),
         ("ARC-Authentication-Results", "i=1; mx.microsoft.com 1; spf=pass; dmarc=pass; dkim=pass"),
         ("Received", received.replace("with HTTPS", "with Microsoft SMTP Server (TLS1_2)")),

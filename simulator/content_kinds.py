@@ -115,9 +115,7 @@ def mixed(
     part = multipart(
         "mixed", boundary(letter.dice), (inner, *(attached_part(item) for item in items))
     )
-    written = Written(
-        prose.subject(letter.dice), part, page, preview=plain, attachments=items
-    )
+    written = Written(prose.subject(letter.dice), part, page, preview=plain, attachments=items)
     return assemble(kind, letter, written)
 
 

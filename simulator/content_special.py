@@ -11,6 +11,7 @@ from functools import partial
 
 from simulator import prose
 from simulator.content import (
+    Json,
     Letter,
     Person,
     SeedAttachment,
@@ -110,9 +111,7 @@ def related_and_mixed(letter: Letter) -> SeedMessage:
     inner = (alternative(dice, page, plain), attached_part(image))
     related = multipart("related", boundary(dice), inner)
     part = multipart("mixed", boundary(dice), (related, attached_part(document)))
-    written = Written(
-        prose.subject(dice), part, page, preview=plain, attachments=(image, document)
-    )
+    written = Written(prose.subject(dice), part, page, preview=plain, attachments=(image, document))
     return assemble("related_and_mixed", letter, written)
 
 
@@ -145,7 +144,7 @@ def with_event(letter: Letter) -> SeedMessage:
 
 def with_contact(letter: Letter) -> SeedMessage:
     """A contact as item attachment."""
-    item = {
+    item: Json = {
         "@odata.type": "#microsoft.graph.contact",
         "id": "",
         "displayName": "Zoë Ångström",
@@ -272,9 +271,7 @@ def _enclosing(kind: str, letter: Letter, inner: SeedMessage) -> SeedMessage:
     return _with_item(kind, letter, str(inner.properties["subject"]), item, raw)
 
 
-def _with_item(
-    kind: str, letter: Letter, name: str, item: dict[str, object], raw: bytes | str
-) -> SeedMessage:
+def _with_item(kind: str, letter: Letter, name: str, item: Json, raw: bytes | str) -> SeedMessage:
     data = raw if isinstance(raw, bytes) else raw.replace("\n", "\r\n").encode()
     page, plain = html_body(letter.dice)
     properties = {

@@ -153,7 +153,7 @@ class SpooledBytes(_Hashed):
     """Bytes written to the simulator; beyond 4 MiB they lie in a temporary file."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_MAX)
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_MAX)  # noqa: SIM115
         self._size = 0
         self._lock = threading.Lock()
 

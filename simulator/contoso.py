@@ -1,0 +1,193 @@
+"""Contoso: a seeded organization in four sizes, and what happens to it in a month.
+
+tiny is for unit tests (under a second), small for the demo, medium for a long look, large for
+memory and speed (50,000 messages in one mailbox, a file of a gigabyte).
+"""
+
+import base64
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from simulator.content import Person
+from simulator.content_files import Furnisher
+from simulator.content_kinds import pdf
+from simulator.contoso_mail import Writer, fill_mailbox
+from simulator.contoso_month import month
+from simulator.drive import Drive
+from simulator.quirks import hostile
+from simulator.tenant import Clock, Tenant, User
+from simulator.web import Json
+
+__all__ = ["PROFILES", "Cast", "Profile", "build", "month"]
+
+UNTIL = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
+_DOMAIN = "contoso.onmicrosoft.com"
+_SHAREPOINT = "contoso.sharepoint.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """One user of a profile; files -1 means no drive, messages -1 no mailbox."""
+
+    name: str
+    messages: int
+    files: int
+    purpose: str = "user"
+    properties: tuple[tuple[str, Any], ...] = ()
+    special: bool = False
+    """Carries the oddities of mail and drive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How large an organization is."""
+
+    cast: tuple[Cast, ...]
+    mean_file_bytes: int = 60_000
+    large_file_bytes: int = 0
+    big_mail: bool = False
+    team_files: int = -1
+    """Files of the one team site; -1 means there is none."""
+    later: bool = False
+    """Mailboxes above 5,000 messages are made while they are read."""
+    hostile: bool = False
+
+
+_GUEST = (("userType", "Guest"), ("userPrincipalName", f"nora_ships.example#EXT#@{_DOMAIN}"))
+_OTHERS = (
+    Cast("Sales Inbox", 100, -1, purpose="shared"),
+    Cast("Nora Guest", -1, -1, properties=_GUEST),
+    Cast("Gone Larsen", 60, 20, properties=(("accountEnabled", False),)),
+    Cast("Build Service", -1, 15),
+    Cast("Fresh Starter", 40, -1),
+)
+PROFILES: dict[str, Profile] = {
+    "tiny": Profile(
+        (
+            Cast("Adele Vance", 32, 12, special=True),
+            Cast("Jörg Müller", 6, 4),
+            Cast("Sales Inbox", 3, -1, purpose="shared"),
+        ),
+        mean_file_bytes=12_000,
+    ),
+    "small": Profile(
+        (
+            Cast("Adele Vance", 520, 110, special=True),
+            Cast("Jörg Müller", 300, 70),
+            Cast("田中 太郎", 180, 40),
+            *_OTHERS,
+        ),
+        mean_file_bytes=300_000,
+        large_file_bytes=40_000_000,
+        big_mail=True,
+        team_files=25,
+    ),
+    "medium": Profile(
+        (
+            Cast("Adele Vance", 3_000, 800, special=True),
+            Cast("Jörg Müller", 2_000, 500, special=True),
+            *(Cast(f"Person {number:02d}", 400, 60) for number in range(20)),
+            *_OTHERS,
+        ),
+        mean_file_bytes=220_000,
+        large_file_bytes=300_000_000,
+        big_mail=True,
+        team_files=200,
+        hostile=True,
+    ),
+    "large": Profile(
+        (Cast("Adele Vance", 50_000, 1_000, special=True), Cast("Jörg Müller", 500, 100), *_OTHERS),
+        mean_file_bytes=220_000,
+        large_file_bytes=1_000_000_000,
+        big_mail=True,
+        team_files=50,
+        later=True,
+    ),
+}
+
+
+def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> Tenant:
+    """The organization of a profile; the same seed gives the same one."""
+    plan = PROFILES[profile]
+    quirks = hostile() if plan.hostile else None
+    tenant = Tenant(seed, name="Contoso", domain=_DOMAIN, quirks=quirks, clock=clock)
+    users = [
+        tenant.add_user(
+            cast.name, mailbox=cast.messages >= 0, purpose=cast.purpose, **dict(cast.properties)
+        )
+        for cast in plan.cast
+    ]
+    people = [_person(user) for user in users if user.id in tenant.mailboxes]
+    for cast, user in zip(plan.cast, users, strict=True):
+        dice = random.Random(f"{seed} {cast.name}")
+        if cast.messages >= 0:
+            fill_mailbox(
+                tenant.mailboxes[user.id],
+                Writer(_person(user), people, cast.messages, dice, UNTIL),
+                cast.messages,
+                special=cast.special,
+                big=plan.big_mail,
+                later=plan.later,
+            )
+        if cast.files >= 0:
+            _add_drive(tenant, user, cast, plan, dice)
+    if plan.team_files >= 0:
+        _add_team(tenant, users, plan, random.Random(f"{seed} team"))
+    return tenant
+
+
+def _person(user: User) -> Person:
+    return Person(str(user.properties["displayName"]), str(user.properties["mail"]))
+
+
+def _add_drive(tenant: Tenant, user: User, cast: Cast, plan: Profile, dice: random.Random) -> None:
+    nickname = str(user.properties["mailNickname"]).lower()
+    owner = {"user": {"id": user.id, "displayName": cast.name, "email": f"{nickname}@{_DOMAIN}"}}
+    url = f"https://contoso-my.sharepoint.com/personal/{nickname}_contoso/Documents"
+    furnisher = _furnished(tenant, owner, url, "business", cast.files, plan, dice)
+    if cast.special:
+        furnisher.special()
+        furnisher.hostile_names()
+        if plan.large_file_bytes:
+            furnisher.large("harbour model.bin", plan.large_file_bytes)
+    furnisher.done()
+    user.drive_id = furnisher.drive.id
+
+
+def _add_team(tenant: Tenant, users: list[User], plan: Profile, dice: random.Random) -> None:
+    """A Microsoft 365 group with a site and its document library."""
+    members = [user.id for user in users if user.properties["userType"] == "Member"]
+    group = tenant.add_group("Harbour Project", members[:4], resourceProvisioningOptions=["Team"])
+    owner = {"group": {"id": group.id, "displayName": "Harbour Project"}}
+    url = "https://contoso.sharepoint.com/sites/HarbourProject"
+    furnisher = _furnished(
+        tenant, owner, f"{url}/Shared%20Documents", "documentLibrary", plan.team_files, plan, dice
+    )
+    furnisher.done()
+    group.drive_id = furnisher.drive.id
+    site_id = f"contoso.sharepoint.com,{tenant.new_id()},{tenant.new_id()}"
+    tenant.sites[site_id] = {
+        "id": site_id, "displayName": "Harbour Project", "name": "HarbourProject", "webUrl": url,
+        "createdDateTime": "2024-11-20T09:00:00Z", "siteCollection": {"hostname": _SHAREPOINT},
+    }  # fmt: skip
+    tenant.room.setdefault("site drives", {})[site_id] = [furnisher.drive.id]
+
+
+def _furnished(
+    tenant: Tenant, owner: Json, url: str, drive_type: str, files: int, plan: Profile,
+    dice: random.Random,
+) -> Furnisher:  # fmt: skip
+    """A new drive with ordinary files and one that every drive has."""
+    drive_id = "b!" + base64.urlsafe_b64encode(tenant.rng.randbytes(48)).decode("ascii")
+    name = "OneDrive" if drive_type == "business" else "Documents"
+    created = UNTIL - timedelta(days=760)
+    drive = Drive(
+        drive_id, owner, created, seed=tenant.seed, drive_type=drive_type, name=name, web_url=url
+    )
+    tenant.drives[drive_id] = drive
+    furnisher = Furnisher(drive, dice, owner, UNTIL)
+    furnisher.ordinary(max(files - 1, 0), plan.mean_file_bytes)
+    furnisher.file(drive.root, "Company handbook.pdf", pdf("company handbook", 180_000))
+    return furnisher

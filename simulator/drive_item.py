@@ -1,0 +1,94 @@
+"""What a drive consists of: items, versions, changes; and how odd one drive can be."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from simulator.filebytes import Content
+from simulator.web import Json
+
+Kind = Literal["root", "folder", "file", "package"]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a file was before it was overwritten."""
+
+    number: int
+    content: Content
+    modified: datetime
+    modified_by: Json
+
+
+@dataclass(slots=True)
+class Item:
+    """One entry of a drive. created and modified are its fileSystemInfo."""
+
+    id: str
+    name: str
+    parent_id: str | None
+    kind: Kind
+    created: datetime
+    modified: datetime
+    created_by: Json
+    modified_by: Json
+    guid: str
+    content: Content | None = None
+    mime_type: str = "application/octet-stream"
+    etag: int = 1
+    ctag: int = 1
+    version: int = 1
+    versions: list[Version] = field(default_factory=list)
+    permissions: list[Json] = field(default_factory=list)
+    deleted: bool = False
+    infected: bool = False
+    hashless: bool = False
+    out_of_order: tuple[int, str] | None = None
+    """(status, code) that content answers: what happens to .one files that are open."""
+
+    @property
+    def is_file(self) -> bool:
+        return self.kind == "file"
+
+    @property
+    def size(self) -> int:
+        return self.content.size if self.content is not None else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A line of the log: the state of an item after a change."""
+
+    seq: int
+    item_id: str
+    at: datetime
+    name: str
+    parent_id: str | None
+    etag: int
+    content: Content | None
+    deleted: bool
+    cause_id: str | None = None
+    """The folder whose deletion took this item along."""
+    sharing: bool = False
+    """Only permissions changed."""
+
+
+@dataclass(slots=True)
+class DriveQuirks:
+    """Oddities of one drive, beside those of the whole tenant (quirks.py).
+
+    The defaults are what every drive of the real service does.
+    """
+
+    page_size: int = 200
+    """Of a delta page when $top is not given, and the most a page holds."""
+    children_first: bool = False
+    parent_path: bool = False
+    ctag: bool = True
+    hashes: bool = True
+    deleted_names: bool = False
+    deleted_parents: bool = True
+    deletes_list_children: bool = True
+    download_url_name: str = "@microsoft.graph.downloadUrl"
+    download_url_ttl_s: int = 600
+    rewrite_office: bool = True
