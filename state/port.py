@@ -1,13 +1,18 @@
-"""The port to small records: partitioned tables with etags, the same on a laptop (SQLite) and in Azure Tables.
+"""The port to small records: partitioned tables with etags, in SQLite and in Azure Tables.
 
 Guarantees every adapter gives, checked by tests/state/tables_suite.py:
-- a row is (partition, key) -> flat dict of str, int, float, bool or None-free values; strings up to 32,000
-  characters, a row up to 900 KB; keys are str without / \\ # ? and control characters, at most 512 characters;
-- insert fails with RowExists when the row is there; replace with an etag fails with RowChanged when the row
-  changed since; both are atomic, also between processes;
-- query answers rows of one partition in key order, from `first` (inclusive) to `last` (exclusive), and pages
-  with an opaque `after`; reads see all finished writes;
-- batch writes up to 100 rows of one partition, all or none; an upsert overwrites.
+- a row is (partition, key) -> flat dict of str, int (64 bits), float and bool values, no None;
+  strings up to 32,000 UTF-16 units, a row up to 900 KB counted in UTF-16; keys are any non-empty
+  text of at most 512 characters (fewer where state/rows.py must spell them out);
+- insert fails with RowExists when the row is there; replace with an etag fails with RowChanged when
+  the row changed since; both are atomic, also between processes;
+- query answers rows of one partition in key order, from `first` (inclusive) to `last` (exclusive),
+  and pages with an opaque `after`; reads see all finished writes;
+- upsert_many writes transactions of up to 100 rows of one partition, each all or none; all rows are
+  checked before the first one is written.
+
+A connection that breaks while Azure answers is tried again: an insert or replace that came through
+may then report RowExists or RowChanged. Callers read the row and compare, as with any lost race.
 """
 
 from __future__ import annotations
@@ -65,11 +70,18 @@ class Tables(Protocol):
     def replace(
         self, table: str, partition: str, key: str, values: Mapping[str, Value], etag: str | None
     ) -> str:
-        """Writes the whole row. With an etag only if unchanged (RowChanged); without: creates or overwrites."""
+        """Writes the whole row; with an etag only if it is unchanged (RowChanged)."""
         ...
 
     def query(
-        self, table: str, partition: str, *, first: str = "", last: str = "", after: str = "", limit: int = 1000
+        self,
+        table: str,
+        partition: str,
+        *,
+        first: str = "",
+        last: str = "",
+        after: str = "",
+        limit: int = 1000,
     ) -> RowPage: ...
 
     def scan(self, table: str, partition: str, *, first: str = "", last: str = "") -> Iterator[Row]:
@@ -77,15 +89,17 @@ class Tables(Protocol):
         ...
 
     def get_many(self, table: str, partition: str, keys: Sequence[str]) -> list[Row]:
-        """The rows of one partition that exist among `keys`, in any order, in as few operations as possible."""
+        """The rows of one partition that exist among `keys`, in any order, in few operations."""
         ...
 
     def partitions(self, table: str) -> Iterator[str]:
         """Every partition that has a row; for rebuilding and deleting, not for hot paths."""
         ...
 
-    def upsert_many(self, table: str, partition: str, rows: Mapping[str, Mapping[str, Value]]) -> None:
-        """Writes any number of rows of one partition, overwriting, in transactions of at most 100."""
+    def upsert_many(
+        self, table: str, partition: str, rows: Mapping[str, Mapping[str, Value]]
+    ) -> None:
+        """Writes any number of rows of one partition, overwriting, at most 100 at once."""
         ...
 
     def delete(self, table: str, partition: str, key: str, etag: str | None = None) -> None:

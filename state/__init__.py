@@ -1,0 +1,1 @@
+"""Small records behind a port: organizations, policies, runs, leases, resources, ledger, audit."""
