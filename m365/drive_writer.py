@@ -32,7 +32,7 @@ from m365.service import Existing, Folder, Identity, Resource, Written
 
 PUT_BYTES_MAX = 4 * 1024 * 1024  # sent as one request where a tenant refuses upload sessions
 _ATTEMPTS = 3  # sessions begun for one file
-_LISTED = {"$select": "id,name,size,file,folder,package,fileSystemInfo", "$top": "200"}
+_LISTED = {"$select": "id,name,size,file,folder,package,fileSystemInfo,createdBy", "$top": "200"}
 _CONFLICT = "@microsoft.graph.conflictBehavior"
 _TIMES = ("createdDateTime", "lastModifiedDateTime")
 _REWRITTEN = frozenset(  # SharePoint promotes properties into these, so their bytes change
@@ -43,6 +43,8 @@ _REWRITTEN = frozenset(  # SharePoint promotes properties into these, so their b
 
 class DriveWriter:
     """Restores into one drive."""
+
+    keeps_markers = False  # a file has no place of its own for one; its description is the owner's
 
     def __init__(self, writer: GraphWriter, resource: Resource) -> None:
         self._writer = writer
@@ -86,8 +88,7 @@ class DriveWriter:
 
     def existing(self, into: Folder) -> Iterator[Existing]:
         for child in self._children(into.id):
-            same = "folder" if _is_folder(child) else _same(child, child.get("size"))
-            yield Existing(child["id"], _key(child.get("name") or ""), same)
+            yield Existing(child["id"], _key(child.get("name") or ""), _same_and_ours(child))
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -256,6 +257,14 @@ def _same(raw: Mapping[str, Any], size: Any) -> str:
         return f"{quick_xor}:{size}"
     times = _seconds(_times(raw))
     return f"no-hash:{size}:{times.get('lastModifiedDateTime', '')}"
+
+
+def _same_and_ours(child: Mapping[str, Any]) -> str:
+    """What a repeated step may take for its own write: never a folder, or what a person put there."""
+    if _is_folder(child):
+        return "folder"
+    by_application = "application" in (child.get("createdBy") or {})
+    return _same(child, child.get("size")) if by_application else "by-a-person"
 
 
 def _quick_xor(raw: Mapping[str, Any]) -> str:

@@ -93,9 +93,9 @@ class AttachmentReader:
                 return listed
         if not raw.get("hasAttachments") and not _refers_to_inline(raw):
             return []  # hasAttachments does not count inline ones, so the body has to be asked too
-        return self._list(change.id, troubles)
+        return self.listing(change.id, troubles)
 
-    def _list(self, message_id: str, troubles: list[Trouble]) -> list[_Raw]:
+    def listing(self, message_id: str, troubles: list[Trouble]) -> list[_Raw]:
         path = f"{self._base}/{quote(message_id)}/attachments"
         found: dict[str, _Raw] = {}
         body = self._reader.get(path, params={"$select": LISTED}, scope=self._scope)

@@ -101,7 +101,7 @@ class Existing:
 
     id: str
     key: str  # what collides: Message-ID for mail, the name in lower case for files
-    same: str  # equal to identity(item).same: the very same content
+    same: str  # equal to identity(item).same: the very same content (without markers: put by us)
     marker: str = ""  # the marker of the restore that made it, where the service can keep one
     complete: bool = True  # false: a killed attempt left it unfinished; remove it and write anew
 
@@ -125,6 +125,11 @@ class Written:
 
 class Writer(Protocol):
     """Restores into one resource. Never deletes before the new item is complete and checked."""
+
+    @property
+    def keeps_markers(self) -> bool:
+        """Whether existing() can give back the markers that write() was given."""
+        ...
 
     def root(self) -> Folder:
         """The top folder of the resource."""
