@@ -18,6 +18,7 @@ Facts this file rests on: learn.microsoft.com/graph/api/driveitem-delta,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
 from m365.drive_writer import DriveWriter
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import follow
+from m365.graph.download import Changed
 from m365.graph.errors import (
     Forbidden,
     ItemGone,
@@ -34,7 +36,7 @@ from m365.graph.errors import (
     TransientFailure,
 )
 from m365.quickxorhash import QuickXorHash
-from m365.service import PASSED_ON, Column, Resource, Service, opened, trouble_of
+from m365.service import PASSED_ON, Column, Resource, Service, trouble_of
 
 SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
 COST_FIRST = 2  # resource units of a delta without token
@@ -44,6 +46,8 @@ _VOLATILE = frozenset(("@odata.etag", "@odata.context", "eTag", "cTag"))
 _RESYNCS_MAX = 2  # of one step: a service that answers 410 to a fresh start is not asked forever
 _ONENOTE_TYPES = ("application/msonenote", "application/onenote")
 _ONENOTE_NAMES = (".one", ".onetoc2")
+# Parts of notebooks may answer 503 or 404 for ever: microsoft-graph-docs, corso (collection.go).
+_ONENOTE_REFUSALS = (LinkExpired, TransientFailure, ItemGone, Throttled)
 
 
 class ContentMismatch(Problem):
@@ -85,14 +89,13 @@ class DriveSource:
         try:
             return [Part("content", self._content(change))], []
         except Forbidden as problem:
-            self._item(
-                change.id
-            )  # raises when the right to read is lost, not just this file's content
+            self._item(change.id)  # raises when it is the right to read anything that was lost
             return [], [trouble_of(change.id, "content", problem)]
         except Problem as problem:
-            if _is_onenote(change) and _is_a_onenote_refusal(problem):
-                self._item(change.id)  # raises ItemGone when the file is not there at all
-                return [], [Trouble(change.id, "content", Cause.NOT_DOWNLOADABLE, retry=False)]
+            if _is_onenote(change) and isinstance(problem, _ONENOTE_REFUSALS):
+                self._item(change.id)  # raises when the file is gone, or the service really pauses
+                retry = isinstance(problem, Throttled)
+                return [], [Trouble(change.id, "content", Cause.NOT_DOWNLOADABLE, retry=retry)]
             if isinstance(problem, (ItemGone, *PASSED_ON)):
                 raise
             return [], [trouble_of(change.id, "content", problem)]
@@ -122,10 +125,12 @@ class DriveSource:
         if size == 0:
             return b""  # the service has no URL for an empty file, and nothing to send
         if size is None or size > SMALL_BYTES:
-            return opened(self._download(change))
+            blocks = self._download(change)
+            first = next(blocks, b"")  # a refusal is to show here, not where the bytes are stored
+            return chain((first,), blocks)
         try:
             return b"".join(self._download(change))
-        except ContentMismatch:
+        except (ContentMismatch, Changed):
             again = _change(self._item(change.id))  # it may have changed since the page was made
             return b"".join(self._download(again))
 
@@ -229,13 +234,6 @@ def _refusal(change: Change) -> Cause | None:
 def _is_onenote(change: Change) -> bool:
     kind = str(change.row.get("type", "")).lower()
     return kind in _ONENOTE_TYPES or change.name.lower().endswith(_ONENOTE_NAMES)
-
-
-def _is_a_onenote_refusal(problem: Problem) -> bool:
-    """Parts of notebooks answer 503 or 404 forever; a true pause of the service is a 429."""
-    if isinstance(problem, Throttled):
-        return problem.details.get("status_code") == 503
-    return isinstance(problem, (LinkExpired, TransientFailure, ItemGone))
 
 
 SERVICE = Service(

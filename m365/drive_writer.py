@@ -113,10 +113,7 @@ class DriveWriter:
         return Written(made["id"], outcome, tuple(self._checked(item, content, made, hasher)))
 
     def remove(self, item_id: str) -> None:
-        try:
-            self._writer.delete(self._item(item_id), scope=self._scope)
-        except ItemGone:
-            return
+        self._writer.delete(self._item(item_id), scope=self._scope)
 
     def _upload(
         self, at: _Place, content: StoredPart, times: Mapping[str, str]
@@ -260,7 +257,7 @@ def _same(raw: Mapping[str, Any], size: Any) -> str:
 
 
 def _same_and_ours(child: Mapping[str, Any]) -> str:
-    """What a repeated step may take for its own write: never a folder, or what a person put there."""
+    """What a repeated step may take for its own write: never what a person put there."""
     if _is_folder(child):
         return "folder"
     by_application = "application" in (child.get("createdBy") or {})

@@ -26,9 +26,9 @@ from urllib.parse import quote
 from base.item import Change, FeedPage, Gone, Part, Trouble
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
-from m365.graph.errors import GraphProblem, ItemGone, ResyncNeeded
+from m365.graph.errors import GraphProblem, ItemGone, ResyncNeeded, TransientFailure
 from m365.mail_attachments import AttachmentReader, without_bytes
-from m365.mail_folders import ROOT, FolderTree
+from m365.mail_folders import ROOT, FolderChanges, FolderTree
 from m365.mail_writer import MailWriter
 from m365.service import Column, Resource, Service
 
@@ -68,17 +68,23 @@ class MailSource:
         self._expands = True  # until this tenant refuses $expand=attachments
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
-        feeds = {part: link for part, link in links.items() if part.startswith("folder:")}
+        feeds = dict(links)
         if "folders" not in finished:
-            for page in self._folders(links.get("folders", ""), feeds):
-                yield page
+            for page in self._folders(links):
+                feeds[page.part] = page.link
                 for part in page.dropped_parts:
                     feeds.pop(part, None)
-                if page.part != "folders":
-                    feeds[page.part] = page.link
+                yield page
+        tree = feeds.pop("folders")
+        failed: TransientFailure | None = None
         for part, link in feeds.items():
             if part not in finished:
-                yield from self._messages(part, link)
+                try:
+                    yield from self._messages(part, link, tree)
+                except TransientFailure as problem:
+                    failed = failed or problem  # one bad folder does not keep the others away
+        if failed is not None:
+            raise failed
 
     def fetch(self, change: Change) -> tuple[list[Part], list[Trouble]]:
         if change.kind == "folder":
@@ -104,46 +110,52 @@ class MailSource:
             return self.complete(change.id)  # the content changed, so the attachments may have
         return merged
 
-    def _folders(self, link: str, feeds: Mapping[str, str]) -> Iterator[FeedPage]:
+    def _folders(self, links: Mapping[str, str]) -> Iterator[FeedPage]:
         """Announces the feeds of new folders, then the changes of the tree in one page."""
-        known = [part.removeprefix("folder:") for part in feeds]
-        tree = None
-        if link:
-            try:
-                tree = self._tree.since(link, known)
-            except ResyncNeeded:
-                tree = None  # the whole tree is read again; its ids tell what is gone
-        if tree is None:
-            tree = self._tree.whole(known)
+        known = [part.removeprefix("folder:") for part in links if part != "folders"]
+        tree = self._tree_changes(links.get("folders", ""), known)
         for folder in tree.changed:
-            if f"folder:{folder.id}" not in feeds and _may_hold_messages(folder):
-                yield self._start(folder.id)
+            if f"folder:{folder.id}" not in links and _may_hold_messages(folder):
+                root = folder.row["role"] == ROOT
+                yield self._start(folder.id, tree.link, known=root and "folders" in links)
         yield FeedPage(
             part="folders",
             entries=(*tree.changed, *(Gone(key) for key in tree.gone)),
             link=tree.link,
             more=False,
-            dropped_parts=tuple(f"folder:{key}" for key in tree.gone if f"folder:{key}" in feeds),
+            dropped_parts=tuple(f"folder:{key}" for key in tree.gone if f"folder:{key}" in links),
         )
 
-    def _start(self, folder_id: str) -> FeedPage:
-        """The empty first page of a folder's feed: what is stored and not seen again is gone."""
+    def _tree_changes(self, link: str, known: list[str]) -> FolderChanges:
+        if link:
+            try:
+                return self._tree.since(link, known)
+            except ResyncNeeded:
+                pass  # the whole tree is read again; its ids tell what is gone
+        return self._tree.whole(known)
+
+    def _start(self, folder_id: str, tree: str, *, known: bool = False) -> FeedPage:
+        """The first page of a folder's feed: what lies in the folder and is not seen again is gone.
+
+        It holds no messages yet. Of a folder that was known its subfolders are named again: they
+        lie in it too, and its feed will not tell of them.
+        """
         path = f"{self._base}/mailFolders/{quote(folder_id)}/messages/delta"
         return FeedPage(
             part=f"folder:{folder_id}",
-            entries=(),
+            entries=self._tree.below(folder_id, tree) if known else (),
             link=self._with_attachments(path),
             more=True,
             reset=True,
             scope=folder_id,
         )
 
-    def _messages(self, part: str, link: str) -> Iterator[FeedPage]:
+    def _messages(self, part: str, link: str, tree: str) -> Iterator[FeedPage]:
         folder_id = part.removeprefix("folder:")
         try:
             yield from self._follow(part, link)
         except ResyncNeeded:
-            start = self._start(folder_id)
+            start = self._start(folder_id, tree, known=True)
             yield start
             yield from self._follow(part, start.link)
         except ItemGone:

@@ -4,7 +4,8 @@ Rules
 - One attachment that cannot be had is a Trouble of that attachment; the message is kept.
 - Lists of attachments are only trusted for ids (their paging is known to repeat pages); every
   attachment is fetched on its own.
-- Above SMALL_BYTES nothing is held in memory: metadata by $select, bytes streamed from $value.
+- Above SMALL_BYTES nothing is held in memory: metadata by $select, bytes streamed from $value. A
+  stream is opened by whoever reads it: one opened in advance would keep one of the mailbox's slots.
 
 Parts: "mime"; "attachment" (bytes of a file, MIME of an attached item, nothing for a link) with
 the attachment's JSON as meta; "attachment-item" (the JSON of an attached item, nested attachments
@@ -24,7 +25,7 @@ from base.errors import Problem
 from base.item import Change, Part, Trouble
 from m365.graph.client import GraphReader, Scope
 from m365.graph.errors import GraphProblem, ItemGone
-from m365.service import PASSED_ON, opened, trouble_of
+from m365.service import PASSED_ON, trouble_of
 
 SMALL_BYTES = 3 * 1024 * 1024  # as JSON with base64 and decoded: about 11 MiB at the worst
 LISTED = "id,name,contentType,size,isInline,lastModifiedDateTime"
@@ -59,7 +60,7 @@ class AttachmentReader:
         try:
             if known and heavy <= SMALL_BYTES:
                 return [Part("mime", self._reader.get_raw(path, scope=self._scope))], []
-            return [Part("mime", opened(self._reader.stream(path, scope=self._scope)))], []
+            return [Part("mime", self._reader.stream(path, scope=self._scope))], []
         except (ItemGone, *PASSED_ON):
             raise
         except Problem as problem:
@@ -144,7 +145,7 @@ class AttachmentReader:
 
     def _large_file(self, path: str, listed: _Raw, inline: bool) -> list[Part]:
         meta = self._with_content_id(path, listed) if inline else without_bytes(listed)
-        blocks = opened(self._reader.stream(f"{path}/$value", scope=self._scope))
+        blocks = self._reader.stream(f"{path}/$value", scope=self._scope)
         return [Part("attachment", blocks, meta)]
 
     def _item(self, path: str, listed: _Raw, small: bool) -> list[Part]:
@@ -159,7 +160,7 @@ class AttachmentReader:
                 data = text.encode("utf-8", "surrogatepass")
                 parts.append(Part("attachment-item", data, {"id": listed["id"]}))
             return [Part("attachment", self._value(path), meta), *parts]
-        blocks = opened(self._reader.stream(f"{path}/$value", scope=self._scope))
+        blocks = self._reader.stream(f"{path}/$value", scope=self._scope)
         return [Part("attachment", blocks, meta)]
 
     def _value(self, path: str) -> bytes:

@@ -130,6 +130,13 @@ class FolderTree:
             notes.skipped.discard(key)
         return FolderChanges(_changes(_kept(found, notes), notes), tuple(gone), notes.write())
 
+    def below(self, folder_id: str, link: str) -> tuple[Change, ...]:
+        """The folders that lie directly in a folder, as they are now."""
+        notes = _Notes.read(link)
+        (children,) = self._children([folder_id])
+        found = {raw["id"]: raw for raw in children or ()}
+        return _changes(_kept(found, notes), notes)
+
     def _delta(self, link: str, notes: _Notes) -> tuple[dict[str, _Raw], set[str]]:
         found: dict[str, _Raw] = {}
         gone: set[str] = set()

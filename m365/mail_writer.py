@@ -130,10 +130,7 @@ class MailWriter:
         return Written(answer["id"], "replaced", tuple(troubles))
 
     def remove(self, item_id: str) -> None:
-        try:
-            self._writer.delete(self._message(item_id), scope=self._scope)
-        except ItemGone:
-            return
+        self._writer.delete(self._message(item_id), scope=self._scope)
 
     def _create(
         self,

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
 from typing import Any, Protocol
 
 from base.errors import Problem, Throttled
@@ -196,9 +195,3 @@ def trouble_of(item_id: str, part: str, problem: Problem) -> Trouble:
         if isinstance(problem, kind):
             return Trouble(item_id, part, cause, retry=False, detail=detail)
     return Trouble(item_id, part, problem.code, retry=True, detail=detail)
-
-
-def opened(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same blocks with the first one already read: a refusal shows now, not when stored."""
-    first = next(blocks, b"")
-    return chain((first,), blocks)
