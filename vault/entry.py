@@ -1,0 +1,172 @@
+"""What the vault keeps of an item, and how it points at bytes.
+
+A Reference names a chunk by its keyed id and says where it lies: pack, box, and the place inside the box.
+While a step is being written the place is not known yet; it is settled before anything is committed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from vault.problems import VaultDamaged
+
+INLINE_REFERENCES_MAX = 32  # longer lists are stored as chunks of kind list
+FOLDER = "folder"
+
+
+def text_of(raw: bytes) -> str:
+    """Bytes in JSON: base64 for URLs, without padding."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def bytes_of(text: str) -> bytes:
+    """Undoes text_of. Raises ValueError."""
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as damage:
+        raise ValueError("not base64") from damage
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a box lies: the pack's id, the box's number, first byte and bytes of the sealed box."""
+
+    pack: str  # 43 characters, base64url of the pack's 32 random bytes
+    box: int
+    at: int
+    size: int
+
+    def to_json(self) -> list[Any]:
+        """Shape: [pack, box, at, size]."""
+        return [self.pack, self.box, self.at, self.size]
+
+    @classmethod
+    def from_json(cls, values: list[Any]) -> Self:
+        return cls(str(values[0]), int(values[1]), int(values[2]), int(values[3]))
+
+
+class Place:
+    """A Location that becomes known when its pack's layout is settled; compares by value."""
+
+    __slots__ = ("_location",)
+
+    def __init__(self, location: Location | None = None) -> None:
+        self._location = location
+
+    @property
+    def location(self) -> Location:
+        assert self._location is not None, "asked for a location before the step was committed"
+        return self._location
+
+    @property
+    def known(self) -> bool:
+        return self._location is not None
+
+    def settle(self, location: Location) -> None:
+        """Says where it is, once."""
+        assert self._location is None, "a place is settled once"
+        self._location = location
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self._location == other._location
+
+    def __hash__(self) -> int:
+        return hash(self._location)
+
+    def __repr__(self) -> str:
+        return f"Place({self._location})"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One chunk: its keyed id, its box, and offset and length within the box's plaintext."""
+
+    id: bytes
+    place: Place
+    offset: int
+    length: int
+
+    def to_json(self) -> list[Any]:
+        """Shape: [id, pack, box, at, size, offset, length]."""
+        return [text_of(self.id), *self.place.location.to_json(), self.offset, self.length]
+
+    @classmethod
+    def from_json(cls, values: list[Any]) -> Self:
+        """Raises ValueError, TypeError, IndexError for what is no reference."""
+        place = Place(Location.from_json(values[1:5]))
+        return cls(bytes_of(values[0]), place, int(values[5]), int(values[6]))
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes of an item under a role ("raw", "mime", "attachment", "content").
+
+    `listed` says that `refs` point at reference lists, which hold the references in order.
+    """
+
+    role: str
+    meta: Mapping[str, Any]
+    size: int
+    refs: tuple[Reference, ...]
+    listed: bool = False
+
+    def to_json(self) -> list[Any]:
+        """Shape: [role, size, meta, references, listed]."""
+        refs = [ref.to_json() for ref in self.refs]
+        return [self.role, self.size, dict(self.meta), refs, int(self.listed)]
+
+    @classmethod
+    def from_json(cls, values: list[Any]) -> Self:
+        refs = tuple(Reference.from_json(ref) for ref in values[3])
+        return cls(values[0], values[2], values[1], refs, bool(values[4]))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item of a catalog.
+
+    `row` is shown in listings and may carry "sort", the text its folder is sorted by; `facts` holds
+    anything the engine keeps beside it. Both are JSON.
+    """
+
+    id: str
+    parent: str
+    kind: str
+    name: str
+    row: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    contents: tuple[Content, ...] = ()
+
+    @property
+    def sort(self) -> str:
+        """Folders first, then the row's sort text, else the name without regard to case."""
+        text = self.row.get("sort")
+        if not isinstance(text, str):
+            text = self.name.casefold()
+        return ("0" if self.kind == FOLDER else "1") + text[:200]
+
+    def to_json(self) -> list[Any]:
+        """Shape: [id, parent, kind, name, row, facts, contents]."""
+        contents = [content.to_json() for content in self.contents]
+        row, facts = dict(self.row), dict(self.facts)
+        return [self.id, self.parent, self.kind, self.name, row, facts, contents]
+
+    @classmethod
+    def from_json(cls, values: list[Any]) -> Self:
+        """Raises VaultDamaged."""
+        try:
+            id_, parent, kind, name, row, facts, contents = values
+            parsed = tuple(Content.from_json(content) for content in contents)
+            return cls(id_, parent, kind, name, row, facts, parsed)
+        except (ValueError, TypeError, IndexError) as damage:
+            raise VaultDamaged("A catalog entry cannot be read.") from damage
+
+
+def dumps(value: Any) -> bytes:
+    """JSON as the vault stores it: compact ASCII, so lone surrogates of file names survive."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")

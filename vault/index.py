@@ -1,0 +1,74 @@
+"""The duplicate look-up for chunks of 64 KiB and more; small pieces are never looked up.
+
+Rule 1 (I3): an id is remembered only after the pack that holds it is durable, and before the page that
+        uses it is committed.
+Rule 2: a remembered answer counts as looked up when it was learnt, and dies after T_MAX / 2; a collector
+        may rely on that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from vault.entry import Location
+
+
+class ChunkIndex(Protocol):
+    """Where the organization's large chunks lie. Loss of rows costs duplicates, never data."""
+
+    def find(self, ids: Collection[bytes]) -> dict[bytes, Location]:
+        """The known ones among `ids`."""
+        ...
+
+    def remember(self, found: Mapping[bytes, Location]) -> None:
+        """Adds rows; a row that is there already stays as it is."""
+        ...
+
+
+class MemoryChunkIndex:
+    """An index that lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: dict[bytes, Location] = {}
+
+    def find(self, ids: Collection[bytes]) -> dict[bytes, Location]:
+        with self._lock:
+            return {id_: self._rows[id_] for id_ in ids if id_ in self._rows}
+
+    def remember(self, found: Mapping[bytes, Location]) -> None:
+        with self._lock:
+            for id_, location in found.items():
+                self._rows.setdefault(id_, location)
+
+
+class RecentChunks:
+    """The last answers of an index, shared by the steps of a process; safe for several threads."""
+
+    def __init__(self, lifetime: timedelta, entries_max: int = 100_000) -> None:
+        self._lifetime = lifetime
+        self._entries_max = entries_max
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[bytes, tuple[Location, datetime]] = OrderedDict()
+
+    def get(self, id_: bytes, now: datetime) -> tuple[Location, datetime] | None:
+        """The location and when it was looked up."""
+        with self._lock:
+            row = self._rows.get(id_)
+            if row is None:
+                return None
+            if now - row[1] > self._lifetime:
+                del self._rows[id_]
+                return None
+            self._rows.move_to_end(id_)
+            return row
+
+    def put(self, id_: bytes, location: Location, looked_up: datetime) -> None:
+        with self._lock:
+            self._rows[id_] = (location, looked_up)
+            while len(self._rows) > self._entries_max:
+                self._rows.popitem(last=False)

@@ -1,0 +1,195 @@
+"""Turns the pieces of one step into boxes and packs: grouping, duplicate look-ups, uploads.
+
+Rule 1 (I1): whatever a page refers to is durable before the page is: packs are stored here, pages later.
+Rule 2 (I3): shared chunks are remembered in the index right after their pack is stored, never before.
+Rule 3: memory is bounded: one pack being filled, one group, and at most LOOK_UP_BYTES of chunks that wait
+        for their look-up, whatever the size of the content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from base.clock import Clock
+from vault.config import Config
+from vault.entry import Location, Place, Reference
+from vault.index import ChunkIndex, RecentChunks
+from vault.keys import KeyRing
+from vault.pack import TARGET_BYTES, BoxKind, Domain, IdType, Member, PackBuilder, identify
+from vault.problems import VaultDamaged
+from vault.store import Store
+
+GROUP_BYTES = 256 * 1024
+LOOK_UP_BYTES = 8 * 1024 * 1024
+LOOK_UP_CHUNKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What steps need of an open vault."""
+
+    store: Store
+    config: Config
+    ring: KeyRing
+    clock: Clock
+    index: ChunkIndex
+    recent: RecentChunks
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPack:
+    """A pack a page has to vouch for."""
+
+    id: str
+    size: int
+    sha256: str
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A shared chunk before its look-up."""
+
+    id: bytes
+    data: bytes
+    place: Place
+
+
+class Packer:
+    """Collects the boxes of one step; not for several threads."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._builder = PackBuilder(tools.ring, tools.config.chunking)
+        self._group = bytearray()
+        self._members: list[Member] = []
+        self._group_place = Place()
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._shared: dict[bytes, Place] = {}  # what this step holds or found already
+        self.packs: list[WrittenPack] = []
+        self.first_look_up: datetime | None = None
+        self.held_bytes_max = 0
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes in full packs and in the one being filled."""
+        return sum(pack.size for pack in self.packs) + self._builder.bytes + len(self._group)
+
+    def add_small(self, data: bytes) -> Reference:
+        """A piece below 64 KiB, into the step's current group."""
+        id_ = identify(self._tools.ring, IdType.CONTENT, data)
+        member = Member(id_, len(self._group), len(data))
+        self._group += data
+        self._members.append(member)
+        reference = Reference(id_, self._group_place, member.offset, member.length)
+        if len(self._group) >= GROUP_BYTES:
+            self._close_group()
+        return reference
+
+    def add_shared(self, data: bytes) -> Reference:
+        """A chunk the whole organization shares: looked up before it is stored."""
+        id_ = identify(self._tools.ring, IdType.CONTENT, data)
+        place = self._shared.get(id_)
+        if place is None:
+            place = self._shared[id_] = Place()
+            self._waiting.append(_Waiting(id_, data, place))
+            self._waiting_bytes += len(data)
+            self._note_held()
+            if self._waiting_bytes >= LOOK_UP_BYTES or len(self._waiting) >= LOOK_UP_CHUNKS:
+                self._look_up()
+        return Reference(id_, place, 0, len(data))
+
+    def add_box(self, kind: BoxKind, id_type: IdType, data: bytes) -> Reference:
+        """A box of the chain's own that may point at others: laid out at once."""
+        id_ = identify(self._tools.ring, id_type, data)
+        place = Place()
+        self._builder.add(kind, Domain.OWN, (Member(id_, 0, len(data)),), data, place)
+        self._builder.settle()
+        self._roll()
+        return Reference(id_, place, 0, len(data))
+
+    def unsent(self, reference: Reference) -> bytes | None:
+        """The plaintext of a box of add_box whose pack is still being filled."""
+        location = reference.place.location
+        return self._builder.plain(location.box) if location.pack == self._builder.id else None
+
+    def settle(self) -> None:
+        """Every place handed out so far becomes known."""
+        self._look_up()
+        self._close_group()
+        self._builder.settle()
+
+    def finish(self) -> list[WrittenPack]:
+        """Stores what is left, and answers all packs of the step."""
+        self.settle()
+        if not self._builder.empty:
+            self._store()
+        return self.packs
+
+    def _close_group(self) -> None:
+        if self._members:
+            members, data = tuple(self._members), bytes(self._group)
+            self._builder.add(BoxKind.GROUP, Domain.OWN, members, data, self._group_place)
+            self._group = bytearray()
+            self._members = []
+            self._group_place = Place()
+            self._roll()
+
+    def _look_up(self) -> None:
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if not waiting:
+            return
+        now = self._tools.clock.now()
+        unknown: list[_Waiting] = []
+        for one in waiting:
+            row = self._tools.recent.get(one.id, now)
+            if row is None:
+                unknown.append(one)
+            else:
+                one.place.settle(row[0])
+                self._looked_up(row[1])
+        if not unknown:
+            return
+        self._looked_up(now)
+        found = self._tools.index.find([one.id for one in unknown])
+        for one in unknown:
+            location = found.get(one.id)
+            if location is None:
+                member = Member(one.id, 0, len(one.data))
+                self._builder.add(BoxKind.CHUNK, Domain.SHARED, (member,), one.data, one.place)
+                self._roll()
+            else:
+                one.place.settle(location)
+                self._tools.recent.put(one.id, location, now)
+
+    def _looked_up(self, moment: datetime) -> None:
+        self.first_look_up = min(moment, self.first_look_up or moment)
+
+    def _roll(self) -> None:
+        self._note_held()
+        if self._builder.bytes >= TARGET_BYTES:
+            self._store()
+
+    def _store(self) -> None:
+        sealed = self._builder.seal(self._tools.verify)
+        self._builder = PackBuilder(self._tools.ring, self._tools.config.chunking)
+        store = self._tools.store
+        # A name is never drawn twice: if it is taken, a retried request of ours got there first.
+        if not store.put_new(sealed.name, sealed.data) and store.read(sealed.name) != sealed.data:
+            raise VaultDamaged("Another blob has the name of a new pack.", name=sealed.name)
+        self._remember(sealed.shared)
+        self.packs.append(WrittenPack(sealed.id, len(sealed.data), sealed.sha256))
+
+    def _remember(self, shared: dict[bytes, Location]) -> None:
+        if shared:
+            now = self._tools.clock.now()
+            self._tools.index.remember(shared)
+            self._looked_up(now)
+            for id_, location in shared.items():
+                self._tools.recent.put(id_, location, now)
+
+    def _note_held(self) -> None:
+        held = self._builder.bytes + len(self._group) + self._waiting_bytes
+        self.held_bytes_max = max(self.held_bytes_max, held)

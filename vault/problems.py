@@ -1,0 +1,119 @@
+"""What can go wrong with a vault, each with a code, a status and what to do about it."""
+
+from __future__ import annotations
+
+from base.errors import Conflict, InvalidInput, NotFound, Problem
+
+
+class Missing(NotFound):
+    """No object of that name in the store."""
+
+    code = "vault-object-missing"
+    hint = (
+        "Verify the vault; a missing pack is fetched again from the tenant by the next full sweep."
+    )
+
+
+class VaultMissing(NotFound):
+    """There is no vault where one was expected."""
+
+    code = "vault-missing"
+    hint = "Check the folder or the container prefix; onboarding an organization makes its vault."
+
+
+class VaultExists(Conflict):
+    """There is a vault already where one was to be made."""
+
+    code = "vault-exists"
+    hint = "Open the vault that is there, or choose an empty place."
+
+
+class VaultDamaged(Problem):
+    """Bytes are not what their authentication says they should be, or half of the vault is absent."""
+
+    code = "vault-damaged"
+    status = 500
+    hint = "Run the verification: it names every damaged object; restore those from a replica."
+
+
+class WrongKey(Problem):
+    """None of the key list's slots opens with this passphrase or key."""
+
+    code = "vault-wrong-key"
+    status = 403
+    hint = "Use the passphrase or Key Vault key this vault was made with, or a recovery slot."
+
+
+class UnknownFeature(Problem):
+    """The vault needs something this version does not know."""
+
+    code = "vault-unknown-feature"
+    status = 500
+    hint = "Upgrade Holdfast to the version that wrote the vault, or a later one."
+
+
+class TooFewSlots(InvalidInput):
+    """A vault with one key slot is lost together with that one key."""
+
+    code = "vault-too-few-slots"
+    hint = "Add a recovery slot (a passphrase kept offline) beside the first one."
+
+
+class StepTooOld(Problem):
+    """A step ran longer than T_MAX since its first look-up, so a collector may have acted on it."""
+
+    code = "vault-step-too-old"
+    status = 503
+    hint = "Nothing to do: nothing was committed, the next step starts afresh."
+
+
+class RoundLost(Conflict):
+    """Another run closed or voided the snapshot this round was building."""
+
+    code = "vault-round-lost"
+    hint = "Nothing to do: open the round of the next number."
+
+
+class RoundOutOfOrder(Conflict):
+    """Snapshots of a chain are numbered without a gap; the one before this round's is missing."""
+
+    code = "vault-round-out-of-order"
+    hint = "Ask for the chain's head and build the number after the newest snapshot."
+
+
+class RoundIncomplete(Conflict):
+    """A round is closed only after a page that says it is complete."""
+
+    code = "vault-round-incomplete"
+    hint = "Commit the round's last step with complete set before closing it."
+
+
+class StoreProblem(Problem):
+    """The store could not do what it was asked; nothing was half done."""
+
+    code = "vault-store"
+    status = 503
+    hint = "Check the storage; the work goes on by itself when it answers again."
+
+
+class StoreNotWritable(StoreProblem):
+    """The store refuses writes."""
+
+    code = "vault-store-not-writable"
+    hint = "Give this process the right to create files or blobs there."
+
+
+class StoreFull(StoreProblem):
+    """No space left."""
+
+    code = "vault-store-full"
+    status = 507
+    hint = "Free or add space; nothing written so far is lost."
+
+
+class StoreForbidden(StoreProblem):
+    """The storage account refuses this identity."""
+
+    code = "vault-store-forbidden"
+    status = 403
+    hint = "Assign the role that may create and read blobs to the identity that runs Holdfast."

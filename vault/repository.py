@@ -1,0 +1,264 @@
+"""The facade of a vault: make or open it, build rounds, read snapshots, keep small sealed records.
+
+Rule 1: everything is create-only; nothing here changes or deletes a blob.
+Rule 2: the vault is usable with nothing but its blobs and one key: no table, no index is needed to read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from base.clock import Clock, iso
+from base.errors import InvalidInput
+from vault import config as config_file
+from vault import verify
+from vault.catalog import Catalog
+from vault.config import Chunking, Config
+from vault.entry import Content, dumps
+from vault.envelope import Kind
+from vault.index import ChunkIndex, MemoryChunkIndex, RecentChunks
+from vault.keys import KeyFile, KeyRing, KeySlot
+from vault.merge import Limits
+from vault.packing import Tools
+from vault.problems import (
+    Missing,
+    RoundLost,
+    RoundOutOfOrder,
+    TooFewSlots,
+    VaultDamaged,
+    VaultExists,
+    VaultMissing,
+)
+from vault.reader import Reader
+from vault.round import Bench, Round, open_round, read_snapshot
+from vault.snapshot import OK, VOID, Snapshot, SnapshotInfo, open_snapshot, seal_snapshot
+from vault.snapshot import name_of as snapshot_name
+from vault.store import Store
+
+JSON = Any  # dict, list, str, int, float, bool or None, nested
+_RECORD = re.compile(r"[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*")
+
+
+class Repository:
+    """An open vault; safe for several threads (a step is not)."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        ring: KeyRing,
+        clock: Clock,
+        known: ChunkIndex | None,
+        master: bytes,
+        key_file: KeyFile,
+        limits: Limits | None = None,
+    ) -> None:
+        """Use create() or open()."""
+        recent = RecentChunks(timedelta(seconds=config.t_max_s / 2))
+        tools = Tools(store, config, ring, clock, known or MemoryChunkIndex(), recent)
+        self._store = store
+        self._ring = ring
+        self._clock = clock
+        self._master = master
+        self._key_file = key_file
+        self._reader = Reader(store, ring)
+        self._bench = Bench(tools, self._reader, limits or Limits())
+
+    @classmethod
+    def create(
+        cls,
+        store: Store,
+        slots: Sequence[KeySlot],
+        clock: Clock,
+        chunking: Chunking | None = None,
+        known: ChunkIndex | None = None,
+        one_slot_is_enough: bool = False,
+    ) -> Repository:
+        """Makes a vault. Raises TooFewSlots, VaultExists, StoreProblem.
+
+        One slot alone is refused unless the caller says that it is enough: whoever loses the only key
+        loses every backup. A creation that died half-way is finished.
+        """
+        if not slots or (len(slots) < 2 and not one_slot_is_enough):
+            raise TooFewSlots("A vault needs a second key slot for recovery.", slots=len(slots))
+        now = clock.now()
+        config = Config.new(secrets.token_bytes(16), chunking or Chunking(), now)
+        if not store.put_new(config_file.NAME, config.raw):
+            config = Config.parse(store.read(config_file.NAME))
+        ring = KeyRing.new(config.vault_id, config.raw, now)
+        key_file, master = KeyFile.new(ring, slots)
+        if not store.put_new(key_file.name, key_file.to_bytes()):
+            raise VaultExists("There is a vault here already.")
+        return cls(store, config, ring, clock, known, master, key_file)
+
+    @classmethod
+    def open(
+        cls,
+        store: Store,
+        slot: KeySlot,
+        clock: Clock,
+        known: ChunkIndex | None = None,
+        limits: Limits | None = None,
+    ) -> Repository:
+        """Opens a vault. Raises VaultMissing, WrongKey, VaultDamaged, UnknownFeature."""
+        try:
+            config = Config.parse(store.read(config_file.NAME))
+        except Missing:
+            raise _no_vault(store) from None
+        names = [listed.name for listed in store.list("keys/")]
+        if not names:
+            raise VaultDamaged("The vault has no key file.", name="keys/0001")
+        key_file = KeyFile.parse(names[-1], store.read(names[-1]))
+        if key_file.vault_id != config.vault_id:
+            raise VaultDamaged("config and keys are of different vaults.", name=names[-1])
+        master = key_file.unwrap(slot)
+        ring = key_file.ring(master)
+        if hashlib.sha256(config.raw).digest() != ring.config_sha256:
+            raise VaultDamaged("config/0001 is not the one this vault was made with.")
+        return cls(store, config, ring, clock, known, master, key_file, limits)
+
+    @property
+    def vault_id(self) -> str:
+        """32 hex digits."""
+        return self._ring.vault_id.hex()
+
+    def add_slot(self, slot: KeySlot) -> None:
+        """One more way to the keys. Raises VaultExists when another process added one meanwhile."""
+        key_file = self._key_file.with_slot(slot, self._master)
+        if not self._store.put_new(key_file.name, key_file.to_bytes()):
+            raise VaultExists("Another process changed the keys.", hint="Open the vault again.")
+        self._key_file = key_file
+
+    def without_verification(self) -> Repository:
+        """The same vault, whose packs are not opened again before they are stored: for measurements."""
+        other = Repository(
+            self._store,
+            self._bench.tools.config,
+            self._ring,
+            self._clock,
+            self._bench.tools.index,
+            self._master,
+            self._key_file,
+            self._bench.limits,
+        )
+        other._bench = replace(self._bench, tools=replace(self._bench.tools, verify=False))
+        return other
+
+    def seal(self, label: str, data: bytes) -> bytes:
+        """Seals a small secret under the organization's key, bound to its label."""
+        return self._ring.seal(Kind.SECRET, label, data)
+
+    def unseal(self, label: str, sealed: bytes) -> bytes:
+        """Undoes seal. Raises VaultDamaged for another label, another vault or changed bytes."""
+        return self._ring.unseal(Kind.SECRET, label, sealed)
+
+    def put_record(self, name: str, value: JSON) -> bool:
+        """Keeps a small sealed JSON value under a name of ours; False when the name is taken."""
+        blob = _record_blob(name)
+        return self._store.put_new(blob, self._ring.seal(Kind.RECORD, blob, dumps(value)))
+
+    def get_record(self, name: str) -> JSON | None:
+        """The value of a record, None when there is none. Raises VaultDamaged."""
+        blob = _record_blob(name)
+        try:
+            sealed = self._store.read(blob)
+        except Missing:
+            return None
+        return json.loads(self._ring.unseal(Kind.RECORD, blob, sealed))
+
+    def list_records(self, prefix: str = "") -> Iterator[str]:
+        """Names of records that start with `prefix`, in order."""
+        for listed in self._store.list(f"r/{prefix}"):
+            yield listed.name.removeprefix("r/")
+
+    def round(self, chain: str, number: int) -> Round:
+        """The round that builds snapshot `number` of a chain. Raises RoundOutOfOrder, VaultDamaged."""
+        if number < 1:
+            raise InvalidInput("Snapshots are numbered from 1.", field="number")
+        return open_round(self._bench, chain, number)
+
+    def void(self, chain: str, number: int) -> None:
+        """Gives up a round for good. Raises RoundLost when it was closed, RoundOutOfOrder."""
+        parent, parent_sha256 = None, ""
+        if number > 1:
+            found = read_snapshot(self._bench.tools, chain, number - 1)
+            if found is None:
+                raise RoundOutOfOrder("The snapshot before this one is missing.", number=number)
+            parent, parent_sha256 = found
+        snapshot = Snapshot(
+            chain=chain,
+            number=number,
+            status=VOID,
+            parent_sha256=parent_sha256,
+            pages=(),
+            links={} if parent is None else parent.links,
+            roots={} if parent is None else parent.roots,
+            created=iso(self._clock.now()),
+        )
+        name = snapshot_name(self._ring.chain_hash(chain), number)
+        if not self._store.put_new(name, seal_snapshot(self._ring, name, snapshot)):
+            if self.snapshot(chain, number).status != VOID:
+                raise RoundLost("The snapshot is closed already.", number=number)
+
+    def chains(self) -> Iterator[str]:
+        """Every chain with a snapshot, in the order of their hashes."""
+        after = ""
+        while (first := next(self._store.list("s/", after), None)) is not None:
+            yield open_snapshot(self._ring, first.name, self._store.read(first.name)).chain
+            after = first.name.rpartition("/")[0] + "/~"  # behind every number of this chain
+
+    def numbers(self, chain: str) -> list[int]:
+        """Numbers of a chain's snapshots, void ones too, ascending; one listing."""
+        prefix = f"s/{self._ring.chain_hash(chain)}/"
+        return [int(listed.name.removeprefix(prefix)) for listed in self._store.list(prefix)]
+
+    def snapshot(self, chain: str, number: int) -> Snapshot:
+        """A snapshot. Raises Missing, VaultDamaged."""
+        found = read_snapshot(self._bench.tools, chain, number)
+        if found is None:
+            raise Missing("There is no snapshot of that number.", number=number)
+        return found[0]
+
+    def head(self, chain: str) -> Snapshot | None:
+        """The newest snapshot that is not void."""
+        for number in reversed(self.numbers(chain)):
+            snapshot = self.snapshot(chain, number)
+            if snapshot.status == OK:
+                return snapshot
+        return None
+
+    def snapshots(self, chain: str) -> list[SnapshotInfo]:
+        """What a list of snapshots shows, ascending; one read per snapshot."""
+        return [self.snapshot(chain, number).info for number in self.numbers(chain)]
+
+    def catalog(self, snapshot: Snapshot) -> Catalog:
+        """What a snapshot holds; its first nodes are in memory already."""
+        return Catalog(snapshot.roots, self._reader.node)
+
+    def read(self, content: Content) -> Iterator[bytes]:
+        """The bytes of a content, checked, chunk by chunk. Raises VaultDamaged, Missing."""
+        return self._reader.read(content)
+
+    def verify(self, read_data: bool | float = False) -> verify.VerifyReport:
+        """Checks the whole vault; `read_data`: True for every pack, or a share between 0 and 1."""
+        return verify.verify(self._bench, float(read_data))
+
+
+def _record_blob(name: str) -> str:
+    if not _RECORD.fullmatch(name):
+        raise InvalidInput("A record's name is a-z, 0-9 and - . / characters.", field="name")
+    return f"r/{name}"
+
+
+def _no_vault(store: Store) -> VaultMissing | VaultDamaged:
+    """Nothing at all, or a vault that lost its config."""
+    if next(store.list("keys/"), None) is not None:
+        return VaultDamaged("The vault has lost its config/0001.", name=config_file.NAME)
+    return VaultMissing("There is no vault here.")

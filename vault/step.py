@@ -1,0 +1,280 @@
+"""A step: one page of a round being made, from content that streams in to the page's create-only write.
+
+The rules of the commit stand at the top of vault/round.py. A step is not for several threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from itertools import chain as chained
+from typing import Any
+
+from base.clock import Clock, iso
+from base.errors import InvalidInput
+from vault.catalog import Catalog, roots_of
+from vault.chunker import Chunker
+from vault.config import SMALL_BYTES, WHOLE_BYTES
+from vault.entry import INLINE_REFERENCES_MAX, Content, Entry, Reference, dumps
+from vault.merge import Merge
+from vault.pack import BoxKind, IdType, identify
+from vault.packing import Packer
+from vault.page import (
+    DROP,
+    END,
+    PUT,
+    REMOVE,
+    RESET,
+    STATE_EVERY,
+    PageManifest,
+    links_sha256,
+    name_of,
+    seal_page,
+)
+from vault.problems import RoundLost, StepTooOld
+from vault.round import Committed, Round, RoundPages
+from vault.tree import Node, TreeWriter
+
+LIST_REFERENCES = 4096  # references in one reference list
+
+
+class Step:
+    """Collects one page; nothing counts until commit()."""
+
+    def __init__(self, round_: Round, clock: Clock | None = None) -> None:
+        self._round = round_
+        self._tools = round_.bench.tools
+        self._clock = clock or self._tools.clock
+        self._packer = Packer(self._tools)
+        self._chunker: Chunker | None = None
+        self._ops: list[list[Any]] = []
+        self._entries: list[Entry] = []
+        self._links: dict[str, str] = {}
+        self._finished: list[str] = []
+        self._dropped: list[str] = []
+        self._troubles: list[dict[str, Any]] = []
+        self._raw_bytes = 0
+        self._removed = 0
+
+    @property
+    def items(self) -> int:
+        """Entries put so far."""
+        return len(self._entries)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Sealed bytes so far, full packs and the one being filled."""
+        return self._packer.stored_bytes
+
+    @property
+    def held_bytes_max(self) -> int:
+        """The most content this step ever held in memory."""
+        return self._packer.held_bytes_max
+
+    @property
+    def dirty(self) -> bool:
+        """Whether a commit would write anything."""
+        return bool(self._ops or self._links or self._troubles)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether it says more than where feeds continue."""
+        return bool(self._troubles) or any(op[0] != END for op in self._ops)
+
+    def add(
+        self,
+        role: str,
+        data: bytes | Iterable[bytes],
+        meta: Mapping[str, Any] | None = None,
+        previous: Content | None = None,
+    ) -> Content:
+        """Stores bytes (an iterable is read once, as a stream) and says what an entry keeps of them.
+
+        `previous`: the same content in the chain's newest snapshot; equal small bytes are not stored anew.
+        """
+        meta = {} if meta is None else dict(meta)
+        if not isinstance(data, bytes):
+            data = _whole_if_short(iter(data))
+        if isinstance(data, bytes):
+            if previous is not None and self._is_same(data, previous):
+                return Content(role, meta, len(data), previous.refs)
+            refs = self._whole(data)
+        else:
+            refs = self._cut(data)
+        size = sum(ref.length for ref in refs)
+        self._raw_bytes += size
+        if len(refs) <= INLINE_REFERENCES_MAX:
+            return Content(role, meta, size, tuple(refs))
+        return Content(role, meta, size, self._list(refs), listed=True)
+
+    def put(self, entry: Entry, part: str) -> None:
+        """The item is there, like this; `part` is the feed that said so."""
+        self._ops.append([PUT, entry.id, entry.parent, entry.sort, part])
+        self._entries.append(entry)
+
+    def remove(self, id: str, parent: str | None = None, recursive: bool = False) -> None:  # noqa: A002
+        """The item is gone; with `parent` only if it lies there; with `recursive` all below it too."""
+        self._ops.append([REMOVE, id, parent, int(recursive)])
+        self._removed += 1
+
+    def reset(self, part: str, scope: str | None) -> None:
+        """The feed starts from nothing: what lies in `scope` (a parent id; None: everything) and is not
+        put again until the feed is finished is gone."""
+        self._ops.append([RESET, part, scope])
+
+    def link(self, part: str, link: str, finished: bool = False) -> None:
+        """Where the feed continues; `finished`: it reached its end in this round."""
+        self._links[part] = link
+        if part in self._dropped:
+            self._dropped.remove(part)
+        if finished:
+            self._ops.append([END, part])
+            self._finished.append(part)
+        elif part in self._finished:
+            self._finished.remove(part)
+
+    def drop_part(self, part: str) -> None:
+        """The feed no longer exists; its link is forgotten. Its items go only by remove()."""
+        self._ops.append([DROP, part])
+        self._links.pop(part, None)
+        self._dropped.append(part)
+        if part in self._finished:
+            self._finished.remove(part)
+
+    def trouble(self, trouble: dict[str, Any]) -> None:
+        """Something that was not copied, kept with the page."""
+        self._troubles.append(dict(trouble))
+
+    def commit(self, complete: bool = False) -> Round:
+        """Stores packs and creates the page; answers the round after it, or after the winner's.
+
+        `complete`: the round ends with this page; the catalog is merged. With nothing to say nothing is
+        written and the round comes back as it was. Raises StepTooOld, RoundLost, StoreProblem.
+        """
+        round_ = self._round
+        if round_.closed or round_.complete:
+            raise RoundLost("The round was completed before this step.", number=round_.number)
+        if not self.dirty and not (complete and round_.pages):
+            return round_
+        self._packer.settle()
+        page = self._drafted()
+        if complete:
+            page = self._merged(page)
+        page = replace(page, packs=self._packer.finish(), complete=complete)
+        self._refuse_if_old()
+        ring = self._tools.ring
+        name = name_of(ring.chain_hash(round_.chain), round_.number, page.seq)
+        sealed = seal_page(ring, name, page)
+        if not self._tools.store.put_new(name, sealed):
+            return round_.reopened()
+        return round_.after(Committed(page, hashlib.sha256(sealed).hexdigest()))
+
+    def _drafted(self) -> PageManifest:
+        round_ = self._round
+        page = PageManifest(
+            chain=round_.chain,
+            number=round_.number,
+            seq=round_.pages,
+            prior=round_.last_sha256,
+            started=links_sha256(round_.links),
+            created=iso(self._clock.now()),
+            ops=self._ops,
+            lines=[dumps(entry.to_json()) for entry in self._entries],
+            links=self._links,
+            finished=self._finished,
+            dropped=self._dropped,
+            troubles=self._troubles,
+            packs=[],
+            counts={
+                "put": len(self._entries),
+                "removed": self._removed,
+                "raw_bytes": self._raw_bytes,
+                "stored_bytes": self._packer.stored_bytes,
+                "troubles": len(self._troubles),
+            },
+        )
+        if page.seq % STATE_EVERY == 0:
+            return replace(page, state=round_.state.after(page))
+        return page
+
+    def _merged(self, page: PageManifest) -> PageManifest:
+        """The page with the catalog's roots; the nodes below them go into this step's packs."""
+        bench = self._round.bench
+        pages = RoundPages(self._round, page)
+        pages.load()
+
+        def load(reference: Reference) -> Node:
+            data = self._packer.unsent(reference)
+            return bench.reader.node(reference) if data is None else Node.parse(data)
+
+        def write(data: bytes) -> Reference:
+            return self._packer.add_box(BoxKind.NODE, IdType.NODE, data)
+
+        previous = self._round.previous or Catalog({}, load)
+        merge = Merge(previous, pages, bench.limits)
+        rows, items = merge.run(
+            TreeWriter(load, write, atoms=True), TreeWriter(load, write, atoms=False)
+        )
+        totals = {**pages.totals, "items": rows.count, "pages": page.seq + 1}
+        return replace(
+            page,
+            roots=roots_of(rows, items),
+            pages=pages.sha256s,
+            totals=totals,
+            began=pages.began,
+        )
+
+    def _refuse_if_old(self) -> None:
+        first = self._packer.first_look_up
+        t_max = timedelta(seconds=self._tools.config.t_max_s)
+        if first is not None and self._clock.now() - first > t_max:
+            raise StepTooOld("The step took too long to commit what it looked up.")
+
+    def _whole(self, data: bytes) -> list[Reference]:
+        if not data:
+            return []
+        if len(data) < SMALL_BYTES:
+            return [self._packer.add_small(data)]
+        if len(data) <= WHOLE_BYTES:
+            return [self._packer.add_shared(data)]
+        return self._cut(data)
+
+    def _cut(self, data: bytes | Iterable[bytes]) -> list[Reference]:
+        if self._chunker is None:
+            self._chunker = Chunker(self._tools.config.chunking, self._tools.ring.seed)
+        return [self._piece(chunk) for chunk in self._chunker.cut(data)]
+
+    def _piece(self, data: bytes) -> Reference:
+        if len(data) < SMALL_BYTES:
+            return self._packer.add_small(data)
+        return self._packer.add_shared(data)
+
+    def _list(self, refs: list[Reference]) -> tuple[Reference, ...]:
+        """Long lists of references are stored; they can only be written when all places are known."""
+        self._packer.settle()
+        lists = []
+        for start in range(0, len(refs), LIST_REFERENCES):
+            rows = [ref.to_json() for ref in refs[start : start + LIST_REFERENCES]]
+            lists.append(self._packer.add_box(BoxKind.LIST, IdType.LIST, dumps(rows)))
+        return tuple(lists)
+
+    def _is_same(self, data: bytes, previous: Content) -> bool:
+        if previous.listed or len(previous.refs) != 1 or previous.size != len(data):
+            return False
+        return identify(self._tools.ring, IdType.CONTENT, data) == previous.refs[0].id
+
+
+def _whole_if_short(pieces: Iterator[bytes]) -> bytes | Iterable[bytes]:
+    """Short content as bytes; longer content as the stream it is."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if not isinstance(piece, bytes):
+            raise InvalidInput("Content is bytes or an iterable of bytes.")
+        held.append(piece)
+        size += len(piece)
+        if size > WHOLE_BYTES:
+            return chained(held, pieces)
+    return b"".join(held)

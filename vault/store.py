@@ -1,0 +1,99 @@
+"""The port to where bytes lie: named blobs that are created once and never changed.
+
+Rule 1: put_new never overwrites. False means the name is taken and nothing was written.
+Rule 2: bytes are durable when put_new returns True, and are all there or not there at all.
+Rule 3: delete is for collectors only; a store without the right to delete serves everything else.
+Rule 4: names are ours: a-z, 0-9 and - . / only, so that every store can spell them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from base.errors import InvalidInput
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One blob in a listing; `modified` is the store's own time, aware."""
+
+    name: str
+    size: int
+    modified: datetime
+
+
+class Store(Protocol):
+    """Where a vault's blobs lie; safe to use from several threads."""
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Creates a blob; False when the name is taken. Raises StoreProblem."""
+        ...
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes from `offset`, at most `length` of them. Raises Missing, StoreProblem."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a blob, None when there is none of that name."""
+        ...
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        """Blobs whose name starts with `prefix` and sorts behind `after`, in name order."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Removes a blob; a missing one is fine. Collectors only."""
+        ...
+
+
+def checked_name(name: str) -> str:
+    """The name itself, if every store can spell it."""
+    if not _NAME.fullmatch(name) or len(name) > 200:
+        raise InvalidInput("A blob name is at most 200 of a-z, 0-9 and - . / characters.")
+    return name
+
+
+class CountingStore:
+    """Counts what passes through to another store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.reset()
+
+    def reset(self) -> None:
+        """Starts counting from zero."""
+        self.writes = 0
+        self.reads = 0
+        self.lists = 0
+        self.deletes = 0
+        self.bytes_written = 0
+        self.bytes_read = 0
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        self.writes += 1
+        self.bytes_written += len(data)
+        return self._store.put_new(name, data)
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        self.reads += 1
+        data = self._store.read(name, offset, length)
+        self.bytes_read += len(data)
+        return data
+
+    def size(self, name: str) -> int | None:
+        self.reads += 1
+        return self._store.size(name)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        self.lists += 1
+        return self._store.list(prefix, after)
+
+    def delete(self, name: str) -> None:
+        self.deletes += 1
+        self._store.delete(name)

@@ -1,0 +1,1 @@
+"""Places for a vault's blobs: memory, a folder, Azure Blob Storage; each import is optional."""

@@ -1,0 +1,156 @@
+"""A vault in a folder: one file per blob, created once, on Linux, macOS and Windows.
+
+Rule 1: a file appears under its name complete and synced, or not at all: it is written under .incoming/
+        and then linked to its name, which fails when the name is taken.
+Rule 2: the folders above a new file are synced too, so that a power cut cannot forget a name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vault.problems import Missing, StoreFull, StoreNotWritable, StoreProblem
+from vault.store import Listed, checked_name
+
+_INCOMING = ".incoming"
+_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class FolderStore:
+    """Blobs as files below `path`; the folder is made on the first write."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._root = Path(path)
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        target = self._root / checked_name(name)
+        if target.exists():
+            return False
+        temporary = self._root / _INCOMING / secrets.token_hex(12)
+        try:
+            self._make_folder(temporary.parent)
+            self._make_folder(target.parent)
+            try:
+                _write_synced(temporary, data)
+                created = _publish(temporary, target)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    temporary.unlink()
+            if created:
+                _sync_folder(target.parent)
+        except OSError as failure:
+            raise _problem(failure) from failure
+        return created
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        try:
+            with (self._root / checked_name(name)).open("rb") as file:
+                file.seek(offset)
+                return file.read() if length is None else file.read(length)
+        except (FileNotFoundError, NotADirectoryError) as absent:
+            raise Missing("There is no such file in the vault's folder.", name=name) from absent
+        except OSError as failure:
+            raise _problem(failure) from failure
+
+    def size(self, name: str) -> int | None:
+        try:
+            return (self._root / checked_name(name)).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as failure:
+            raise _problem(failure) from failure
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        folder = prefix.rpartition("/")[0]
+        try:
+            yield from self._walk(folder, prefix, after)
+        except OSError as failure:
+            raise _problem(failure) from failure
+
+    def delete(self, name: str) -> None:
+        try:
+            (self._root / checked_name(name)).unlink(missing_ok=True)
+        except OSError as failure:
+            raise _problem(failure) from failure
+
+    def _walk(self, folder: str, prefix: str, after: str) -> Iterator[Listed]:
+        """Names below `folder` in order; "a/" sorts by its slash, so order equals that of whole names."""
+        try:
+            found = sorted(
+                (f"{entry.name}/" if entry.is_dir() else entry.name, entry)
+                for entry in os.scandir(self._root / folder)
+                if not entry.name.startswith(".")
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for text, entry in found:
+            name = f"{folder}/{text}" if folder else text
+            if text.endswith("/"):
+                overlaps = name.startswith(prefix) or prefix.startswith(name)
+                if overlaps and not (after > name and not after.startswith(name)):
+                    yield from self._walk(name[:-1], prefix, after)
+            elif name.startswith(prefix) and name > after:
+                with contextlib.suppress(FileNotFoundError):  # deleted while we list
+                    status = entry.stat()
+                    yield Listed(
+                        name, status.st_size, datetime.fromtimestamp(status.st_mtime, tz=UTC)
+                    )
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        if folder != self._root:
+            self._make_folder(folder.parent)
+        folder.mkdir(parents=folder == self._root, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _publish(temporary: Path, target: Path) -> bool:
+    """Gives the file its name, atomically; False when the name is taken."""
+    try:
+        if os.name == "nt":
+            temporary.rename(target)  # on Windows a rename never replaces
+        else:
+            os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError as failure:
+        if failure.errno in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            raise StoreProblem(
+                "The file system of this folder cannot create a name atomically (no hard links).",
+                hint="Put the vault on a file system with hard links: ext4, XFS, APFS, NTFS.",
+            ) from failure
+        raise
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows has no handle to a folder that could be synced
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _problem(failure: OSError) -> StoreProblem:
+    if failure.errno in _FULL:
+        return StoreFull("The disk of the vault's folder is full.")
+    if failure.errno in _DENIED:
+        return StoreNotWritable("The vault's folder does not allow this.", errno=failure.errno)
+    return StoreProblem("The vault's folder failed.", errno=failure.errno)
