@@ -70,5 +70,5 @@ class Stories(Protocol):
         ...
 
     async def purge(self, instance_id: str) -> bool:
-        """Forgets a story that has ended, with all that the engine kept; False when there is none."""
+        """Forgets an ended story and all the engine kept of it; False when there is none."""
         ...

@@ -1,0 +1,1 @@
+"""The same app without Azure: durable host, timers, server, demo."""

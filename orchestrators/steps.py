@@ -1,0 +1,52 @@
+"""How stories take a step: one that may crash, one that has to succeed, and a pause.
+
+Steps answer expected failures as data. A step that raises is a surprise (a bug, a timeout): the SDK
+throws a plain Exception into the story whose text differs between versions, so nobody reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+from azure.durable_functions import DurableOrchestrationContext
+
+Story = Generator[Any, Any, dict[str, Any] | None]  # None: it continued as new
+
+STEPS_PER_GENERATION = 50  # a step and the pause before it are 8 events: 400 of the 500 allowed
+WAITS_MAX = 100  # times in a row one thing may be throttled before it is given up for this run
+WAIT_S_MAX = 3600.0  # the longest single pause; asking again is cheap
+CRASHED = "step-crashed"
+THROTTLED_TOO_LONG = "throttled-too-long"
+
+_ATTEMPTS = 3
+_ATTEMPT_PAUSE_S = 60.0
+
+
+def attempt(task: Any) -> Generator[Any, Any, dict[str, Any] | None]:
+    """The answer of a task, or None when it raised."""
+    try:
+        answer: dict[str, Any] = yield task
+    except Exception:  # noqa: BLE001  (the SDK raises nothing narrower)
+        return None
+    return answer
+
+
+def insist(
+    context: DurableOrchestrationContext, step: str, request: dict[str, Any]
+) -> Generator[Any, Any, dict[str, Any] | None]:
+    """The answer of a step that should not be skipped: up to three attempts, then None."""
+    for number in range(_ATTEMPTS):
+        if number:
+            yield pause(context, _ATTEMPT_PAUSE_S)
+        answer = yield from attempt(context.call_activity(step, request))
+        if answer is not None:
+            return answer
+    return None
+
+
+def pause(context: DurableOrchestrationContext, seconds: float) -> Any:
+    """A timer task: at least a second, at most an hour."""
+    wait = timedelta(seconds=min(max(seconds, 1.0), WAIT_S_MAX))
+    return context.create_timer(context.current_utc_datetime + wait)
