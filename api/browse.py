@@ -1,0 +1,113 @@
+"""Restore points, what they hold, and the content of one item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from api.auth import SignedIn
+from api.deps import After, Limit, Org, ResourceName, ServiceName, SnapshotNumber, TheApp, page
+from api.models import Page
+from engine import audit, browse, resources
+from formats import file_of
+
+router = APIRouter(tags=["browse"])
+
+
+@router.get("/organizations/{org}/resources", response_model=Page)
+def list_resources(org: Org, app: TheApp, after: After = "", limit: Limit = 100) -> Any:
+    """Everything a policy covers: mailboxes and drives with their services, state and newest restore point."""
+    found, more = resources.listed(app, org, after=after, limit=limit)
+    return page(found, more)
+
+
+@router.get("/organizations/{org}/snapshots", response_model=Page)
+def list_snapshots(org: Org, app: TheApp, service: ServiceName, resource: ResourceName) -> Any:
+    """The restore points of one service of one resource, newest first."""
+    return page([resources.snapshot_json(s) for s in browse.snapshots(app, org, service, resource)], "")
+
+
+@router.get("/organizations/{org}/items")
+def list_items(
+    org: Org,
+    app: TheApp,
+    service: ServiceName,
+    resource: ResourceName,
+    snapshot: SnapshotNumber = None,
+    folder: Annotated[str, Query(max_length=1024)] = "",
+    after: After = "",
+    limit: Limit = 100,
+) -> dict[str, Any]:
+    """One page of a folder of a restore point, with its path and the service's columns."""
+    view = browse.open_view(app, org, service, resource, snapshot)
+    listing = view.list(folder, after, limit)
+    return {
+        **page([browse.row_json(entry) for entry in listing.entries], listing.after),
+        "folder": browse.row_json(listing.folder) if listing.folder else None,
+        "path": [{"id": above.id, "name": above.name} for above in listing.path],
+        "total": listing.total,
+        "snapshot": view.snapshot.number,
+        "columns": resources.columns(service),
+    }
+
+
+@router.get("/organizations/{org}/items/{item:path}/content")
+def item_content(
+    org: Org,
+    item: str,
+    who: SignedIn,
+    app: TheApp,
+    service: ServiceName,
+    resource: ResourceName,
+    snapshot: SnapshotNumber = None,
+    part: Annotated[str, Query(max_length=40)] = "",
+    index: Annotated[int, Query(ge=0)] = 0,
+) -> StreamingResponse:
+    """The bytes of an item: a message as .eml, a file as it was; or one part of it (part=attachment&index=0)."""
+    view = browse.open_view(app, org, service, resource, snapshot)
+    stored = view.item(item)
+    audit.note(app, org, who.id, "item-opened", run="", count=1)
+    if part:
+        one = browse.part_of(stored, part, index)
+        name, blocks = str(one.meta.get("name") or part), one.open()
+    else:
+        exported = file_of(stored)
+        name, blocks = exported.name, exported.blocks()
+    return download(name, blocks)
+
+
+@router.get("/organizations/{org}/items/{item:path}")
+def read_item(
+    org: Org,
+    item: str,
+    who: SignedIn,
+    app: TheApp,
+    service: ServiceName,
+    resource: ResourceName,
+    snapshot: SnapshotNumber = None,
+) -> dict[str, Any]:
+    """One item: its object as Graph sent it, its parts, where it lay."""
+    view = browse.open_view(app, org, service, resource, snapshot)
+    entry = view.entry(item)
+    stored = view.item(item)
+    audit.note(app, org, who.id, "item-opened", run="", count=1)
+    return {
+        **browse.row_json(entry),
+        "raw": stored.raw,
+        "parts": [{"role": p.role, "size": p.size, "meta": dict(p.meta)} for p in stored.parts],
+        "path": [{"id": above.id, "name": above.name} for above in view.path(entry)],
+        "snapshot": view.snapshot.number,
+    }
+
+
+def download(name: str, blocks: Iterator[bytes], media_type: str = "application/octet-stream") -> StreamingResponse:
+    """An attachment with a safe name: never shown inline, whatever it holds."""
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    return StreamingResponse(blocks, media_type=media_type, headers=headers)

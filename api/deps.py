@@ -1,0 +1,45 @@
+"""What every route is handed: the running App, the stories, a checked organization, and paging."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
+
+from base.ids import OrgId, RunId, org_id, run_id
+from base.stories import Stories
+from engine.assembly import App
+
+
+def _app(request: Request) -> App:
+    app: App = request.app.state.app
+    return app
+
+
+def _stories(request: Request) -> Stories:
+    stories: Stories = request.app.state.stories
+    return stories
+
+
+def _org(org: Annotated[str, Path(max_length=40)]) -> OrgId:
+    return org_id(org)
+
+
+def _run(run: Annotated[str, Path(max_length=60)]) -> RunId:
+    return run_id(run)
+
+
+TheApp = Annotated[App, Depends(_app)]
+TheStories = Annotated[Stories, Depends(_stories)]
+Org = Annotated[OrgId, Depends(_org)]
+Run = Annotated[RunId, Depends(_run)]
+After = Annotated[str, Query(alias="next", max_length=4096, description="the `next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=500)]
+ServiceName = Annotated[str, Query(max_length=40)]
+ResourceName = Annotated[str, Query(max_length=1024)]
+SnapshotNumber = Annotated[int | None, Query(ge=1, description="without it the newest")]
+
+
+def page(items: list[dict[str, Any]], after: str) -> dict[str, Any]:
+    """The shape of every list."""
+    return {"items": items, "next": after or None}

@@ -1,0 +1,133 @@
+"""What goes in and out over HTTP: pydantic models, and paging with an opaque `next`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+ID = Field(max_length=1024)
+
+
+class In(BaseModel):
+    """A request body: unknown fields are an error, so that a misspelt option is never ignored."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=100_000)
+
+
+class ClientSecret(In):
+    """The application's client secret."""
+
+    kind: Literal["client_secret"] = "client_secret"
+    client_id: str = Field(max_length=64)
+    client_secret: SecretStr
+
+
+class Certificate(In):
+    """The application's certificate with its private key, PEM."""
+
+    kind: Literal["certificate"]
+    client_id: str = Field(max_length=64)
+    certificate_pem: SecretStr
+    password: SecretStr | None = None
+
+
+Credential = ClientSecret | Certificate
+
+
+class NewOrganization(In):
+    """A Microsoft 365 tenant to protect. Without an id one is made from the name."""
+
+    id: str | None = Field(None, max_length=40)
+    name: str = Field(min_length=1, max_length=200)
+    tenant_id: str = Field(min_length=1, max_length=253, description="the tenant's GUID or domain")
+    credential: Credential = Field(description="the backup application, which only reads")
+    restore_credential: Credential | None = Field(
+        None, description="the restore application, which may write; may be added later"
+    )
+    recovery_passphrase: SecretStr | None = Field(
+        None, description="opens the vault without us; made for you when left out, and shown once"
+    )
+
+
+class ChangeOrganization(In):
+    """What may change; fields left out stay as they are."""
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    credential: Credential | None = None
+    restore_credential: Credential | None = None
+
+
+class Selection(In):
+    """Whom a policy covers: everybody, or those listed (object ids, addresses or user principal names)."""
+
+    mode: Literal["all", "include", "exclude"] = "all"
+    users: list[str] = Field(default_factory=list, max_length=100_000)
+
+
+class Schedule(In):
+    """When backups start: a cron expression of five fields in a time zone of the IANA list."""
+
+    cron: str = Field(max_length=100, examples=["0 1 * * *"])
+    time_zone: str = Field("UTC", max_length=64, examples=["Europe/Berlin"])
+
+
+class Policy(In):
+    """What is protected and when. `version` is the one that was read; 0 for the first."""
+
+    services: list[str] = Field(default_factory=lambda: ["mail", "drive"], min_length=1)
+    selection: Selection = Field(default_factory=Selection)
+    schedule: Schedule | None = None
+    paused: bool = False
+    version: int = 0
+
+
+class RestoreIn(In):
+    """What to restore and where to; with `dry_run` nothing is written and the plan comes back."""
+
+    service: str
+    resource: str = ID
+    snapshot: int | None = Field(None, ge=1)
+    items: list[str] = Field(default_factory=list, max_length=100_000)
+    folders: list[str] = Field(default_factory=list, max_length=10_000)
+    target: str = Field("", max_length=1024, description="a resource id; empty: where it came from")
+    place: Literal["folder", "original"] = "folder"
+    folder_name: str = Field("", max_length=200)
+    conflict: Literal["skip", "copy", "replace"] = "skip"
+    dry_run: bool = False
+
+
+class ExportIn(In):
+    """What to take away as a zip."""
+
+    service: str
+    resource: str = ID
+    snapshot: int | None = Field(None, ge=1)
+    items: list[str] = Field(default_factory=list, max_length=100_000)
+    folders: list[str] = Field(default_factory=list, max_length=10_000)
+
+
+class VerifyIn(In):
+    """How thoroughly to verify: structure only, or every byte."""
+
+    read_data: bool = True
+
+
+class Page(BaseModel):
+    """One page of a list. `next` is opaque: send it back as `next=`; null at the end."""
+
+    items: list[dict[str, Any]]
+    next: str | None = None
+
+
+class RunOut(BaseModel):
+    """A backup, restore, export or verification."""
+
+    id: str
+    kind: str
+    state: str
+    started: str | None = None
+    ended: str | None = None
+    counts: dict[str, int] = Field(default_factory=dict)
+    code: str = ""
+    detail: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,127 @@
+"""Organizations: the tenants one installation protects, their credentials, policy and directory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from api.auth import SignedIn
+from api.deps import After, Limit, Org, TheApp, page
+from api.models import ChangeOrganization, Credential, NewOrganization, Page, Policy
+from engine import audit, connection, organizations, policies
+
+router = APIRouter(tags=["organizations"])
+
+
+@router.post("/organizations", status_code=201)
+def create_organization(body: NewOrganization, who: SignedIn, app: TheApp) -> dict[str, Any]:
+    """Takes in a tenant and makes its vault. The recovery passphrase is in this answer and never again."""
+    made = organizations.create(
+        app,
+        organizations.NewOrganization(
+            id=body.id or "",
+            name=body.name,
+            tenant_id=body.tenant_id,
+            credential=_plain(body.credential),
+            restore_credential=_plain(body.restore_credential),
+            recovery_passphrase=_revealed(body.recovery_passphrase),
+        ),
+    )
+    audit.note(app, made.organization["id"], who.id, "organization-created")
+    return {**made.organization, "recovery_passphrase": made.recovery_passphrase}
+
+
+@router.get("/organizations", response_model=Page)
+def list_organizations(app: TheApp, after: After = "", limit: Limit = 100) -> Any:
+    """The organizations of this installation."""
+    found, more = organizations.listed(app, after=after, limit=limit)
+    return page(found, more)
+
+
+@router.get("/organizations/{org}")
+def read_organization(org: Org, app: TheApp) -> dict[str, Any]:
+    """One organization; credentials are only said to be there."""
+    return organizations.show(app, org)
+
+
+@router.patch("/organizations/{org}")
+def change_organization(
+    org: Org, body: ChangeOrganization, who: SignedIn, app: TheApp
+) -> dict[str, Any]:
+    """Changes the name or the credentials."""
+    organizations.change(
+        app,
+        org,
+        name=body.name,
+        credential=_plain(body.credential),
+        restore_credential=_plain(body.restore_credential),
+    )
+    audit.note(app, org, who.id, "organization-changed")
+    return organizations.show(app, org)
+
+
+@router.delete("/organizations/{org}", status_code=204)
+def delete_organization(org: Org, who: SignedIn, app: TheApp) -> Response:
+    """Forgets the organization and its credentials. Its vault stays: deleting data is another decision."""
+    organizations.delete(app, org)
+    audit.note(app, org, who.id, "organization-deleted")
+    return Response(status_code=204)
+
+
+@router.post("/organizations/{org}/connection-test")
+def test_connection(org: Org, who: SignedIn, app: TheApp) -> dict[str, Any]:
+    """Signs in and tries each permission; names what is missing and which service that disables."""
+    audit.note(app, org, who.id, "connection-tested")
+    return connection.test(app, org)
+
+
+@router.get("/organizations/{org}/consent-url")
+def consent_url(
+    org: Org, app: TheApp, application: Literal["backup", "restore"] = "backup"
+) -> dict[str, str]:
+    """Where an administrator of the tenant grants the application its permissions."""
+    return {"url": connection.consent_url(app, org, application)}
+
+
+@router.get("/organizations/{org}/directory/{kind}", response_model=Page)
+def search_directory(
+    org: Org,
+    kind: Literal["users", "groups", "sites", "teams"],
+    app: TheApp,
+    search: Annotated[str, Query(max_length=200)] = "",
+    limit: Limit = 50,
+) -> Any:
+    """Finds users, groups, sites or teams of the tenant by name or address."""
+    return page(connection.search(app, org, kind, search, limit), "")
+
+
+@router.get("/organizations/{org}/policy")
+def read_policy(org: Org, app: TheApp) -> dict[str, Any]:
+    """What is protected, and when backups start."""
+    return policies.show(app, org)
+
+
+@router.put("/organizations/{org}/policy")
+def change_policy(org: Org, body: Policy, who: SignedIn, app: TheApp) -> dict[str, Any]:
+    """Replaces the policy; refused when somebody else changed it since `version` was read."""
+    changed = policies.change(app, org, body.model_dump(exclude={"version"}), body.version)
+    audit.note(app, org, who.id, "policy-changed")
+    return changed
+
+
+def _plain(credential: Credential | None) -> dict[str, str] | None:
+    """The credential with its secrets in the clear, for sealing; never stored or logged like this."""
+    if credential is None:
+        return None
+    return {
+        key: value
+        for key in type(credential).model_fields
+        if (value := _revealed(getattr(credential, key))) is not None
+    }
+
+
+def _revealed(value: Any) -> str | None:
+    if value is None:
+        return None
+    return str(value.get_secret_value() if hasattr(value, "get_secret_value") else value)

@@ -1,0 +1,13 @@
+"""Every router of the API; api/app.py lets none of them answer somebody who is not signed in."""
+
+from api import backups, browse, coverage, exports, organizations, restores, upkeep
+
+ROUTERS = (
+    organizations.router,
+    backups.router,
+    browse.router,
+    restores.router,
+    exports.router,
+    upkeep.router,
+    coverage.router,
+)

@@ -1,0 +1,250 @@
+"""Turns settings into the objects of one running app; read it in one sitting to know what is made of what.
+
+The only place that makes a GraphWriter: backups are handed readers, and only restores ask for a writer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from azure.core.credentials import TokenCredential
+from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+from base.clock import Clock, SystemClock
+from base.errors import ConfigurationProblem, NotFound, Problem
+from base.settings import Settings
+from engine.chunks import KnownChunks
+from engine.key_vault import KeyVaultSlot
+from m365 import SERVICES
+from m365.graph.auth import Certificate, ClientSecret, Credential
+from m365.graph.client import GraphReader, GraphWriter
+from m365.graph.hosts import Place
+from m365.graph.throttle import Limiter
+from m365.service import Resource, Service, Writer
+from state.audit import Audit
+from state.leases import Leases
+from state.ledger import Ledger
+from state.organizations import Organization, Organizations
+from state.policies import Policies
+from state.port import Tables
+from state.progress import ProgressRows
+from state.resources import Resources
+from state.runs import Runs
+from state.tables.azure_tables import AzureTables
+from state.tables.sqlite import SqliteTables
+from state.work import Work
+from vault import CountingStore, KeySlot, PassphraseSlot, Repository, Store
+from vault.stores.azure_blob import AzureBlobStore
+from vault.stores.folder import FolderStore
+
+KEYS_LIVE = timedelta(minutes=15)  # an unwrapped key is kept in memory no longer than this
+
+
+class OrganizationMissing(NotFound):
+    """No such organization."""
+
+    code = "organization-missing"
+    hint = "List /api/v1/organizations for those that exist."
+
+
+class CredentialMissing(Problem):
+    """The organization has no such credential."""
+
+    code = "credential-missing"
+    status = 409
+    hint = "Give the organization the credential of the application, then try again."
+
+
+@dataclass(slots=True)
+class _Open:
+    """A vault that is open, and until when its keys may stay in memory."""
+
+    repository: Repository
+    store: CountingStore
+    until: float
+
+
+class App:
+    """One running installation: records, vaults, and the way to each organization's tenant."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        tables: Tables | None = None,
+        scrypt_n: int = 2**17,
+    ) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self._scrypt_n = scrypt_n
+        self._lock = threading.RLock()
+        self._opened: dict[str, _Open] = {}
+        self.place = Place(
+            settings.graph_url, settings.login_url, settings.ca_bundle, settings.company
+        )
+        self.limiter = Limiter(clock=self.clock)
+        self.tables: Tables = tables or self._make_tables()
+        sealing = _VaultSealing(self)
+        self.organizations = Organizations(self.tables)
+        self.policies = Policies(self.tables, sealing)
+        self.runs = Runs(self.tables, sealing)
+        self.resources = Resources(self.tables, sealing)
+        self.leases = Leases(self.tables)
+        self.work = Work(self.tables)
+        self.progress = ProgressRows(self.tables)
+        self.ledger = Ledger(self.tables)
+        self.audit = Audit(self.tables, self.clock)
+
+    # --- Organizations and their vaults ---
+
+    def organization(self, org: str) -> Organization:
+        """The record of an organization."""
+        found = self.organizations.get(org)
+        if found is None:
+            raise OrganizationMissing("There is no such organization.")
+        return found
+
+    def create_vault(self, org: str, recovery: str) -> Repository:
+        """Makes the vault of a new organization with two ways in: the service's and the recovery one's."""
+        store = self._make_store(org)
+        slots = [self.key_slot(), PassphraseSlot(recovery, self._scrypt_n)]
+        Repository.create(store, slots, self.clock)
+        return self.vault(org)
+
+    def vault(self, org: str) -> Repository:
+        """The organization's vault, opened; kept open for a while."""
+        return self._open(org).repository
+
+    def store_counts(self, org: str) -> CountingStore:
+        """The store below the vault, with its counts of reads and writes by this process."""
+        return self._open(org).store
+
+    def _open(self, org: str) -> _Open:
+        with self._lock:
+            opened = self._opened.get(org)
+            if opened is None or opened.until < self.clock.monotonic():
+                store = opened.store if opened else CountingStore(self._make_store(org))
+                known = KnownChunks(self.tables, org)
+                repository = Repository.open(store, self.key_slot(), self.clock, known)
+                until = self.clock.monotonic() + KEYS_LIVE.total_seconds()
+                opened = self._opened[org] = _Open(repository, store, until)
+            return opened
+
+    def key_slot(self) -> KeySlot:
+        """What opens vaults while the service runs: a Key Vault key in Azure, a passphrase elsewhere."""
+        settings = self.settings
+        if settings.key_vault_key:
+            return KeyVaultSlot(settings.key_vault_key, self._identity())
+        if settings.passphrase is None:
+            raise ConfigurationProblem(
+                "Nothing opens the vaults.",
+                hint="Set HOLDFAST_KEY_VAULT_KEY in Azure or HOLDFAST_PASSPHRASE elsewhere.",
+            )
+        return PassphraseSlot(settings.passphrase.get_secret_value(), self._scrypt_n)
+
+    # --- The way to Microsoft 365 ---
+
+    def reader(self, org: str) -> GraphReader:
+        """A reader of its own (its counters start at zero) with the backup application's rights."""
+        credential = self.credential(org, "backup")
+        return GraphReader(self.place, credential, self.limiter, self.clock)
+
+    def restorer(self, org: str, service: str, resource: str) -> Writer:
+        """Writes into one resource of the tenant with the restore application's rights."""
+        kind, _, graph_id = resource.partition(":")
+        credential = self.credential(org, "restore")
+        writer = GraphWriter(self.place, credential, self.limiter, self.clock)
+        return self.service(service).writer(writer, Resource(kind, graph_id))
+
+    def service(self, name: str) -> Service:
+        """A service of the registry."""
+        if name not in SERVICES:
+            raise NotFound("There is no such service.", hint=f"Services: {', '.join(SERVICES)}.")
+        return SERVICES[name]
+
+    def credential(self, org: str, application: str) -> Credential:
+        """The credential of the backup or the restore application, unsealed."""
+        record = self.organization(org)
+        sealed = record.credential_sealed
+        if application == "restore":
+            sealed = record.restore_credential_sealed
+        if not sealed:
+            raise CredentialMissing(f"The organization has no {application} credential.")
+        secret = self.vault(org).unseal(f"credential/{application}", base64.b64decode(sealed))
+        return credential_of(record.tenant_id, json.loads(secret))
+
+    # --- Storage ---
+
+    def _make_tables(self) -> Tables:
+        settings = self.settings
+        if settings.storage == "folder":
+            return SqliteTables(settings.data_dir / "state.sqlite", clock=self.clock)
+        if settings.storage_connection:
+            return AzureTables.from_connection_string(settings.storage_connection.get_secret_value())
+        return AzureTables.from_credential(str(settings.state_account_url), self._identity())
+
+    def _make_store(self, org: str) -> Store:
+        settings = self.settings
+        if settings.storage == "folder":
+            return FolderStore(settings.data_dir / "vaults" / org)
+        if settings.storage_connection:
+            connection = settings.storage_connection.get_secret_value()
+            store = AzureBlobStore.from_connection_string(connection, org)
+        else:
+            url = str(settings.vault_account_url)
+            store = AzureBlobStore.from_credential(url, self._identity(), org)
+        store.make_containers()
+        return store
+
+    def _identity(self) -> TokenCredential:
+        client_id = self.settings.identity_client_id
+        if client_id:
+            return ManagedIdentityCredential(client_id=client_id)
+        return DefaultAzureCredential()
+
+
+def credential_of(tenant_id: str, values: Mapping[str, str]) -> Credential:
+    """A credential from its JSON: {"kind": "client_secret" or "certificate", "client_id", …}."""
+    if values["kind"] == "certificate":
+        pem = values["certificate_pem"].encode()
+        return Certificate(tenant_id, values["client_id"], pem, values.get("password"))
+    return ClientSecret(tenant_id, values["client_id"], values["client_secret"])
+
+
+class _VaultSealing:
+    """Seals texts of records (names, addresses, policies) under the organization's own key."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def seal(self, org: str, text: str) -> str:
+        return base64.b64encode(self._app.vault(org).seal("record", text.encode())).decode()
+
+    def open(self, org: str, text: str) -> str:
+        return self._app.vault(org).unseal("record", base64.b64decode(text)).decode()
+
+
+_current: App | None = None
+_lock = threading.Lock()
+
+
+def current_app() -> App:
+    """The process's app, made from the environment at the first call."""
+    global _current
+    with _lock:
+        if _current is None:
+            _current = App(Settings())
+        return _current
+
+
+def install(app: App) -> None:
+    """Makes `app` the process's app; for entry points and tests that bring their own settings."""
+    global _current
+    with _lock:
+        _current = app

@@ -1,0 +1,188 @@
+"""Pages of changes from a service into the vault, resumable at every page.
+
+Rule 1: data and the link that covers it commit together, in one page manifest; links are only ever read
+        from committed manifests (the vault keeps these rules).
+Rule 2: a step may run twice, run beside its ghost or die anywhere: page names come from the vault's own
+        count, so the loser of a race adopts the winner's page and goes on from there.
+Rule 3: a resource without changes writes nothing, save a refresh of its links before they could expire.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from base import log
+from base.clock import parse_iso
+from base.errors import Problem, Throttled
+from base.messages import Drain, Drained
+from engine import ledger, resources, runs
+from engine.assembly import App
+from engine.copying import Copier
+from m365 import SERVICES
+from m365.graph.errors import ResourceGone
+from m365.service import Source
+from vault import Repository, Round
+
+_ROUNDS_MAX = 100  # how far a stale plan may lie behind; more means the vault and the plan disagree
+
+
+class _StepOver(Exception):
+    """The step's time is up; what is committed counts, the next step goes on."""
+
+
+class _Cancelled(Exception):
+    """Somebody cancelled the run."""
+
+
+def drain(app: App, request: Drain) -> Drained:
+    """Copies changes of one service of one resource until they end or the step's time is up."""
+    work = _Work(app, request)
+    state, wait_s, code = work.outcome()
+    answer = Drained(state, wait_s, code, {k: n for k, n in work.counts.items() if n})
+    resources.note_step(app, request, answer)
+    log.event(
+        "step-ended",
+        org=request.org,
+        run=request.run,
+        service=request.service,
+        state=state,
+        code=code,
+        **answer.counts,
+    )
+    return answer
+
+
+class _Work:
+    """One step: the round it builds on, the copier, and the budget."""
+
+    def __init__(self, app: App, request: Drain) -> None:
+        self.app = app
+        self.request = request
+        self.counts: Counter[str] = Counter()
+        self.deadline = app.clock.monotonic() + app.settings.step_seconds
+        self.chain = resources.chain(request.service, request.resource)
+
+    def outcome(self) -> tuple[str, float, str]:
+        """State, seconds to wait, and the code of what went wrong."""
+        try:
+            return self._run(), 0.0, ""
+        except Throttled as wait:
+            return "throttled", wait.retry_after_s, wait.code
+        except _StepOver:
+            return "more", 0.0, ""
+        except _Cancelled:
+            return "cancelled", 0.0, ""
+        except ResourceGone as gone:
+            return "gone", 0.0, gone.code
+        except Problem as problem:
+            log.event("step-failed", org=self.request.org, run=self.request.run, code=problem.code)
+            return "failed", 0.0, problem.code
+
+    def _run(self) -> str:
+        self._still_wanted()
+        repository = self.app.vault(self.request.org)
+        round_ = self._open_round(repository)
+        if round_ is None:
+            return "done"
+        self.round = round_
+        if round_.complete:
+            return self._close()
+        reader = self.app.reader(self.request.org)
+        source = SERVICES[self.request.service].source(
+            reader, resources.resource_of(self.request.resource)
+        )
+        self.copier = Copier(repository, source, round_)
+        try:
+            return self._follow(source)
+        finally:
+            self.copier.close()
+            self.counts["requests"] += reader.counters.requests
+
+    def _open_round(self, repository: Repository) -> Round | None:
+        """The round to build; None where this very run has closed it (a ghost, or a retried step).
+
+        The planned number may be stale: the record of the newest snapshot is only a cache, and a step
+        that died right after closing left it behind. A round closed by another run is history: go on.
+        """
+        for number in range(self.request.snapshot, self.request.snapshot + _ROUNDS_MAX):
+            round_ = repository.round(self.chain, number)
+            if not round_.closed:
+                return round_
+            if round_.closed_by == self.request.run:
+                resources.note_snapshot(self.app, self.request, repository, number)
+                return None
+        raise Problem("The plan of this run lies too far behind the vault.", hint="Start a new run.")
+
+    def _follow(self, source: Source) -> str:
+        try:
+            if self.round.pages == 0:
+                self._retry_failed()
+            for page in source.changes(self.round.links, self.round.finished):
+                self.copier.copy(page, self._after_each)
+                self._after_each()
+        except Throttled:
+            self._commit()
+            raise
+        except ResourceGone:
+            # What was copied until then becomes a restore point; unfinished feeds delete nothing.
+            if self.copier.step.has_changes or self.round.pages:
+                self._commit(complete=True)
+                self._close()
+            raise
+        if not self._worth_keeping():
+            ledger.note(self.app, self.request, self.copier.troubles, self.copier.mended)
+            return "unchanged"
+        self._commit(complete=True)
+        return self._close()
+
+    def _after_each(self) -> None:
+        """Commits a full step, and ends the step when its time is up or the run was cancelled."""
+        step, settings = self.copier.step, self.app.settings
+        over = self.app.clock.monotonic() >= self.deadline
+        if over or step.stored_bytes >= settings.step_bytes or step.items >= settings.step_items:
+            self._commit()
+            self._still_wanted()
+            if over:
+                raise _StepOver
+
+    def _still_wanted(self) -> None:
+        org, run = self.request.org, self.request.run
+        runs.heartbeat(self.app, org, run)
+        if runs.is_cancelled(self.app, org, run) or not runs.keeps_lease(self.app, org, run):
+            raise _Cancelled
+
+    def _worth_keeping(self) -> bool:
+        if self.copier.step.has_changes or self.round.pages:
+            return True
+        parent = self.round.parent
+        if parent is None:
+            return True
+        age = self.app.clock.now() - parse_iso(parent.created)
+        return age >= timedelta(days=self.app.settings.cursor_refresh_days)
+
+    def _commit(self, *, complete: bool = False) -> None:
+        step = self.copier.step
+        if not (complete or step.dirty):
+            return
+        self.counts["items"] += step.items
+        self.counts["stored_bytes"] += step.stored_bytes
+        self.round = step.commit(complete=complete)
+        self.counts["pages"] += 1
+        self.counts["blob_writes"] += self.round.packs + 1
+        self.counts["troubles"] += len(self.copier.troubles)
+        ledger.note(self.app, self.request, self.copier.troubles, self.copier.mended)
+        if not complete:
+            self.copier.exchange(self.round)
+
+    def _close(self) -> str:
+        snapshot = self.round.close(by=self.request.run)
+        self.counts["blob_writes"] += 1
+        resources.note_snapshot(
+            self.app, self.request, self.app.vault(self.request.org), snapshot.number
+        )
+        return "done"
+
+    def _retry_failed(self) -> None:
+        """Tries again what earlier runs could not copy and whose pause is over."""
+        self.copier.retry(ledger.due(self.app, self.request))

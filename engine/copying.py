@@ -1,0 +1,253 @@
+"""One page of a change feed into the step being built: what to fetch, what to reuse, what to note in the ledger.
+
+Rule 1: an item whose fingerprint is the stored one is not downloaded again; moves, renames and read flips
+        cost a few bytes.
+Rule 2: one bad item is a Trouble beside what could be kept of it; only Throttled, a vanished resource and
+        a lost permission end the page.
+Rule 3: whatever was put into the step may be committed at any moment, also in the middle of a page: the
+        feed's link moves on only when the whole page is in.
+
+Theory of operation: a few threads look ahead and fetch parts (the wire keeps the mailbox's slots); this
+thread alone adds to the step, in the order of the feed, so that the last occurrence of an item wins.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from base.errors import Problem, Throttled
+from base.item import Change, FeedPage, Gone, Part, Trouble
+from engine.entries import RAW, encode_raw, entry_of, raw_of
+from m365.graph.errors import Forbidden, ItemGone, ResourceGone, Unauthorized
+from m365.service import Source, trouble_of
+from vault import Content, Entry, Repository, Round, Step
+
+FETCHERS = 4  # threads; the wire lets at most three reads of one mailbox fly
+AHEAD = 8  # items being fetched or waiting to be added: bounds memory
+
+_ENDS_THE_PAGE = (Throttled, ResourceGone, Unauthorized)
+
+
+class _SourceBroke(Exception):
+    """A part broke while it was being read: its item's trouble, unlike a fault of the vault."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+def _from_source(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from blocks
+    except _ENDS_THE_PAGE:
+        raise
+    except Problem as problem:
+        raise _SourceBroke(problem) from problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """An item ready to be put, or nothing where it vanished between list and get."""
+
+    change: Change | None
+    previous: Entry | None = None
+    reuse: bool = False
+    parts: tuple[Part, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Progress(Protocol):
+    """Asked after every item: may end the page by raising, may exchange the step for a fresh one."""
+
+    def __call__(self) -> None: ...
+
+
+class Copier:
+    """Copies pages of one resource; `step` is exchanged by the caller after each commit."""
+
+    def __init__(self, repository: Repository, source: Source, round_: Round) -> None:
+        self._repository = repository
+        self._source = source
+        self._round = round_
+        self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
+        self._fresh = round_.pages == 0
+        self._touched: set[str] = set()
+        self.step: Step = round_.step()
+        self.troubles: list[Trouble] = []
+        self.mended: list[str] = []  # ids whose rows in the ledger are done with
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def exchange(self, round_: Round) -> None:
+        """Goes on in a new step after a commit."""
+        self._round = round_
+        self.step = round_.step()
+        self.troubles, self.mended = [], []
+
+    def retry(self, item_ids: Iterable[str]) -> None:
+        """Tries items again that earlier runs could not copy whole; what fails again stays as it is."""
+        for item_id in item_ids:
+            try:
+                change = self._source.complete(item_id)
+                parts, troubles = self._source.fetch(change)
+            except ItemGone:
+                self.mended.append(item_id)
+                continue
+            except _ENDS_THE_PAGE:
+                raise
+            except Problem as problem:
+                self.troubles.append(_failed(item_id, "item", problem))
+                continue
+            if troubles:
+                self.troubles.extend(troubles)
+                continue
+            self._touched.add(item_id)
+            self._put(_Fetched(change, parts=tuple(parts)), "retry")
+            self.mended.append(item_id)
+
+    def copy(self, page: FeedPage, after_each: Progress) -> None:
+        """Puts a whole page into the step, then lets the feed's link move on."""
+        if page.reset:
+            self.step.reset(page.part, page.scope)
+        for job in self._ahead(_last_of_each(page)):
+            match job:
+                case Gone():
+                    self.step.remove(job.id, job.parent, recursive=True)
+                case Entry():
+                    self.step.put(job, page.part)
+                case _Fetched():
+                    self._put(job, page.part)
+            after_each()
+        for part in page.dropped_parts:
+            self.step.drop_part(part)
+        if page.link:
+            self.step.link(page.part, page.link, finished=not page.more)
+
+    def _ahead(self, entries: list[Change | Gone]) -> Iterator[Gone | Entry | _Fetched]:
+        """Yields in order while later items are being fetched."""
+        waiting: deque[Gone | Entry | Future[_Fetched]] = deque()
+        try:
+            for entry in entries:
+                if isinstance(entry, Gone):
+                    waiting.append(entry)
+                elif (known := self._is_in(entry)) is not None:
+                    waiting.append(known)
+                else:
+                    again = entry.id in self._touched or not self._fresh
+                    self._touched.add(entry.id)
+                    waiting.append(self._pool.submit(self._fetch, entry, again))
+                while len(waiting) > AHEAD:
+                    yield _resolved(waiting.popleft())
+            while waiting:
+                yield _resolved(waiting.popleft())
+        finally:
+            for job in waiting:
+                if isinstance(job, Future):
+                    job.cancel()
+
+    def _is_in(self, change: Change) -> Entry | None:
+        """The entry, where a step that was cut has already committed exactly this state of the item."""
+        known = self._round.recent(change.id)
+        same = (
+            known is not None
+            and not change.partial
+            and change.fingerprint != ""
+            and known.facts.get("fingerprint") == change.fingerprint
+            and known.facts.get("volatile", {}) == dict(change.volatile)
+            and (known.parent, known.name) == (change.parent, change.name)
+            and not known.facts.get("retry", False)
+        )
+        return known if same else None
+
+    def _fetch(self, change: Change, again: bool) -> _Fetched:
+        previous = self._round.previous.get(change.id) if self._round.previous else None
+        stored = raw_of(self._repository, previous) if change.partial and previous else {}
+        try:
+            if change.partial and stored and not again:
+                change = self._source.merge(stored, change)
+            elif change.partial:  # never stored, or changed in this round already: ask for the whole
+                change = self._source.complete(change.id)
+            reuse = (
+                previous is not None
+                and change.fingerprint != ""
+                and previous.facts.get("fingerprint") == change.fingerprint
+                and not previous.facts.get("retry", False)
+            )
+            if reuse:
+                return _Fetched(change, previous, reuse=True)
+            parts, troubles = self._source.fetch(change)
+            return _Fetched(change, previous, parts=tuple(parts), troubles=tuple(troubles))
+        except ItemGone:
+            return _Fetched(None)
+        except _ENDS_THE_PAGE:
+            raise
+        except Problem as problem:
+            return _Fetched(change, previous, troubles=(_failed(change.id, "item", problem),))
+
+    def _put(self, fetched: _Fetched, part: str) -> None:
+        change = fetched.change
+        if change is None:
+            return
+        if change.partial:  # could not be completed: keep what is stored, try again next time
+            self._note(fetched.troubles)
+            return
+        before = fetched.previous
+        stored = next((c for c in before.contents if c.role == RAW), None) if before else None
+        contents = []
+        if change.raw:
+            contents.append(self.step.add(RAW, encode_raw(change.raw), previous=stored))
+        troubles = list(fetched.troubles)
+        if fetched.reuse and before is not None:
+            contents += [content for content in before.contents if content.role != RAW]
+        for one in fetched.parts:
+            self._add(change.id, one, contents, troubles)
+        self.step.put(entry_of(change, contents, troubles), part)
+        if not troubles and before and before.facts.get("missing"):
+            self.mended.append(change.id)
+        self._note(troubles)
+
+    def _add(
+        self, item_id: str, part: Part, contents: list[Content], troubles: list[Trouble]
+    ) -> None:
+        """Adds one part; a download that breaks for good costs this part, not the item."""
+        data = part.data if isinstance(part.data, bytes) else _from_source(part.data)
+        try:
+            contents.append(self.step.add(part.role, data, dict(part.meta)))
+        except _SourceBroke as broke:
+            troubles.append(_failed(item_id, part.role, broke.problem))
+
+    def _note(self, troubles: tuple[Trouble, ...] | list[Trouble]) -> None:
+        for trouble in troubles:
+            self.troubles.append(trouble)
+            self.step.trouble(
+                {
+                    "item": trouble.item_id,
+                    "part": trouble.part,
+                    "cause": trouble.cause,
+                    "retry": trouble.retry,
+                    "detail": trouble.detail,
+                }
+            )
+
+
+def _resolved(job: Gone | Entry | Future[_Fetched]) -> Gone | Entry | _Fetched:
+    return job.result() if isinstance(job, Future) else job
+
+
+def _last_of_each(page: FeedPage) -> list[Change | Gone]:
+    """A page without earlier occurrences of the same item; pieces are not folded away."""
+    if any(isinstance(entry, Change) and entry.partial for entry in page.entries):
+        return list(page.entries)
+    last = {entry.id: entry for entry in page.entries}
+    return [entry for entry in page.entries if last[entry.id] is entry]
+
+
+def _failed(item_id: str, part: str, problem: Problem) -> Trouble:
+    """A row of the ledger. Rights may come back, so what was forbidden is tried again."""
+    trouble = trouble_of(item_id, part, problem)
+    return replace(trouble, retry=True) if isinstance(problem, Forbidden) else trouble

@@ -1,0 +1,38 @@
+"""What could not be copied, as rows people see and the next run tries again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from base.item import Trouble
+from base.messages import Drain
+from engine.assembly import App
+
+
+def note(app: App, request: Drain, troubles: Sequence[Trouble], mended: Collection[str]) -> None:
+    """Renews the rows of a committed page: what failed, and what is whole now."""
+    org, service, resource = request.org, request.service, request.resource
+    app.ledger.note(org, service, resource, troubles, run=request.run, now=app.clock.now())
+    app.ledger.clear(org, service, resource, mended)
+
+
+def due(app: App, request: Drain) -> list[str]:
+    """Ids of items whose next try has come."""
+    rows = app.ledger.due(request.org, request.service, request.resource, app.clock.now())
+    return list(dict.fromkeys(row.item for row in rows))
+
+
+def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
+    """One page of an organization's ledger."""
+    app.organization(org)
+    page = app.ledger.list(org, after=after, limit=limit)
+    return [_shown(asdict(row)) for row in page.items], page.after
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    row.pop("org")
+    for key in ("first_seen", "last_seen", "next_try"):
+        row[key] = row[key].isoformat() if row[key] else None
+    return row

@@ -1,0 +1,184 @@
+"""Which resources and services a run covers, from policy and directory, and the work list that says so.
+
+Everybody in the directory is either protected or skipped with a reason: nothing is left out silently. Who
+has a mailbox or a drive is asked of those that no earlier run found one for; what vanishes is noticed by
+its own step, so a quiet night costs the directory a handful of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from base import log
+from base.errors import Problem
+from base.messages import BackupRun, Drain, Planned, Shard
+from engine import policies, runs
+from engine.assembly import App
+from m365 import SERVICES
+from m365.directory import Directory, Person
+from state.resources import PROTECTED, SKIPPED, ResourceRow
+from state.runs import Run
+
+SHARD_RESOURCES = 50
+NOT_SELECTED = "not-selected"
+LEFT = "left-the-directory"
+
+
+def plan_backup(app: App, request: BackupRun) -> Planned:
+    """Writes the work list of a run; answers how many shards it has."""
+    org, run = request.org, request.run
+    try:
+        if not runs.keeps_lease(app, org, run):
+            raise runs.AlreadyRunning("Another backup of this organization holds the lease.")
+        if runs.is_cancelled(app, org, run):
+            return Planned("failed", code="cancelled")
+        runs.started(app, org, run)
+        rows = _covered(app, org)
+        app.resources.put_many(rows)
+        covered = [row for row in rows if row.state == PROTECTED]
+        shards = list(_shards(covered, request.steps_at_once))
+        app.work.put(org, run, shards)
+        count = sum(len(shard) for shard in shards)
+        app.runs.change(org, run, lambda one: _planned(one, count))
+        return Planned("planned", shards=len(shards), resources=count)
+    except Problem as problem:
+        log.event("plan-failed", org=org, run=run, code=problem.code)
+        return Planned("failed", code=problem.code)
+
+
+def _planned(run: Run, count: int) -> Run:
+    return replace(run, detail={**run.detail, "planned": count})
+
+
+def shard_resources(app: App, shard: Shard) -> list[Drain]:
+    """The resources of one shard of a run's work list."""
+    found = app.work.get(shard.org, shard.run, shard.shard)
+    return [
+        Drain(shard.org, shard.run, one["service"], one["resource"], one["snapshot"])
+        for one in (found.resources if found else ())
+    ]
+
+
+def _covered(app: App, org: str) -> list[ResourceRow]:
+    """A row for every service of everybody, protected or skipped with the reason."""
+    policy = policies.current(app, org)
+    now = app.clock.now()
+    known: dict[tuple[str, str], ResourceRow] = {}
+    leavers: list[ResourceRow] = []
+    for row in app.resources.all(org):
+        known[(row.service, str(row.facts.get("owner", "")))] = row
+    directory = Directory(app.reader(org))
+    people = list(directory.users())
+    rows: list[ResourceRow] = []
+    for service in policy["services"]:
+        finder = _Finder(directory, service, known)
+        for person, resource, reason in finder.of_all(people):
+            chosen = _selected(policy["selection"], person)
+            row = _row(org, service, person, resource, reason if chosen else NOT_SELECTED)
+            before = known.get((service, person.id))
+            rows.append(replace(_kept(row, before), last_seen=now))
+    seen = {(row.service, row.resource) for row in rows}
+    for (service, _), row in known.items():
+        if (service, row.resource) not in seen:
+            leavers.append(replace(row, state=SKIPPED, reason=LEFT))
+    return rows + leavers
+
+
+class _Finder:
+    """Finds the mailbox or drive of each person, asking only where no earlier run found one."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        service: str,
+        known: Mapping[tuple[str, str], ResourceRow],
+    ) -> None:
+        self._directory = directory
+        self._service = service
+        self._kind = SERVICES[service].resource_kind
+        self._known = known
+
+    def of_all(self, people: list[Person]) -> Iterator[tuple[Person, str, str]]:
+        """Person, resource id ("" without one) and the reason why there is none."""
+        asked = [one for one in people if not self._remembered(one)]
+        if self._kind == "mailbox":
+            answers = self._directory.mailboxes_of([one.id for one in asked])
+        else:
+            answers = self._directory.drives_of([one.id for one in asked])
+        for person in people:
+            resource = self._remembered(person)
+            if resource:
+                yield person, resource, ""
+                continue
+            found = answers[person.id]
+            yield person, f"{self._kind}:{found.id}" if found.id else "", found.reason
+
+    def _remembered(self, person: Person) -> str:
+        row = self._known.get((self._service, person.id))
+        return row.resource if row and row.state == PROTECTED and row.head >= 0 else ""
+
+
+def _selected(selection: Mapping[str, Any], person: Person) -> bool:
+    named = {str(one).casefold() for one in selection.get("users", ())}
+    names = {person.id.casefold(), person.mail.casefold(), person.user_principal_name.casefold()}
+    hit = bool(named & (names - {""}))
+    match selection.get("mode", "all"):
+        case "include":
+            return hit
+        case "exclude":
+            return not hit
+        case _:
+            return True
+
+
+def _row(org: str, service: str, person: Person, resource: str, reason: str) -> ResourceRow:
+    kind = SERVICES[service].resource_kind
+    return ResourceRow(
+        org=org,
+        service=service,
+        resource=resource or f"{kind}:none-{person.id}",
+        kind=kind,
+        name=person.display_name or person.user_principal_name,
+        address=person.mail or person.user_principal_name,
+        state=SKIPPED if reason else PROTECTED,
+        reason=reason,
+        facts={"owner": person.id},
+    )
+
+
+def _kept(row: ResourceRow, before: ResourceRow | None) -> ResourceRow:
+    """A fresh row with what earlier runs wrote down about the same resource."""
+    if before is None or before.resource != row.resource:
+        return row
+    return replace(
+        before,
+        name=row.name,
+        address=row.address,
+        state=row.state,
+        reason=row.reason,
+        facts=row.facts,
+    )
+
+
+def _shards(rows: list[ResourceRow], lanes: int) -> Iterator[list[dict[str, Any]]]:
+    """Shards of at most 50, at least as many as lanes where there is work for them.
+
+    The services of one person stay in one shard, and so take turns: they share a mailbox's slots.
+    """
+    size = min(SHARD_RESOURCES, max(1, -(-len(rows) // lanes)))
+    ordered = sorted(rows, key=lambda row: (str(row.facts.get("owner")), row.service))
+    shard: list[dict[str, Any]] = []
+    for _, group in groupby(ordered, key=lambda row: str(row.facts.get("owner"))):
+        works = [
+            {"service": row.service, "resource": row.resource, "snapshot": max(row.head, 0) + 1}
+            for row in group
+        ]
+        if shard and len(shard) + len(works) > size:
+            yield shard
+            shard = []
+        shard += works
+    if shard:
+        yield shard

@@ -1,0 +1,90 @@
+"""What of an organization is protected and when; a policy is data, every version is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from base.errors import InvalidInput
+from engine.assembly import App
+from m365 import SERVICES
+from state.organizations import Organization
+from state.policies import Policy
+
+DEFAULT: Mapping[str, Any] = {
+    "services": ["mail", "drive"],
+    "selection": {"mode": "all", "users": []},
+    "schedule": None,
+    "paused": False,
+}
+
+
+class PolicyInvalid(InvalidInput):
+    """The policy names something that does not exist."""
+
+    code = "policy-invalid"
+
+
+def current(app: App, org: str) -> dict[str, Any]:
+    """The document in force."""
+    policy = app.policies.current(org)
+    return {**DEFAULT, **(policy.document if policy else {})}
+
+
+def show(app: App, org: str) -> dict[str, Any]:
+    """The policy with its version and when the next backup starts."""
+    record = app.organization(org)
+    policy = app.policies.current(org)
+    return {
+        **current(app, org),
+        "version": policy.version if policy else 0,
+        "next_run_at": record.next_run_at.isoformat() if record.next_run_at else None,
+    }
+
+
+def change(app: App, org: str, document: dict[str, Any], version: int, by: str = "") -> dict[str, Any]:
+    """Replaces the policy of version `version`; raises RowChanged when another is in force."""
+    app.organization(org)
+    unknown = [name for name in document["services"] if name not in SERVICES]
+    if unknown:
+        raise PolicyInvalid("The policy names a service that does not exist.", services=unknown)
+    schedule = document.get("schedule")
+    now = app.clock.now()
+    next_run = next_start(schedule["cron"], schedule["time_zone"], now) if schedule else None
+    app.policies.put_if_version(Policy(org, version + 1, now, by, document), version)
+
+    def scheduled(record: Organization) -> Organization:
+        return replace(
+            record,
+            schedule=schedule["cron"] if schedule else "",
+            time_zone=schedule["time_zone"] if schedule else "UTC",
+            next_run_at=None if document.get("paused") else next_run,
+        )
+
+    app.organizations.change(org, scheduled)
+    return show(app, org)
+
+
+def next_start(cron: str, time_zone: str, after: datetime) -> datetime:
+    """When a schedule fires next, behind `after`; daylight saving as the zone has it."""
+    try:
+        zone = ZoneInfo(time_zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise PolicyInvalid(
+            "There is no such time zone.", hint="Use an IANA name such as Europe/Berlin."
+        ) from error
+    try:
+        if len(cron.split()) != 5:
+            raise CronSimError("five fields")
+        moment: datetime = next(CronSim(cron, after.astimezone(zone)))
+    except (CronSimError, StopIteration) as error:
+        raise PolicyInvalid(
+            "The schedule is not a cron expression that ever fires.",
+            hint="Five fields: minute hour day-of-month month day-of-week, such as 0 1 * * *.",
+        ) from error
+    return moment.astimezone(after.tzinfo)

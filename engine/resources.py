@@ -1,0 +1,127 @@
+"""What of an organization is protected: chains, the rows that lists and pages show, and how steps change them.
+
+The rows are a cache: the vault's snapshots are the truth, and `note_snapshot` mirrors them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from base.clock import parse_iso
+from base.errors import InvalidInput
+from base.messages import Drain, Drained
+from engine.assembly import App
+from m365 import SERVICES
+from m365.service import Resource
+from state.listing import RecordMissing
+from state.progress import Progress
+from state.resources import GONE, PROTECTED, ResourceRow
+from vault import Repository, SnapshotInfo
+
+
+class UnknownChain(InvalidInput):
+    """No such service, or not the id of a resource it knows."""
+
+    code = "unknown-resource"
+    hint = "List /resources of the organization for services and resource ids."
+
+
+def chain(service: str, resource: str) -> str:
+    """The name of one service of one resource in the vault: "mail/mailbox:6e7b…"."""
+    found = SERVICES.get(service)
+    if found is None or not resource.startswith(f"{found.resource_kind}:"):
+        raise UnknownChain("There is no such service of such a resource.")
+    return f"{service}/{resource}"
+
+
+def resource_of(resource: str) -> Resource:
+    """The resource behind an id such as "drive:b!…"."""
+    kind, _, graph_id = resource.partition(":")
+    return Resource(kind, graph_id)
+
+
+def note_step(app: App, request: Drain, answer: Drained) -> None:
+    """Writes down how a step ended, where lists and the run's progress show it."""
+    name = f"{request.service}/{request.resource}"
+    before = app.progress.get(request.org, request.run, name)
+    counts = dict(before.counts) if before else {}
+    for key, count in answer.counts.items():
+        counts[key] = counts.get(key, 0) + count
+    app.progress.put(
+        Progress(request.org, request.run, name, answer.state, answer.code, counts)
+    )
+    if answer.state in ("more", "throttled"):
+        return
+
+    def ended(row: ResourceRow) -> ResourceRow:
+        row = replace(
+            row, last_run=request.run, last_outcome=answer.state, last_code=answer.code
+        )
+        if answer.state == "gone":
+            return replace(row, state=GONE, reason=answer.code)
+        if answer.state in ("done", "unchanged"):
+            return replace(row, state=PROTECTED, reason="", verified_at=app.clock.now())
+        return row
+
+    try:
+        app.resources.change(request.org, request.service, request.resource, ended)
+    except RecordMissing:
+        return  # the organization was deleted while the step ran
+
+
+def note_snapshot(app: App, request: Drain, repository: Repository, number: int) -> None:
+    """Mirrors a new restore point into the resource's row."""
+    snapshot = repository.snapshot(chain(request.service, request.resource), number)
+    if snapshot.status != "ok":
+        return
+    total = repository.catalog(snapshot).total
+
+    def newer(row: ResourceRow) -> ResourceRow:
+        if row.head >= number:
+            return row
+        at = parse_iso(snapshot.created)
+        return replace(row, head=number, head_at=at, items=total, cursor_stored_at=at)
+
+    try:
+        app.resources.change(request.org, request.service, request.resource, newer)
+    except RecordMissing:
+        return
+
+
+def row_json(row: ResourceRow) -> dict[str, Any]:
+    """What the API and the console show of a resource."""
+    shown = asdict(row)
+    shown.pop("org")
+    shown.pop("facts")
+    for key in ("last_seen", "head_at", "verified_at", "cursor_stored_at"):
+        moment = shown[key]
+        shown[key] = moment.isoformat() if moment else None
+    shown["head"] = row.head if row.head >= 0 else None
+    return shown
+
+
+def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
+    """One page of resources, by service and id."""
+    app.organization(org)
+    page = app.resources.list(org, after=after, limit=limit)
+    return [row_json(row) for row in page.items], page.after
+
+
+def snapshot_json(info: SnapshotInfo) -> dict[str, Any]:
+    """What a list of restore points shows."""
+    return {
+        "number": info.number,
+        "status": info.status,
+        "created": info.created,
+        "run": info.by,
+        "counts": dict(info.counts),
+    }
+
+
+def columns(service: str) -> list[dict[str, str]]:
+    """The columns that fit a service's items."""
+    return [
+        {"key": column.key, "title": column.title, "type": column.type}
+        for column in SERVICES[service].columns
+    ]

@@ -1,0 +1,221 @@
+"""Writes the batches of a planned restore, each item exactly once.
+
+Rule 1: nothing of the target is removed before its replacement is complete and checked (the writers keep it).
+Rule 2: every new item carries a marker made of the run and the stored id where the service can keep one; a
+        batch that runs again first looks for what a killed attempt wrote, and adopts it or completes it.
+Rule 3: a finished batch is a create-only record with a row per item; a second attempt adopts that record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from base import log
+from base.errors import Problem, Throttled
+from base.item import StoredItem, Trouble
+from base.messages import BatchWritten, RestorePlanned, RestoreRun, RunClosed, WriteBatch
+from engine import runs
+from engine.assembly import App
+from engine.browse import View, open_view
+from engine.restore_plan import RestoreRequest, batches, selected
+from m365.graph.errors import GraphProblem, QuotaFull, ResourceGone
+from m365.service import Existing, Folder, Identity, OnConflict, Writer, Written
+from vault import Entry
+
+
+def plan_restore(app: App, request: RestoreRun) -> RestorePlanned:
+    """The first step of a restore's story: writes the batches down, sealed and create-only."""
+    try:
+        repository = app.vault(request.org)
+        stored = repository.get_record(f"restore/{request.run}/request")
+        if stored is None:
+            raise Problem("The request of this restore is missing.")
+        wanted = RestoreRequest.from_json(stored)
+        view = open_view(app, request.org, wanted.service, wanted.resource, wanted.snapshot)
+        count = 0
+        for number, batch in enumerate(batches(selected(view, wanted))):
+            repository.put_record(f"restore/{request.run}/batch/{number:06d}", batch)
+            count = number + 1
+        runs.started(app, request.org, request.run)
+        return RestorePlanned("planned", batches=count)
+    except Problem as problem:
+        return RestorePlanned("failed", code=problem.code)
+
+
+def write_batch(app: App, request: WriteBatch) -> BatchWritten:
+    """Writes one batch, or adopts what an earlier attempt of it finished."""
+    try:
+        return _Batch(app, request).write()
+    except Throttled as wait:
+        return BatchWritten("throttled", retry_after_s=wait.retry_after_s, code=wait.code)
+    except Problem as problem:
+        log.event("batch-failed", org=request.org, run=request.run, code=problem.code)
+        return BatchWritten("failed", code=problem.code)
+
+
+class _Batch:
+    def __init__(self, app: App, request: WriteBatch) -> None:
+        self.app, self.request = app, request
+        self.repository = app.vault(request.org)
+        self.base = f"restore/{request.run}"
+
+    def write(self) -> BatchWritten:
+        done_name = f"{self.base}/done/{self.request.batch:06d}"
+        done = self.repository.get_record(done_name)
+        if done is None:
+            if runs.is_cancelled(self.app, self.request.org, self.request.run):
+                return BatchWritten("cancelled")
+            rows = self._rows()
+            self.repository.put_record(done_name, rows)
+            done = self.repository.get_record(done_name)
+        counts = Counter(row["outcome"] for row in done or ())
+        runs.note_batch(self.app, self.request.org, self.request.run, self.request.batch, counts)
+        return BatchWritten("done", counts=dict(counts))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        wanted = RestoreRequest.from_json(self.repository.get_record(f"{self.base}/request"))
+        ids = self.repository.get_record(f"{self.base}/batch/{self.request.batch:06d}") or []
+        view = open_view(
+            self.app, self.request.org, wanted.service, wanted.resource, wanted.snapshot
+        )
+        writer = self.app.restorer(self.request.org, wanted.service, wanted.target)
+        again = not runs.first_attempt(
+            self.app, self.request.org, self.request.run, self.request.batch
+        )
+        placing = _Placing(view, writer, wanted)
+        one = _Writing(self.request.run, view, writer, wanted, placing, again)
+        rows = []
+        for item_id in ids:
+            rows.append(one.write(view.entry(item_id)))
+            runs.heartbeat(self.app, self.request.org, self.request.run)
+        return rows
+
+
+class _Placing:
+    """Finds or makes the target folder of a stored folder; every folder is asked for once a batch."""
+
+    def __init__(self, view: View, writer: Writer, wanted: RestoreRequest) -> None:
+        self._view, self._writer, self._wanted = view, writer, wanted
+        self._known: dict[str, Folder] = {}
+        self._top: Folder | None = None
+
+    def folder(self, stored_id: str) -> Folder:
+        """The target folder that stands for a stored one."""
+        if stored_id not in self._known:
+            self._known[stored_id] = self._place(stored_id)
+        return self._known[stored_id]
+
+    def _place(self, stored_id: str) -> Folder:
+        entry = self._view.catalog.get(stored_id) if stored_id else None
+        if entry is None or not entry.parent:
+            return self.top()
+        item = self._view.item(stored_id)
+        if self._wanted.place == "original":
+            original = self._writer.original_folder(item)
+            if original is not None:
+                return original
+        return self._writer.ensure_folder(self.folder(entry.parent), entry.name, item)
+
+    def top(self) -> Folder:
+        """Where everything goes under: the resource's root, or the folder made for this restore."""
+        if self._top is None:
+            root = self._writer.root()
+            if self._wanted.place == "folder":
+                root = self._writer.ensure_folder(root, self._wanted.folder_name, None)
+            self._top = root
+        return self._top
+
+
+class _Writing:
+    """Writes items one after another; knows what lies in the target folders it meets."""
+
+    def __init__(
+        self,
+        run: str,
+        view: View,
+        writer: Writer,
+        wanted: RestoreRequest,
+        placing: _Placing,
+        again: bool,
+    ) -> None:
+        self._run, self._view, self._writer = run, view, writer
+        self._wanted, self._placing, self._again = wanted, placing, again
+        self._existing: dict[str, list[Existing]] = {}
+
+    def write(self, entry: Entry) -> dict[str, Any]:
+        """One row of the report: id, outcome, the new id, troubles."""
+        try:
+            if entry.kind == "folder":
+                folder = self._placing.folder(entry.id)
+                return _row(entry, Written(folder.id, "folder"))
+            item = self._view.item(entry.id)
+            return _row(entry, self._write(item, self._placing.folder(entry.parent)))
+        except (Throttled, ResourceGone, QuotaFull):
+            raise
+        except GraphProblem as problem:
+            trouble = Trouble(entry.id, "item", problem.code, retry=False, detail=problem.graph_code)
+            return _row(entry, Written("", "failed", (trouble,)))
+
+    def _write(self, item: StoredItem, into: Folder) -> Written:
+        marker = _marker(self._run, item.id)
+        present = self._present(into)
+        conflict = OnConflict(self._wanted.conflict)
+        identity = self._writer.identity(item)
+        mine = next((one for one in present if one.marker == marker), None)
+        if mine is not None and not mine.complete:
+            self._writer.remove(mine.id)
+            mine = None
+        others = [
+            one for one in present if one.key == identity.key and not one.marker.startswith(self._run)
+        ]
+        if mine is not None:
+            return self._adopted(mine, others, conflict)
+        clash = others[0] if others else None
+        if clash is not None and self._is_ours(clash, identity):
+            return Written(clash.id, "created")
+        if clash is not None and conflict is OnConflict.SKIP:
+            return Written(clash.id, "skipped")
+        replace = clash if conflict is OnConflict.REPLACE else None
+        return self._writer.write(item, into, marker, replace, new_name=clash is not None and not replace)
+
+    def _is_ours(self, clash: Existing, identity: Identity) -> bool:
+        """Where no marker can be kept: a repeated batch takes the very same content for its own write."""
+        return self._again and not self._writer.keeps_markers and clash.same == identity.same
+
+    def _adopted(self, mine: Existing, others: list[Existing], conflict: OnConflict) -> Written:
+        """A killed attempt wrote the item; what it had yet to replace is replaced now."""
+        if conflict is OnConflict.REPLACE and others:
+            self._writer.remove(others[0].id)
+            return Written(mine.id, "replaced")
+        return Written(mine.id, "created")
+
+    def _present(self, into: Folder) -> list[Existing]:
+        """What lies in a folder; a folder made for this restore is only looked into by a repeated batch."""
+        if self._wanted.fresh and not self._again:
+            return []
+        if into.id not in self._existing:
+            self._existing[into.id] = list(self._writer.existing(into))
+        return self._existing[into.id]
+
+
+def _marker(run: str, item_id: str) -> str:
+    return f"{run}:{hashlib.sha256(item_id.encode()).hexdigest()[:24]}"
+
+
+def _row(entry: Entry, written: Written) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "name": entry.name,
+        "outcome": written.outcome,
+        "new_id": written.id,
+        "troubles": [asdict(trouble) for trouble in written.troubles],
+    }
+
+
+def close_restore(app: App, request: RestoreRun) -> RunClosed:
+    """Adds up a restore: green when every item was written or rightly skipped, else amber or red."""
+    return runs.close_restore(app, request)

@@ -1,0 +1,179 @@
+"""What a restore is going to do, as data: shown before it runs, then followed batch by batch.
+
+A plan never changes once it is written: the batches lie sealed in the vault under the run's id, so a step
+that runs twice follows the very same plan.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from base.errors import InvalidInput
+from engine.assembly import App
+from engine.browse import View, open_view
+from m365 import SERVICES
+from m365.service import OnConflict, Writer
+from vault import Entry
+
+BATCH_ITEMS = 50
+BATCH_BYTES = 32 * 1024 * 1024
+
+# Figures of the throttle model: one write at a time per mailbox or drive, about three requests an item.
+_REQUESTS_PER_ITEM = {"message": 2, "file": 2, "folder": 1}
+_REQUESTS_PER_MINUTE = 120
+
+
+class NothingSelected(InvalidInput):
+    """The selection names nothing that the restore point holds."""
+
+    code = "nothing-selected"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRequest:
+    """What to restore, and where to.
+
+    `items` and `folders` are ids in the restore point; with both empty everything is meant.
+    `target` is a resource id of the same kind ("" = where it came from). `place`: "folder" puts everything
+    under a folder of its own named `folder_name`; "original" puts items back where they lay.
+    """
+
+    service: str
+    resource: str
+    snapshot: int | None = None
+    items: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    target: str = ""
+    place: str = "folder"
+    folder_name: str = ""
+    conflict: str = OnConflict.SKIP
+    fresh: bool = False  # the folder is made for this restore alone; set by prepare()
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RestoreRequest:
+        lists = {key: tuple(data.get(key, ())) for key in ("items", "folders")}
+        return cls(**{**data, **lists})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """Counts of a dry run, and what cannot be set or restored."""
+
+    items: int
+    folders: int
+    bytes: int
+    conflicts: int
+    incomplete: int  # items of which the backup itself lacks a part
+    requests: int
+    minutes: int
+    cannot: tuple[str, ...]
+    by_kind: dict[str, int] = field(default_factory=dict)
+
+
+def prepare(app: App, org: str, request: RestoreRequest) -> tuple[RestoreRequest, RestorePlan]:
+    """The dry run: checks the request, counts, and looks for conflicts in the target. Writes nothing."""
+    request = settled(app, org, request)
+    view = open_view(app, org, request.service, request.resource, request.snapshot)
+    chosen = list(selected(view, request))
+    if not chosen:
+        raise NothingSelected("Nothing in this restore point matches the selection.")
+    writer = app.restorer(org, request.service, request.target)
+    return request, _counted(view, request, chosen, writer)
+
+
+def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
+    """The request with its restore point, target and folder name filled in; raises InvalidInput."""
+    number = open_view(app, org, request.service, request.resource, request.snapshot).snapshot.number
+    if request.place not in ("folder", "original"):
+        raise InvalidInput("place is 'folder' or 'original'.", field="place")
+    if request.conflict not in tuple(OnConflict):
+        raise InvalidInput("conflict is 'skip', 'copy' or 'replace'.", field="conflict")
+    target = request.target or request.resource
+    if target.split(":", 1)[0] != request.resource.split(":", 1)[0]:
+        raise InvalidInput("The target is of another kind than the source.", field="target")
+    name = request.folder_name or f"Restored {app.clock.now():%Y-%m-%d %H.%M.%S}"
+    fresh = request.place == "folder" and not request.folder_name
+    changed = {"snapshot": number, "target": target, "folder_name": name, "fresh": fresh}
+    return RestoreRequest(**{**request.to_json(), **changed})
+
+
+def selected(view: View, request: RestoreRequest) -> Iterator[Entry]:
+    """Every entry a request names, folders before what they hold, each once."""
+    seen: set[str] = set()
+
+    def fresh(entry: Entry) -> bool:
+        new = entry.id not in seen
+        seen.add(entry.id)
+        return new
+
+    for item_id in request.items:
+        entry = view.entry(item_id)
+        if fresh(entry):
+            yield entry
+    root = view.root()
+    everything = not request.items and not request.folders
+    for folder_id in [root.id] if everything and root else request.folders:
+        folder = view.entry(folder_id)
+        if folder.parent and fresh(folder):
+            yield folder
+        yield from (entry for entry in view.below(folder_id) if fresh(entry))
+
+
+def _counted(
+    view: View, request: RestoreRequest, chosen: list[Entry], writer: Writer
+) -> RestorePlan:
+    kinds = Counter(entry.kind for entry in chosen)
+    service = SERVICES[request.service]
+    requests = sum(_REQUESTS_PER_ITEM.get(kind, 2) * count for kind, count in kinds.items())
+    requests += sum(
+        1 for entry in chosen for content in entry.contents if content.role == "attachment"
+    )
+    return RestorePlan(
+        items=sum(kinds.values()) - kinds["folder"],
+        folders=kinds["folder"],
+        bytes=sum(content.size for entry in chosen for content in entry.contents),
+        conflicts=_conflicts(view, request, chosen, writer),
+        incomplete=sum(1 for entry in chosen if entry.facts.get("missing")),
+        requests=requests,
+        minutes=-(-requests // _REQUESTS_PER_MINUTE),
+        cannot=tuple(service.not_restorable),
+        by_kind=dict(kinds),
+    )
+
+
+def _conflicts(view: View, request: RestoreRequest, chosen: list[Entry], writer: Writer) -> int:
+    """How many items the target already holds, where they would go."""
+    if request.place == "folder":
+        return 0  # a folder of its own; what lies in an existing one of that name is looked at then
+    found = 0
+    by_parent: dict[str, list[Entry]] = {}
+    for entry in chosen:
+        if entry.kind != "folder":
+            by_parent.setdefault(entry.parent, []).append(entry)
+    for parent, entries in by_parent.items():
+        folder = writer.original_folder(view.item(parent))
+        if folder is None:
+            continue
+        keys = {existing.key for existing in writer.existing(folder)}
+        found += sum(1 for e in entries if writer.identity(view.item(e.id)).key in keys)
+    return found
+
+
+def batches(entries: Iterator[Entry]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for entry in entries:
+        weight = sum(content.size for content in entry.contents)
+        if batch and (len(batch) >= BATCH_ITEMS or size + weight > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(entry.id)
+        size += weight
+    if batch:
+        yield batch

@@ -1,0 +1,320 @@
+"""The record of every run: requested, started, progress, cancelled, ended; and green, amber or red by rule.
+
+Rule 1: at most one backup of an organization at a time: its lease is taken when the run is requested,
+        renewed by every step, and given up when the run is closed.
+Rule 2: a run is green when everything it covers was copied or rightly left out; amber when items or
+        resources could not be copied but the rest was; red when nothing was, or the run itself broke.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from base.errors import Conflict, NotFound
+from base.ids import new_run_id, scheduled_run_id
+from base.messages import (
+    BackupEnded,
+    BackupRun,
+    ExportRun,
+    Message,
+    RestoreRun,
+    RunClosed,
+)
+from engine.assembly import App
+from engine.restore_plan import RestorePlan, RestoreRequest, settled
+from state.port import RowExists
+from state.progress import Progress
+from state.runs import Run
+
+LEASE = "backup"
+LEASE_LASTS = timedelta(hours=2)  # longer than any pause a step may be told to make
+_FAILED = ("failed", "step-crashed", "throttled-too-long")
+
+
+class AlreadyRunning(Conflict):
+    """A backup of the organization is under way."""
+
+    code = "backup-running"
+    hint = "Watch the run that is under way, or cancel it."
+
+
+class RunMissing(NotFound):
+    """No such run."""
+
+    code = "run-missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A run that was written down, and the message that starts its story."""
+
+    id: str
+    message: Message
+
+
+# --- Requesting ---
+
+
+def request_backup(app: App, org: str, by: str, due: datetime | None = None) -> Requested:
+    """Writes a backup down and takes the organization's lease. With `due` the id follows from that time."""
+    app.organization(org)
+    now = app.clock.now()
+    if due is None:
+        run = new_run_id("backup", now)
+    else:
+        run = scheduled_run_id("backup", due, hashlib.sha256(org.encode()).hexdigest()[:6])
+    if app.leases.acquire(org, LEASE, run, now, LEASE_LASTS) is None:
+        raise AlreadyRunning("A backup of this organization is under way.")
+    try:
+        app.runs.create(Run(org, run, "backup", "queued", now, by))
+    except RowExists:
+        pass  # another timer wrote this scheduled run down
+    return Requested(run, _backup_message(app, org, run))
+
+
+def queued_backup(app: App, org: str) -> BackupRun | None:
+    """The organization's newest backup, if nothing has started it yet."""
+    for run in app.runs.list(org, limit=10).items:
+        if run.kind == "backup":
+            return _backup_message(app, org, run.id) if run.state == "queued" else None
+    return None
+
+
+def _backup_message(app: App, org: str, run: str) -> BackupRun:
+    return BackupRun(org, run, app.settings.steps_at_once)
+
+
+def request_restore(
+    app: App, org: str, by: str, wanted: RestoreRequest, plan: RestorePlan
+) -> Requested:
+    """Writes a restore down with its request and plan."""
+    now = app.clock.now()
+    run = new_run_id("restore", now)
+    app.vault(org).put_record(f"restore/{run}/request", wanted.to_json())
+    app.vault(org).put_record(f"restore/{run}/plan", asdict(plan))
+    app.runs.create(Run(org, run, "restore", "queued", now, by, parameters=wanted.to_json()))
+    app.audit.append(org, by, "restore-started", run, {"items": plan.items})
+    return Requested(run, RestoreRun(org, run))
+
+
+def request_export(app: App, org: str, by: str, body: dict[str, Any]) -> Requested:
+    """Writes an export down; the restore point is settled now, so that a later step reads the same one."""
+    wanted = settled(app, org, RestoreRequest.from_json(body))
+    now = app.clock.now()
+    run = new_run_id("export", now)
+    app.vault(org).put_record(f"export/{run}/request", wanted.to_json())
+    app.runs.create(Run(org, run, "export", "queued", now, by, parameters=wanted.to_json()))
+    app.audit.append(org, by, "export-started", run)
+    return Requested(run, ExportRun(org, run))
+
+
+def request_verification(app: App, org: str, by: str, read_data: bool) -> Requested:
+    """Writes a verification down."""
+    app.organization(org)
+    now = app.clock.now()
+    run = new_run_id("verify", now)
+    app.runs.create(Run(org, run, "verify", "queued", now, by))
+    return Requested(run, VerifyRun(org, run, read_data))
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRun(Message):
+    """Starts the story of one verification."""
+
+    org: str
+    run: str
+    read_data: bool = True
+
+
+# --- While it runs ---
+
+
+def started(app: App, org: str, run: str) -> None:
+    """Marks a run as running; harmless when repeated."""
+    now = app.clock.now()
+
+    def running(one: Run) -> Run:
+        if one.over or one.state == "running":
+            return one
+        return replace(one, state="running", started=now, heartbeat=now)
+
+    app.runs.change(org, run, running)
+
+
+def heartbeat(app: App, org: str, run: str) -> None:
+    """Says that a run is alive, and keeps the lease of a backup."""
+    app.runs.beat(org, run, app.clock.now())
+
+
+def keeps_lease(app: App, org: str, run: str) -> bool:
+    """Renews a backup's lease; False when another run has taken it over."""
+    return app.leases.acquire(org, LEASE, run, app.clock.now(), LEASE_LASTS) is not None
+
+
+def is_cancelled(app: App, org: str, run: str) -> bool:
+    """Whether somebody asked the run to stop, or it is over already."""
+    one = app.runs.get(org, run)
+    return one is None or one.over
+
+
+def first_attempt(app: App, org: str, run: str, batch: int) -> bool:
+    """Whether this is the first time a batch of a restore is begun."""
+    return app.progress.begin(Progress(org, run, f"batch-{batch:06d}", "started"))
+
+
+def note_batch(app: App, org: str, run: str, batch: int, counts: Mapping[str, int]) -> None:
+    """Writes down how a batch of a restore ended."""
+    app.progress.put(Progress(org, run, f"batch-{batch:06d}", "done", counts=dict(counts)))
+
+
+def cancel(app: App, org: str, run: str, by: str) -> None:
+    """Asks a run to stop at its next step."""
+    show(app, org, run)
+    app.audit.append(org, by, "run-cancelled", run)
+    close(app, org, run, "cancelled")
+
+
+# --- The end ---
+
+
+def close(
+    app: App,
+    org: str,
+    run: str,
+    state: str,
+    *,
+    counts: Mapping[str, int] | None = None,
+    code: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> Run:
+    """Ends a run; the first end stays."""
+    now = app.clock.now()
+
+    def ended(one: Run) -> Run:
+        if one.over:
+            return one
+        return replace(
+            one,
+            state=state,
+            ended=now,
+            code=code,
+            progress=dict(counts or {}),
+            detail=dict(detail or {}),
+        )
+
+    closed = app.runs.change(org, run, ended)
+    app.leases.release(org, LEASE, run)
+    return closed
+
+
+def close_backup(app: App, ended: BackupEnded) -> RunClosed:
+    """Adds up a backup and says how it went."""
+    states, counts = _added_up(app, ended.org, ended.run)
+    for name in ended.crashed:
+        states["failed"] += 1
+        counts["given_up"] += 1
+    state = _verdict(states, counts, ended.code)
+    detail = {"resources": dict(states), "given_up": list(ended.crashed)[:20]}
+    closed = close(
+        app, ended.org, ended.run, state, counts=counts, code=ended.code, detail=detail
+    )
+    app.work.delete(ended.org, ended.run)
+    return RunClosed(closed.state, dict(closed.progress), closed.code)
+
+
+def _verdict(states: Counter[str], counts: Counter[str], code: str) -> str:
+    good = states["done"] + states["unchanged"]
+    bad = states["failed"] + states["throttled"] + states["more"]
+    if code or (bad and not good):
+        return "red"
+    if states["cancelled"]:
+        return "cancelled"
+    if bad or states["gone"] or counts["troubles"]:
+        return "amber"
+    return "green"
+
+
+def close_restore(app: App, run: RestoreRun) -> RunClosed:
+    """Adds up a restore: green when every item was written or rightly skipped."""
+    _, counts = _added_up(app, run.org, run.run)
+    written = counts["created"] + counts["replaced"] + counts["copied"] + counts["folder"]
+    if run.code or (counts["failed"] and not written):
+        state = "red"
+    elif counts["failed"] or run.crashed or counts["troubles"]:
+        state = "amber"
+    else:
+        state = "green"
+    closed = close(app, run.org, run.run, state, counts=counts, code=run.code)
+    return RunClosed(closed.state, dict(closed.progress), closed.code)
+
+
+def _added_up(app: App, org: str, run: str) -> tuple[Counter[str], Counter[str]]:
+    """How many chains (or batches) ended how, and the sums of their counts."""
+    states: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    after = ""
+    while True:
+        page = app.progress.list(org, run, after=after)
+        for one in page.items:
+            states[one.state] += 1
+            counts.update(one.counts)
+        after = page.after
+        if not after:
+            return states, counts
+
+
+# --- Showing ---
+
+
+def show(app: App, org: str, run: str) -> dict[str, Any]:
+    """A run as the API shows it, with live progress while it is under way."""
+    one = app.runs.get(org, run)
+    if one is None:
+        raise RunMissing("There is no such run.")
+    shown = _shown(one)
+    if not one.over:
+        states, counts = _added_up(app, org, run)
+        shown["counts"] = dict(counts)
+        planned = one.detail.get("planned", 0)
+        shown["detail"] = {**one.detail, "planned": planned, "resources": dict(states)}
+    return shown
+
+
+def listed(
+    app: App, org: str, kind: str = "", after: str = "", limit: int = 50
+) -> tuple[list[dict[str, Any]], str]:
+    """One page of runs, newest first."""
+    app.organization(org)
+    page = app.runs.list(org, kind=kind, after=after, limit=limit)
+    return [_shown(run) for run in page.items], page.after
+
+
+def progress_rows(
+    app: App, org: str, run: str, after: str = "", limit: int = 200
+) -> tuple[list[dict[str, Any]], str]:
+    """How each chain or batch of a run fares."""
+    page = app.progress.list(org, run, after=after, limit=limit)
+    rows = [
+        {"name": one.name, "state": one.state, "code": one.code, "counts": dict(one.counts)}
+        for one in page.items
+    ]
+    return rows, page.after
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "kind": run.kind,
+        "state": run.state,
+        "requested_by": run.requested_by,
+        "started": run.started.isoformat() if run.started else None,
+        "ended": run.ended.isoformat() if run.ended else None,
+        "counts": dict(run.progress),
+        "code": run.code,
+        "detail": dict(run.detail),
+    }
