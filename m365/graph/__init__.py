@@ -1,1 +1,1 @@
-"""The wire to Microsoft Graph: client, auth, throttle, delta, batch, upload, errors; the only HTTP here."""
+"""The wire to Microsoft Graph, and the only room that speaks HTTP to it."""

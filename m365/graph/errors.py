@@ -2,7 +2,7 @@
 
 Rules
 - A class is chosen by what is known for certain: a documented code first, then the HTTP status.
-- Codes are compared without regard to case; of nested innerError codes the deepest known one counts.
+- Codes are compared without regard to case; of nested innerError codes the deepest known counts.
 - `message` of Graph is no contract and may name people or files: it is looked at, never passed on.
 - Texts of ours hold codes and request ids; no URL, id of an item, or content.
 """
@@ -20,8 +20,8 @@ from base.errors import Problem
 class GraphProblem(Problem):
     """Graph refused a request, and repeating it as it is would not help.
 
-    `graph_code` is the deepest known code of the answer (as Graph spells it), `status_code` its HTTP
-    status (0: there was no answer), `request_id` what Microsoft's support asks for.
+    `graph_code` is the deepest known code of the answer as Graph spells it, `status_code` its HTTP
+    status (0: there was none), `request_id` what Microsoft's support asks for.
     """
 
     code: ClassVar[str] = "graph-refused"
@@ -80,7 +80,7 @@ class ResourceGone(GraphProblem):
 
 
 class ResyncNeeded(GraphProblem):
-    """The service forgot a delta link; the feed has to be read anew, and deletions found by difference.
+    """The service forgot a delta link: read the feed anew, and find deletions by difference.
 
     `location` is the link to start from where the service gave one ("" otherwise), already checked
     against the allow-list. `upload_differences`: resyncChangesUploadDifferences, keep local extras.
@@ -143,7 +143,7 @@ class Corrupt(GraphProblem):
     """The service itself cannot open the item."""
 
     code = "corrupt-in-service"
-    hint = "The item is damaged in Microsoft 365; open it in its application to see what is left of it."
+    hint = "The item is damaged in Microsoft 365; open it there to see what is left of it."
 
 
 class TransientFailure(GraphProblem):
@@ -219,8 +219,9 @@ _OTHERS = frozenset(
     (
         "accessdenied", "authorization_requestdenied", "erroraccessdenied", "itemnotfound",
         "erroritemnotfound", "invalidauthenticationtoken", "namealreadyexists", "toomanyrequests",
-        "applicationthrottled", "activitylimitreached", "servicenotavailable", "unsupportedworkload",
-        "generalexception", "invalidrequest", "badrequest", "unknownerror", "conflict", "gone",
+        "applicationthrottled", "activitylimitreached", "servicenotavailable",
+        "unsupportedworkload", "generalexception", "invalidrequest", "badrequest",
+        "unknownerror", "conflict", "gone",
         "errorirresolvableconflict", "preconditionfailed", "errorfoldernotfound",
     )
 )  # fmt: skip
@@ -231,7 +232,7 @@ _NO_DRIVE = ("mysite", "does not have a spo license", "does not have a sharepoin
 _CODE_SHAPE = re.compile(r"[A-Za-z0-9_.\-]{1,80}")  # anything else in `code` is not a code
 _DEPTH_MAX = 8
 
-# Requests about a resource as a whole: a 404 there says that the resource is gone, not one item of it.
+# Requests about a resource as a whole: a 404 there says that the resource is gone, not an item.
 _WHOLE_RESOURCE = re.compile(
     r"/(?:v1\.0|beta)(?:"
     r"/drives/[^/]+(?:/root)?(?:/(?:microsoft\.graph\.)?delta(?:\([^)]*\))?)?"
@@ -273,8 +274,8 @@ def problem_of(
 ) -> GraphProblem:
     """The problem an answer of 400 and above stands for.
 
-    `headers` has lower-case names; `path` is the request's path without query, used to tell a missing
-    item from a missing resource; `location` is the checked Location of a 410.
+    `headers` has lower-case names; `path` is the request's path without query, used to tell a
+    missing item from a missing resource; `location` is the checked Location of a 410.
     """
     graph_code, message = error_code(body)
     code = graph_code.lower()

@@ -1,0 +1,237 @@
+"""A tiny hostile TLS server on loopback: says what a test told it to say, and remembers what it heard.
+
+`with Hostile() as fake:` answers each request with the next reply queued for its path, else with the last
+one queued. Replies can be cut, slow to end, or break the connection before a word.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from m365.graph.hosts import Place
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What to answer. `sent` bytes of the body go out, then the connection is cut (None: all)."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sent: int | None = None
+    dead: bool = False  # no answer at all: the connection is closed
+    no_length: bool = False  # neither Content-Length nor chunks
+    ranges: bool = False  # honour Range
+    until: threading.Event | None = None  # answer only when set
+
+
+def says(value: Any, status: int = 200, **headers: str) -> Reply:
+    """A JSON answer; header names with _ for -."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Reply(status, json.dumps(value).encode(), {"Content-Type": "application/json", **named})
+
+
+def fails(status: int, code: str = "", **headers: str) -> Reply:
+    """An error answer of Graph's shape, with a request id."""
+    inner = {"request-id": "5a2c0f6e", "date": "2026-11-24T00:00:00"}
+    value = {"error": {"code": code, "message": "A name: Anna Karenina", "innerError": inner}}
+    return says(value, status, request_id="5a2c0f6e", **headers)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One request as it came in; header names in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Hostile:
+    """The server; `place` points a client at it."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self.in_flight = 0
+        self.in_flight_max = 0
+        self._queued: dict[str, list[Reply]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def on(self, path: str, *replies: Reply) -> None:
+        """Queues replies for a path (without query); the last one is repeated for ever."""
+        self._queued[path] = list(replies)
+
+    def paths(self, start: str = "/") -> list[str]:
+        """The paths asked for, queries included, in order."""
+        return [heard.path for heard in self.heard if heard.path.startswith(start)]
+
+    def __enter__(self) -> Hostile:
+        folder = tempfile.TemporaryDirectory()
+        self._folder = folder
+        ca_file, chain_file = _certificates(Path(folder.name))
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.fake = self
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain_file)
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self.port = self._server.server_address[1]
+        self.origin = f"https://localhost:{self.port}"
+        self.elsewhere = f"https://127.0.0.1:{self.port}"  # another host, for content
+        self.place = Place(self.origin, login_url=self.origin, ca_file=ca_file, company="Contoso")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._folder.cleanup()
+
+    def take(self, heard: Heard) -> Reply:
+        with self._lock:
+            self.heard.append(heard)
+            queue = self._queued.get(heard.path.partition("?")[0])
+            if not queue:
+                return fails(404, "unexpectedPath")
+            return queue.pop(0) if len(queue) > 1 else queue[0]
+
+    def count(self, step: int) -> None:
+        with self._lock:
+            self.in_flight += step
+            self.in_flight_max = max(self.in_flight_max, self.in_flight)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    fake: Hostile
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are what tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Quiet."""
+
+    def _answer(self) -> None:
+        fake = self.server.fake
+        fake.count(1)
+        try:
+            size = int(self.headers.get("Content-Length", 0))
+            heard = Heard(
+                self.command,
+                self.path,
+                {name.lower(): value for name, value in self.headers.items()},
+                self.rfile.read(size),
+            )
+            reply = fake.take(heard)
+            if reply.until is not None:
+                reply.until.wait(10)
+            self._say(reply, heard.headers.get("range", ""))
+        finally:
+            fake.count(-1)
+
+    def _say(self, reply: Reply, wanted: str) -> None:
+        if reply.dead:
+            self.close_connection = True
+            return
+        status, body, headers = reply.status, reply.body, dict(reply.headers)
+        if reply.ranges and wanted:
+            start = int(wanted.removeprefix("bytes=").partition("-")[0])
+            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            status, body = 206, body[start:]
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if reply.no_length:
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        else:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if reply.sent is None else body[: reply.sent])
+        if reply.sent is not None:
+            self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
+
+
+def _certificates(folder: Path) -> tuple[Path, Path]:
+    """A certificate authority, and a certificate for loopback with its key."""
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Hostile test authority")])
+    now = datetime.now(UTC)
+
+    def begun(public_key: Any, subject: x509.Name) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
+                critical=False,
+            )
+        )
+
+    authority = (
+        begun(authority_key.public_key(), name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key()), critical=False
+        )
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=True, content_commitment=False, key_encipherment=False,
+                data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,
+                encipher_only=False, decipher_only=False,
+            ),
+            critical=True,
+        )
+        .sign(authority_key, hashes.SHA256())
+    )  # fmt: skip
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    leaf = (
+        begun(key.public_key(), x509.Name([]))
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+    ca_file, chain_file = folder / "ca.pem", folder / "server.pem"
+    pem = serialization.Encoding.PEM
+    ca_file.write_bytes(authority.public_bytes(pem))
+    chain_file.write_bytes(
+        leaf.public_bytes(pem)
+        + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return ca_file, chain_file
