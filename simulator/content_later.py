@@ -8,10 +8,11 @@ last few thousand letters are remembered, as their MIME is usually asked for nex
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import lru_cache
+from datetime import timedelta
+from functools import lru_cache, partial
 from typing import Any
 
-from simulator.content import Letter, SeedMessage
+from simulator.content import Letter, SeedMessage, stamp
 from simulator.content_kinds import inline_image, plain_html, text_only
 from simulator.mailbox import Mailbox
 
@@ -24,8 +25,9 @@ class LaterProperties(dict[str, Any]):
 
     __slots__ = ("_make",)
 
-    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
-        super().__init__()
+    def __init__(self, make: Callable[[], dict[str, Any]], known: dict[str, Any]) -> None:
+        """known: what is asked for often; not empty, or json.dumps would see an empty dict."""
+        super().__init__(known)
         self._make = make
 
     def _whole(self) -> dict[str, Any]:
@@ -88,6 +90,17 @@ def deliver_later(
         if index % _EAGER_EVERY == 0:
             mailbox.deliver(inline_image(letter), folder)
             continue
-        properties = LaterProperties(lambda index=index: written(index).properties)  # type: ignore[misc]
-        mime = lambda index=index: written(index).mime()  # noqa: E731
-        mailbox.add_message(mailbox.folder(folder), properties, [], mime)
+        received = stamp(letter.at + timedelta(seconds=2))
+        properties = LaterProperties(
+            partial(_properties, written, index),
+            {"receivedDateTime": received, "hasAttachments": False, "isDraft": False},
+        )
+        mailbox.add_message(mailbox.folder(folder), properties, [], partial(_mime, written, index))
+
+
+def _properties(written: Callable[[int], SeedMessage], index: int) -> dict[str, Any]:
+    return written(index).properties
+
+
+def _mime(written: Callable[[int], SeedMessage], index: int) -> bytes:
+    return written(index).mime()

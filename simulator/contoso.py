@@ -16,7 +16,6 @@ from simulator.content_kinds import pdf
 from simulator.contoso_mail import Writer, fill_mailbox
 from simulator.contoso_month import month
 from simulator.drive import Drive
-from simulator.quirks import hostile
 from simulator.tenant import Clock, Tenant, User
 from simulator.web import Json
 
@@ -52,7 +51,6 @@ class Profile:
     """Files of the one team site; -1 means there is none."""
     later: bool = False
     """Mailboxes above 5,000 messages are made while they are read."""
-    hostile: bool = False
 
 
 _GUEST = (("userType", "Guest"), ("userPrincipalName", f"nora_ships.example#EXT#@{_DOMAIN}"))
@@ -95,7 +93,6 @@ PROFILES: dict[str, Profile] = {
         large_file_bytes=300_000_000,
         big_mail=True,
         team_files=200,
-        hostile=True,
     ),
     "large": Profile(
         (Cast("Adele Vance", 50_000, 1_000, special=True), Cast("Jörg Müller", 500, 100), *_OTHERS),
@@ -111,8 +108,7 @@ PROFILES: dict[str, Profile] = {
 def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> Tenant:
     """The organization of a profile; the same seed gives the same one."""
     plan = PROFILES[profile]
-    quirks = hostile() if plan.hostile else None
-    tenant = Tenant(seed, name="Contoso", domain=_DOMAIN, quirks=quirks, clock=clock)
+    tenant = Tenant(seed, name="Contoso", domain=_DOMAIN, clock=clock)
     users = [
         tenant.add_user(
             cast.name, mailbox=cast.messages >= 0, purpose=cast.purpose, **dict(cast.properties)

@@ -172,16 +172,18 @@ def list_permissions(tenant: "Tenant", request: Request, **where: str) -> Answer
 # Writing
 
 
-def create_folder(tenant: "Tenant", request: Request, **where: str) -> Answer:
+def create_item(tenant: "Tenant", request: Request, **where: str) -> Answer:
+    """A folder, or an empty file to upload into."""
     drive = find_drive(tenant, where)
-    wish = request.json()
-    if "folder" not in wish:
-        raise invalid("Only folders can be created this way.")
-    now = tenant.clock.now()
-    item = drive.create_folder(
-        find_item(drive, where), str(wish.get("name", "")), _behavior(wish, "fail"),
-        _identity(request), now, _times(wish),
-    )  # fmt: skip
+    wish, now, by = request.json(), tenant.clock.now(), _identity(request)
+    parent, name = find_item(drive, where), str(wish.get("name", ""))
+    behavior, times = _behavior(wish, "fail"), _times(wish)
+    if "folder" in wish:
+        item = drive.create_folder(parent, name, behavior, by, now, times)
+    elif "file" in wish:
+        item, _ = drive.put_file(parent, name, LiteralBytes(b""), behavior, by, now, times)
+    else:
+        raise invalid("One of folder and file is required.")
     return Answer(201, item_json(drive, item, request, now))
 
 
@@ -253,8 +255,8 @@ def _target(drive: Drive, where: dict[str, str]) -> tuple[Item, str]:
         *folders, name = _names(where["path"]) or [""]
         return drive.by_path(folders, drive.get(where.get("item", "root"))), name
     item = find_item(drive, where)
-    if item.parent_id is None:
-        raise invalid("The root has no content.")
+    if not item.is_file or item.parent_id is None:
+        raise invalid("Only files have content.")
     return drive.items[item.parent_id], item.name
 
 
@@ -316,7 +318,7 @@ _OPERATIONS: tuple[tuple[str, str, _Handler, tuple[str, ...], int], ...] = (
     ("PATCH", "", update_item, WRITE, 2),
     ("DELETE", "", delete_item, WRITE, 2),
     ("GET", "/children", list_children, READ, 2),
-    ("POST", "/children", create_folder, WRITE, 2),
+    ("POST", "/children", create_item, WRITE, 2),
     ("GET", "/delta", get_delta, READ, 2),
     ("GET", "/content", get_content, READ, 1),
     ("PUT", "/content", put_content, WRITE, 2),

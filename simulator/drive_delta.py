@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from simulator.tenant import Tenant
 
 _PAGE_MAX = 1000
+_ROUNDS_KEPT = 4
 _EMPTY_IN_A_ROW_MAX = 2
 _KEPT = ("$select", "$top", "$expand")
 _SHARING = "deltashowsharingchanges"
@@ -74,7 +75,7 @@ def delta(tenant: "Tenant", drive: Drive, request: Request) -> Answer:
     if token.upto < 0:
         token = replace(token, upto=drive.seq)
     request.query = {**request.query, **dict(token.options)}
-    entries = _entries(drive, token, tenant.quirks)
+    entries = _planned(drive, token, tenant.quirks)
     part, after = _page(drive, token, entries, tenant.quirks)
     now = tenant.clock.now()
     value = [_entry(drive, change, token, request, now) for change in part]
@@ -138,6 +139,16 @@ def _timestamp(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _planned(drive: Drive, token: Token, quirks: Quirks) -> list[Change]:
+    """The entries of a round; the last few rounds are remembered."""
+    key = f"{token.since} {token.upto} {token.options} {quirks} {drive.quirks}"
+    if key not in drive.rounds:
+        while len(drive.rounds) >= _ROUNDS_KEPT:
+            del drive.rounds[next(iter(drive.rounds))]
+        drive.rounds[key] = _entries(drive, token, quirks)
+    return drive.rounds[key]
 
 
 def _entries(drive: Drive, token: Token, quirks: Quirks) -> list[Change]:

@@ -54,6 +54,8 @@ class Drive:
         self.lock = threading.RLock()
         self.items: dict[str, Item] = {}
         self.log: list[Change] = []
+        self.rounds: dict[str, list[Change]] = {}
+        """Delta rounds planned lately (drive_delta.py)."""
         self.generation = 1
         self.reset_code = "resyncChangesApplyDifferences"
         self._dice = random.Random(f"{seed}:{drive_id}")

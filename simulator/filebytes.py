@@ -130,23 +130,20 @@ class SeededBytes(_Hashed):
 
 
 class BuiltBytes(_Hashed):
-    """Bytes that a function makes whole on first use (small things such as a .docx)."""
+    """Bytes that a function makes whole (small things such as a .docx); the last few are kept."""
 
     def __init__(self, build: Callable[[], bytes]) -> None:
         self._build = build
-        self._data: bytes | None = None
+        self._size: int | None = None
 
     @property
     def size(self) -> int:
-        return len(self._whole())
+        if self._size is None:
+            self._size = len(_built(self._build))
+        return self._size
 
     def read(self, offset: int, length: int) -> bytes:
-        return self._whole()[offset : offset + length]
-
-    def _whole(self) -> bytes:
-        if self._data is None:
-            self._data = self._build()
-        return self._data
+        return _built(self._build)[offset : offset + length]
 
 
 class SpooledBytes(_Hashed):
@@ -181,6 +178,11 @@ def pieces(content: Content | _Hashed, offset: int = 0, end: int | None = None) 
         piece = content.read(offset, min(_READ, stop - offset))
         yield piece
         offset += len(piece)
+
+
+@lru_cache(maxsize=32)
+def _built(build: Callable[[], bytes]) -> bytes:
+    return build()
 
 
 @lru_cache(maxsize=16)
