@@ -1,4 +1,4 @@
-"""Where bytes live: an encrypted, deduplicating, create-only vault that opens without the rest of Holdfast."""
+"""Where bytes live: encrypted, deduplicated, create-only, readable without the rest of us."""
 
 from vault.catalog import Catalog
 from vault.config import Chunking

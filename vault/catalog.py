@@ -1,8 +1,9 @@
 """The catalog of a snapshot: every item, and every folder in the order a listing shows it.
 
-Two trees (vault/tree.py). `rows`: (parent, sort, id) -> the whole entry, so that a page of a folder is one
-leaf. `items`: (id) -> [parent, sort], the way from an id to its row. The roots lie inside the snapshot, so
-the first page of any folder costs at most three reads: snapshot, one inner node, one leaf.
+Two trees (vault/tree.py). `rows`: (parent, sort, id) -> the whole entry, so that a page of a folder
+is one leaf. `items`: (id) -> [parent, sort], the way from an id to its row. The roots lie inside
+the snapshot, so the first page of any folder costs at most three reads: snapshot, one inner node,
+one leaf.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Cuts large content where the content says so, so that an edit rewrites one chunk and not the file.
+"""Cuts large content where the content says so, so that an edit rewrites one chunk and not the
+file.
 
-Rule 1: the cut function never changes (FastCDC 2020, gear table keyed by the vault's seed, parameters in
-        config/0001); golden vectors and a pure-Python specification in tests hold it in place.
+Rule 1: the cut function never changes (FastCDC 2020, gear table keyed by the vault's seed,
+        parameters in config/0001); golden vectors and a pure-Python specification in tests hold it
+        in place.
 Rule 2: memory: one chunk of at most `max_bytes`, copied once; the stream is read as it comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 from pyfastcdc import FastCDC
 
@@ -35,8 +36,6 @@ class Chunker:
             return
         for chunk in self._cdc.cut_stream(_Reader(iter(data))):
             yield bytes(chunk.data)  # the view is only valid until the next chunk
-
-    def readinto(self, b: memoryview) -> int: ...
 
 
 class _Reader:

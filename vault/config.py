@@ -1,6 +1,7 @@
 """config/0001: what every reader and writer must know of a vault before it touches anything else.
 
-Rule: written once, in plain JSON; its SHA-256 lies inside the sealed key list, so nobody can swap it.
+Rule: written once, in plain JSON; its SHA-256 lies inside the sealed key list, so nobody can swap
+it.
 """
 
 from __future__ import annotations

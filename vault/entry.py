@@ -1,7 +1,8 @@
 """What the vault keeps of an item, and how it points at bytes.
 
-A Reference names a chunk by its keyed id and says where it lies: pack, box, and the place inside the box.
-While a step is being written the place is not known yet; it is settled before anything is committed.
+A Reference names a chunk by its keyed id and says where it lies: pack, box, and the place inside
+the box. While a step is being written the place is not known yet; it is settled before anything is
+committed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from vault.problems import VaultDamaged
+from vault.problems import UnknownFeature, VaultDamaged
 
 INLINE_REFERENCES_MAX = 32  # longer lists are stored as chunks of kind list
 FOLDER = "folder"
@@ -116,14 +117,16 @@ class Content:
     listed: bool = False
 
     def to_json(self) -> list[Any]:
-        """Shape: [role, size, meta, references, listed]."""
+        """Shape: [role, size, meta, references, flags]; flag 1: listed, others are reserved."""
         refs = [ref.to_json() for ref in self.refs]
         return [self.role, self.size, dict(self.meta), refs, int(self.listed)]
 
     @classmethod
     def from_json(cls, values: list[Any]) -> Self:
+        if values[4] not in (0, 1):
+            raise UnknownFeature("A content has unknown flags.", flags=values[4])
         refs = tuple(Reference.from_json(ref) for ref in values[3])
-        return cls(values[0], values[2], values[1], refs, bool(values[4]))
+        return cls(values[0], values[2], values[1], refs, values[4] == 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The duplicate look-up for chunks of 64 KiB and more; small pieces are never looked up.
 
-Rule 1 (I3): an id is remembered only after the pack that holds it is durable, and before the page that
-        uses it is committed.
-Rule 2: a remembered answer counts as looked up when it was learnt, and dies after T_MAX / 2; a collector
-        may rely on that.
+Rule 1 (I3): an id is remembered only after the pack that holds it is durable, and before the page
+        that uses it is committed.
+Rule 2: a remembered answer counts as looked up when it was learnt, and dies after T_MAX / 2; a
+        collector may rely on that.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
 """The keys of a vault: slots that unwrap one master secret, and the key list sealed under it.
 
-Rule 1: keys/NNNN is created, never changed; the highest number wins. Losing every slot loses the vault.
-Rule 2: K_id (identity), the cut seed and the name key never change for a vault's life: chunk ids, cuts and
-        blob names depend on them. Data keys (DEKs) may be added; old ones stay so that old bytes open.
+Rule 1: keys/NNNN is created, never changed; the highest number wins. Losing every slot loses the
+        vault.
+Rule 2: K_id (identity), the cut seed and the name key never change for a vault's life: chunk ids,
+        cuts and blob names depend on them. Data keys (DEKs) may be added; old ones stay so that old
+        bytes open.
 Rule 3: only this file and envelope.py, pack.py know key bytes; nothing here is ever logged.
 
-Theory of operation: a slot (passphrase, Key Vault key) wraps the 32-byte master secret with its own record
-as authenticated context. The key list - DEKs with their state, K_id, seed, name key, SHA-256 of the
-config - is an envelope under the master secret, so adding or exchanging a slot rewrites one small object.
+Theory of operation: a slot (passphrase, Key Vault key) wraps the 32-byte master secret with its own
+record as authenticated context. The key list - DEKs with their state, K_id, seed, name key, SHA-256
+of the config - is an envelope under the master secret, so adding or exchanging a slot rewrites one
+small object.
 """
 
 from __future__ import annotations
@@ -139,8 +142,8 @@ class KeyRing:
         """The data of an envelope stored under `name`. Raises VaultDamaged."""
         return envelope.unseal(self.dek, kind, self.vault_id, name, sealed)
 
-    def to_json(self) -> bytes:
-        """The key list's plaintext."""
+    def to_json(self) -> dict[str, Any]:
+        """The key list as it is sealed."""
         deks = [
             {
                 "kid": kid,
@@ -150,14 +153,13 @@ class KeyRing:
             }
             for kid, key in sorted(self.deks.items())
         ]
-        document = {
+        return {
             "config_sha256": self.config_sha256.hex(),
             "deks": deks,
             "k_id": base64.b64encode(self.k_id).decode(),
             "seed": f"{self.seed:016x}",
             "name_key": base64.b64encode(self.name_key).decode(),
         }
-        return json.dumps(document).encode()
 
     @classmethod
     def from_json(cls, vault_id: bytes, data: bytes) -> Self:
@@ -194,7 +196,7 @@ class KeyFile:
         master = secrets.token_bytes(32)
         name = "keys/0001"
         records = tuple(_wrapped(slot, master, ring.vault_id) for slot in slots)
-        return cls(name, ring.vault_id, records, _seal_list(master, name, ring)), master
+        return cls(name, ring.vault_id, records, _seal_list(master, name, ring, records)), master
 
     def unwrap(self, slot: KeySlot) -> bytes:
         """The master secret. Raises WrongKey when no record of the slot's kind opens."""
@@ -212,15 +214,16 @@ class KeyFile:
         data = envelope.unseal(
             lambda _: master, Kind.KEY_LIST, self.vault_id, self.name, self.sealed
         )
+        if json.loads(data).get("slots_sha256") != _slots_sha256(self.slots):
+            raise VaultDamaged("The key slots are not those of the key list.", name=self.name)
         return KeyRing.from_json(self.vault_id, data)
 
     def with_slot(self, slot: KeySlot, master: bytes) -> KeyFile:
         """The next key file: the same keys, one more slot."""
         name = f"keys/{int(self.name[-4:]) + 1:04d}"
         records = (*self.slots, _wrapped(slot, master, self.vault_id))
-        return replace(
-            self, name=name, slots=records, sealed=_seal_list(master, name, self.ring(master))
-        )
+        sealed = _seal_list(master, name, self.ring(master), records)
+        return replace(self, name=name, slots=records, sealed=sealed)
 
     def to_bytes(self) -> bytes:
         document = {
@@ -264,5 +267,14 @@ def _slot_aad(header: Mapping[str, Any], aad: bytes) -> bytes:
     return aad + b"\x00" + text.encode()
 
 
-def _seal_list(master: bytes, name: str, ring: KeyRing) -> bytes:
-    return envelope.seal(master, 0, Kind.KEY_LIST, ring.vault_id, name, ring.to_json())
+def _seal_list(master: bytes, name: str, ring: KeyRing, slots: tuple[dict[str, Any], ...]) -> bytes:
+    document = {**ring.to_json(), "slots_sha256": _slots_sha256(slots)}
+    return envelope.seal(
+        master, 0, Kind.KEY_LIST, ring.vault_id, name, json.dumps(document).encode()
+    )
+
+
+def _slots_sha256(slots: tuple[dict[str, Any], ...]) -> str:
+    """Binds the slot records: not every kind of slot can authenticate its own."""
+    text = json.dumps(slots, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,17 +1,20 @@
 """Merges the pages of a finished round into the catalog, in bounded memory.
 
 Rule 1: pages count in order and operations within a page in order; the last one decides.
-Rule 2: a removal with a parent counts only while the item lies in that parent; a reset's sweep, made when
-        its feed reaches its end, removes what lies in its scope and was not put since the reset.
-Rule 3: recursive removals are judged by the state at the end of the round: what still lies below a folder
-        that is gone, and was not put after the folder went, is gone too. (A feed lists changes in no
-        reliable order: a subfolder that was moved out first may be listed after its old parent's removal.)
-Rule 4: memory: at most Limits.resolve item states or Limits.write entries at a time, plus a byte per put;
-        larger rounds read their pages again, once per pass.
+Rule 2: a removal with a parent counts only while the item lies in that parent; a reset's sweep,
+        made when its feed reaches its end, removes what lies in its scope and was not put since the
+        reset.
+Rule 3: recursive removals are judged by the state at the end of the round: what still lies below a
+        folder that is gone, and was not put after the folder went, is gone too. (A feed lists
+        changes in no reliable order: a subfolder that was moved out first may be listed after its
+        old parent's removal.)
+Rule 4: memory: at most Limits.resolve item states or Limits.write entries at a time, plus a byte
+        per put; larger rounds read their pages again, once per pass.
 
-Theory of operation. Resolving: for a share of the ids at a time, run through all operations and note per
-put whether it is the item's final state ("wins"), and which old rows have to go. Writing: for a range of
-keys at a time, collect the winning entries and the old keys to remove, and apply them to the tree.
+Theory of operation. Resolving: for a share of the ids at a time, run through all operations and
+note per put whether it is the item's final state ("wins"), and which old rows have to go. Writing:
+for a range of keys at a time, collect the winning entries and the old keys to remove, and apply
+them to the tree.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from dataclasses import dataclass, field
 
 from vault.catalog import Catalog, end_of
 from vault.entry import dumps
-from vault.page import DROP, END, PUT, REMOVE, RESET, PageManifest
+from vault.page import PUT, REMOVE, RESET, PageManifest
 from vault.tree import Key, Node, TreeWriter
 
 Pages = Callable[[], Iterator[PageManifest]]  # all pages of the round, anew at every call
@@ -64,8 +67,7 @@ class _Departures:
 
     def __iter__(self) -> Iterator[tuple[str, str, str, bool]]:
         for run in self.runs:
-            for id_, parent, sort, gone in json.loads(zlib.decompress(run)):
-                yield id_, parent, sort, gone
+            yield from map(tuple, json.loads(zlib.decompress(run)))
         yield from self.open
 
 
@@ -207,12 +209,11 @@ class Merge:
         changes: Callable[[], Iterator[tuple[Key, bytes | None]]],
         passes: int,
     ) -> Node:
-        """Applies changes range by range; a removal and a value for the same key leave the value."""
+        """Applies changes range by range; removals come first, so a value for the key wins."""
         for low, high in _ranges(changes, passes):
-            held: dict[Key, bytes | None] = {}
-            for key, line in changes():
-                if key >= low and (high is None or key < high):
-                    held[key] = line
+            held = {
+                key: line for key, line in changes() if key >= low and (high is None or key < high)
+            }
             self.held_max = max(self.held_max, len(held))
             root = writer.update(root, sorted(held.items(), key=lambda change: change[0]))
         return root

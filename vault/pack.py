@@ -1,23 +1,24 @@
 """Packs: many boxes in one blob of about 16 MiB, readable box by box and described by themselves.
 
-Rule 1: a pack's id is its salt, 32 random bytes chosen anew for every attempt, so no key is ever used twice;
-        box nonces are the box numbers, the directory's is 2^32-1.
-Rule 2: a box authenticates its header (kind, compression, domain, kid, sizes), its number, its chunk's id,
-        the pack and the vault: it opens at its own place only.
-Rule 3: a sealed pack is opened again - decrypted, unfolded, identified - before it is uploaded, so that bad
-        memory or a bug never becomes a bad backup.
-Rule 4: the domain flag chooses the key: "own" boxes belong to the chain, "shared" ones to the organization.
+Rule 1: a pack's id is its salt, 32 random bytes chosen anew for every attempt, so no key is ever
+        used twice; box nonces are the box numbers, the directory's is 2^32-1.
+Rule 2: a box authenticates its header (kind, compression, domain, kid, sizes), its number, its
+        chunk's id, the pack and the vault: it opens at its own place only.
+Rule 3: a sealed pack is opened again - decrypted, unfolded, identified - before it is uploaded, so
+        that bad memory or a bug never becomes a bad backup.
+Rule 4: the domain flag chooses the key: "own" boxes belong to the chain, "shared" ones to the
+        organization.
 
-Theory of operation: boxes are collected as compressed plaintext. settle() lays out what came since the last
-call - own boxes in order, shared ones shuffled, so that sizes in a pack do not spell a known file - and only
-then every Place is known. Catalog nodes are laid out one by one, because each may point at the one before.
+Theory of operation: boxes are collected as compressed plaintext. settle() lays out what came since
+the last call - own boxes in order, shared ones shuffled, so that sizes in a pack do not spell a
+known file - and only then every Place is known. Catalog nodes are laid out one by one, because each
+may point at the one before.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +29,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.config import Chunking
+from vault.crypto import (
+    Compression,
+    compress,
+    decompress,
+    derived_key,
+    fresh_bytes,
+    shuffled,
+)
 from vault.entry import Location, Place, bytes_of, dumps, text_of
-from vault.envelope import Compression, compress, decompress, derived_key
 from vault.keys import KeyRing
 from vault.problems import UnknownFeature, VaultDamaged
 
@@ -114,7 +122,7 @@ class _Box:
 
     @property
     def id(self) -> bytes:
-        """Bound into the seal of a box that holds one chunk; group members are checked by their ids."""
+        """Bound into the seal of a box of one chunk; group members are checked by their ids."""
         return _NO_ID if self.kind == BoxKind.GROUP else self.members[0].id
 
 
@@ -139,7 +147,7 @@ class PackBuilder:
         """`salt` is given by test vectors only."""
         self._ring = ring
         self._chunking = chunking
-        self._salt = salt or secrets.token_bytes(32)
+        self._salt = salt or fresh_bytes(32)
         self.id = text_of(self._salt)
         self._waiting: list[_Box] = []
         self._settled: list[_Box] = []
@@ -154,10 +162,7 @@ class PackBuilder:
         self, kind: BoxKind, domain: Domain, members: Sequence[Member], data: bytes, place: Place
     ) -> None:
         """Takes one box; `place` becomes known at the next settle()."""
-        packed = compress(data)
-        compression = Compression.ZSTD
-        if len(packed) >= len(data):
-            packed, compression = data, Compression.NONE
+        compression, packed = compress(data)
         box = _Box(kind, domain, tuple(members), packed, compression, len(data), place)
         self._waiting.append(box)
         self.bytes += _BOX.size + len(packed) + _TAG_BYTES
@@ -165,15 +170,13 @@ class PackBuilder:
     def plain(self, number: int) -> bytes:
         """The plaintext of a box that is laid out already."""
         box = self._settled[number]
-        if box.compression == Compression.NONE:
-            return box.payload
-        return decompress(box.payload, box.raw_bytes)
+        return decompress(box.compression, box.payload, box.raw_bytes)
 
     def settle(self) -> None:
         """Lays out the boxes added since the last call."""
         own = [box for box in self._waiting if box.domain == Domain.OWN]
         shared = [box for box in self._waiting if box.domain == Domain.SHARED]
-        secrets.SystemRandom().shuffle(shared)
+        shuffled(shared)
         for box in own + shared:
             size = _BOX.size + len(box.payload) + _TAG_BYTES
             box.place.settle(Location(self.id, len(self._settled), self._end, size))
@@ -190,8 +193,9 @@ class PackBuilder:
             fields = (box.kind, box.compression, box.domain, box.raw_bytes)
             parts.append(keys.seal_box(fields, number, box.id, box.payload))
         directory = dumps({"boxes": [_described(box) for box in self._settled]})
-        fields = (BoxKind.DIRECTORY, Compression.ZSTD, Domain.SHARED, len(directory))
-        parts.append(keys.seal_box(fields, _DIRECTORY_NUMBER, _NO_ID, compress(directory)))
+        compression, packed = compress(directory)
+        fields = (BoxKind.DIRECTORY, compression, Domain.SHARED, len(directory))
+        parts.append(keys.seal_box(fields, _DIRECTORY_NUMBER, _NO_ID, packed))
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
@@ -317,7 +321,7 @@ class _Keys:
             raise VaultDamaged(
                 "A box does not authenticate.", name=blob_name(text_of(self._salt)), box=number
             ) from damage
-        plain = decompress(packed, raw_bytes) if compression == Compression.ZSTD else packed
+        plain = decompress(compression, packed, raw_bytes)
         if len(plain) != raw_bytes:
             raise VaultDamaged("A box unfolds to the wrong size.", box=number)
         return BoxKind(kind), Domain(domain), plain

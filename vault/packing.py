@@ -1,9 +1,11 @@
 """Turns the pieces of one step into boxes and packs: grouping, duplicate look-ups, uploads.
 
-Rule 1 (I1): whatever a page refers to is durable before the page is: packs are stored here, pages later.
-Rule 2 (I3): shared chunks are remembered in the index right after their pack is stored, never before.
-Rule 3: memory is bounded: one pack being filled, one group, and at most LOOK_UP_BYTES of chunks that wait
-        for their look-up, whatever the size of the content.
+Rule 1 (I1): whatever a page refers to is durable before the page is: packs are stored here, pages
+        later.
+Rule 2 (I3): shared chunks are remembered in the index right after their pack is stored, never
+        before.
+Rule 3: memory is bounded: one pack being filled, one group, and at most LOOK_UP_BYTES of chunks
+        that wait for their look-up, whatever the size of the content.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Page manifests: what one step copied, with the links that continue it. The commit point.
 
-Rule 1: data and the links that cover it are in one create-only object; there is no other place for links.
+Rule 1: data and the links that cover it are in one create-only object; there is no other place for
+        links.
 Rule 2: its name, m/{chain}/{number}/{seq}, comes from the round, never from the attempt.
 Rule 3: operations keep the order they were made in: order decides what an item ends up as.
 
-Layout: one line of JSON (the head), then one line of JSON per entry put, sealed as one envelope. Entries
-are lines of their own so that a merge can copy them without parsing.
+Layout: one line of JSON (the head), then one line of JSON per entry put, sealed as one envelope.
+Entries are lines of their own so that a merge can copy them without parsing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ STATE_EVERY = 16  # pages; every so many carry the round's state so that opening
 
 @dataclass(frozen=True, slots=True)
 class RoundState:
-    """What the pages of a round add up to: changed links, feeds at their end, feeds that vanished."""
+    """What a round's pages add up to: changed links, feeds at their end, feeds that vanished."""
 
     links: Mapping[str, str] = field(default_factory=dict)
     finished: frozenset[str] = frozenset()
@@ -55,7 +56,8 @@ class RoundState:
 
 @dataclass(frozen=True, slots=True)
 class PageManifest:
-    """One page. `ops` are lists starting with PUT, REMOVE, RESET, END or DROP; `lines` are the entries put.
+    """One page. `ops` are lists starting with PUT, REMOVE, RESET, END or DROP; `lines` are the
+    entries put.
 
     PUT [id, parent, sort, part] uses the next line; REMOVE [id, parent or None, recursive];
     RESET [part, scope or None]; END [part]; DROP [part].

@@ -9,9 +9,7 @@ class Missing(NotFound):
     """No object of that name in the store."""
 
     code = "vault-object-missing"
-    hint = (
-        "Verify the vault; a missing pack is fetched again from the tenant by the next full sweep."
-    )
+    hint = "Verify the vault; what is lost is fetched again by the next full sweep."
 
 
 class VaultMissing(NotFound):

@@ -1,7 +1,8 @@
 """The facade of a vault: make or open it, build rounds, read snapshots, keep small sealed records.
 
 Rule 1: everything is create-only; nothing here changes or deletes a blob.
-Rule 2: the vault is usable with nothing but its blobs and one key: no table, no index is needed to read.
+Rule 2: the vault is usable with nothing but its blobs and one key: no table, no index is needed to
+        read.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -21,6 +21,7 @@ from vault import config as config_file
 from vault import verify
 from vault.catalog import Catalog
 from vault.config import Chunking, Config
+from vault.crypto import fresh_bytes
 from vault.entry import Content, dumps
 from vault.envelope import Kind
 from vault.index import ChunkIndex, MemoryChunkIndex, RecentChunks
@@ -83,13 +84,13 @@ class Repository:
     ) -> Repository:
         """Makes a vault. Raises TooFewSlots, VaultExists, StoreProblem.
 
-        One slot alone is refused unless the caller says that it is enough: whoever loses the only key
-        loses every backup. A creation that died half-way is finished.
+        One slot alone is refused unless the caller says that it is enough: whoever loses the only
+        key loses every backup. A creation that died half-way is finished.
         """
         if not slots or (len(slots) < 2 and not one_slot_is_enough):
             raise TooFewSlots("A vault needs a second key slot for recovery.", slots=len(slots))
         now = clock.now()
-        config = Config.new(secrets.token_bytes(16), chunking or Chunking(), now)
+        config = Config.new(fresh_bytes(16), chunking or Chunking(), now)
         if not store.put_new(config_file.NAME, config.raw):
             config = Config.parse(store.read(config_file.NAME))
         ring = KeyRing.new(config.vault_id, config.raw, now)
@@ -137,7 +138,7 @@ class Repository:
         self._key_file = key_file
 
     def without_verification(self) -> Repository:
-        """The same vault, whose packs are not opened again before they are stored: for measurements."""
+        """The same vault without opening packs again before they are stored; to measure."""
         other = Repository(
             self._store,
             self._bench.tools.config,
@@ -161,25 +162,28 @@ class Repository:
 
     def put_record(self, name: str, value: JSON) -> bool:
         """Keeps a small sealed JSON value under a name of ours; False when the name is taken."""
-        blob = _record_blob(name)
-        return self._store.put_new(blob, self._ring.seal(Kind.RECORD, blob, dumps(value)))
+        return self._put(_record_blob(name), dumps(value))
 
     def get_record(self, name: str) -> JSON | None:
         """The value of a record, None when there is none. Raises VaultDamaged."""
-        blob = _record_blob(name)
-        try:
-            sealed = self._store.read(blob)
-        except Missing:
-            return None
-        return json.loads(self._ring.unseal(Kind.RECORD, blob, sealed))
+        data = self._get(_record_blob(name))
+        return None if data is None else json.loads(data)
 
     def list_records(self, prefix: str = "") -> Iterator[str]:
         """Names of records that start with `prefix`, in order."""
         for listed in self._store.list(f"r/{prefix}"):
             yield listed.name.removeprefix("r/")
 
+    def put_sealed(self, name: str, data: bytes) -> bool:
+        """Keeps sealed bytes that will expire (a part of an export); False: name taken."""
+        return self._put(f"x/{_checked(name)}", data)
+
+    def get_sealed(self, name: str) -> bytes | None:
+        """The bytes put_sealed kept, None when there are none. Raises VaultDamaged."""
+        return self._get(f"x/{_checked(name)}")
+
     def round(self, chain: str, number: int) -> Round:
-        """The round that builds snapshot `number` of a chain. Raises RoundOutOfOrder, VaultDamaged."""
+        """The round that builds snapshot `number`. Raises RoundOutOfOrder, VaultDamaged."""
         if number < 1:
             raise InvalidInput("Snapshots are numbered from 1.", field="number")
         return open_round(self._bench, chain, number)
@@ -250,11 +254,25 @@ class Repository:
         """Checks the whole vault; `read_data`: True for every pack, or a share between 0 and 1."""
         return verify.verify(self._bench, float(read_data))
 
+    def _put(self, blob: str, data: bytes) -> bool:
+        return self._store.put_new(blob, self._ring.seal(Kind.RECORD, blob, data))
+
+    def _get(self, blob: str) -> bytes | None:
+        try:
+            sealed = self._store.read(blob)
+        except Missing:
+            return None
+        return self._ring.unseal(Kind.RECORD, blob, sealed)
+
 
 def _record_blob(name: str) -> str:
+    return f"r/{_checked(name)}"
+
+
+def _checked(name: str) -> str:
     if not _RECORD.fullmatch(name):
         raise InvalidInput("A record's name is a-z, 0-9 and - . / characters.", field="name")
-    return f"r/{name}"
+    return name
 
 
 def _no_vault(store: Store) -> VaultMissing | VaultDamaged:

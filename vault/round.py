@@ -1,18 +1,20 @@
-"""A round: snapshot number n of a chain while it is built page by page, and the step that builds one page.
+"""A round: snapshot number n of a chain while it is built page by page, and the step that builds
+one page.
 
-Rule 1: names come from the round - same number, next page - never from the attempt. A step that loses the
-        race for its page adopts what the winner committed; its own packs become garbage.
+Rule 1: names come from the round - same number, next page - never from the attempt. A step that
+        loses the race for its page adopts what the winner committed; its own packs become garbage.
 Rule 2 (I1): packs are durable before the page that refers to them is created.
 Rule 3 (I2): every page exists before the snapshot that names it is created.
-Rule 4 (I3): look-up rows are written after their pack and before the page; a step older than T_MAX since its
-        first look-up commits nothing, because a collector may have condemned what it found.
+Rule 4 (I3): look-up rows are written after their pack and before the page; a step older than T_MAX
+        since its first look-up commits nothing, because a collector may have condemned what it
+        found.
 Rule 5 (I4): links come from committed pages and snapshots only.
-Rule 6: a step writes at most one partial pack and one page beside full packs; a step without changes and
-        without links writes nothing; closing writes one snapshot.
+Rule 6: a step writes at most one partial pack and one page beside full packs; a step without
+        changes and without links writes nothing; closing writes one snapshot.
 
-Theory of operation: opening a round reads the snapshot before it and its last pages back to one that carries
-the round's state (every 16th does). The last step merges all pages into the catalog, and the new catalog
-nodes ride in that step's pack, so that closing is one small write.
+Theory of operation: opening a round reads the snapshot before it and its last pages back to one
+that carries the round's state (every 16th does). The last step merges all pages into the catalog,
+and the new catalog nodes ride in that step's pack, so that closing is one small write.
 """
 
 from __future__ import annotations
@@ -106,6 +108,11 @@ class Round:
         return self._tail[-1].page.seq + 1 if self._tail else 0
 
     @property
+    def packs(self) -> int:
+        """Packs that the last page's step wrote."""
+        return len(self._tail[-1].page.packs) if self._tail else 0
+
+    @property
     def complete(self) -> bool:
         """Whether its last page says the round ended."""
         return bool(self._tail) and self._tail[-1].page.complete
@@ -147,10 +154,11 @@ class Round:
         return self._previous
 
     def recent(self, id_: str) -> Entry | None:
-        """An entry that pages since the last movement of a link have put: work of a step that was cut.
+        """An entry that pages since the last movement of a link have put: work of a step that was
+        cut.
 
-        Seeing it again in the feed, put it again into the step (nothing is stored twice): a sweep must
-        know that it is still there.
+        Seeing it again in the feed, put it again into the step (nothing is stored twice): a sweep
+        must know that it is still there.
         """
         if self._recent is None:
             self._recent = self._trail()
@@ -159,7 +167,7 @@ class Round:
 
     def step(self, clock: Clock | None = None) -> Step:
         """A fresh step for the next page."""
-        from vault.step import Step  # noqa: PLC0415 - a step knows its round; the circle ends here
+        from vault.step import Step
 
         return Step(self, clock)
 
@@ -309,7 +317,7 @@ def open_round(bench: Bench, chain: str, number: int) -> Round:
 
 
 def read_snapshot(tools: Tools, chain: str, number: int) -> tuple[Snapshot, str] | None:
-    """A snapshot and the SHA-256 of its stored bytes; None when there is none. Raises VaultDamaged."""
+    """A snapshot and the SHA-256 of its stored bytes; None: there is none. Raises VaultDamaged."""
     name = snapshot_name(tools.ring.chain_hash(chain), number)
     try:
         sealed = tools.store.read(name)

@@ -1,4 +1,5 @@
-"""Snapshots: one service of one resource at one moment, immutable, linked to the one before by its hash.
+"""Snapshots: one service of one resource at one moment, immutable, linked to the one before by its
+hash.
 
 Rule 1 (I2): a snapshot is created only after every page it names.
 Rule 2 (I4): links are read from committed pages and snapshots only; a snapshot holds all of them.
@@ -35,7 +36,7 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A closed round. A void one carries the links and roots of the newest ok snapshot before it."""
+    """A closed round. A void one carries on the links and roots of the snapshot before it."""
 
     chain: str
     number: int

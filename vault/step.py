@@ -1,4 +1,5 @@
-"""A step: one page of a round being made, from content that streams in to the page's create-only write.
+"""A step: one page of a round being made, from content that streams in to the page's create-only
+write.
 
 The rules of the commit stand at the top of vault/round.py. A step is not for several threads.
 """
@@ -90,9 +91,11 @@ class Step:
         meta: Mapping[str, Any] | None = None,
         previous: Content | None = None,
     ) -> Content:
-        """Stores bytes (an iterable is read once, as a stream) and says what an entry keeps of them.
+        """Stores bytes (an iterable is read once, as a stream) and says what an entry keeps of
+        them.
 
-        `previous`: the same content in the chain's newest snapshot; equal small bytes are not stored anew.
+        `previous`: the same content in the chain's newest snapshot; equal small bytes are not
+        stored anew.
         """
         meta = {} if meta is None else dict(meta)
         if not isinstance(data, bytes):
@@ -114,14 +117,14 @@ class Step:
         self._ops.append([PUT, entry.id, entry.parent, entry.sort, part])
         self._entries.append(entry)
 
-    def remove(self, id: str, parent: str | None = None, recursive: bool = False) -> None:  # noqa: A002
-        """The item is gone; with `parent` only if it lies there; with `recursive` all below it too."""
+    def remove(self, id: str, parent: str | None = None, recursive: bool = False) -> None:
+        """The item is gone; with `parent` only if it lies there; `recursive`: all below it too."""
         self._ops.append([REMOVE, id, parent, int(recursive)])
         self._removed += 1
 
     def reset(self, part: str, scope: str | None) -> None:
-        """The feed starts from nothing: what lies in `scope` (a parent id; None: everything) and is not
-        put again until the feed is finished is gone."""
+        """The feed starts from nothing: what lies in `scope` (a parent id; None: everything) and is
+        not put again until the feed is finished is gone."""
         self._ops.append([RESET, part, scope])
 
     def link(self, part: str, link: str, finished: bool = False) -> None:
@@ -150,8 +153,9 @@ class Step:
     def commit(self, complete: bool = False) -> Round:
         """Stores packs and creates the page; answers the round after it, or after the winner's.
 
-        `complete`: the round ends with this page; the catalog is merged. With nothing to say nothing is
-        written and the round comes back as it was. Raises StepTooOld, RoundLost, StoreProblem.
+        `complete`: the round ends with this page; the catalog is merged. With nothing to say
+        nothing is written and the round comes back as it was. Raises StepTooOld, RoundLost,
+        StoreProblem.
         """
         round_ = self._round
         if round_.closed or round_.complete:
@@ -252,7 +256,7 @@ class Step:
         return self._packer.add_shared(data)
 
     def _list(self, refs: list[Reference]) -> tuple[Reference, ...]:
-        """Long lists of references are stored; they can only be written when all places are known."""
+        """Stores a long list of references, which can only be written when all places are known."""
         self._packer.settle()
         lists = []
         for start in range(0, len(refs), LIST_REFERENCES):

@@ -1,17 +1,17 @@
 """A persistent B+tree: nodes are boxes that never change, an update writes the path it touched.
 
-Rule 1: a node is written before the node that points at it; the root is never a box of its own but lies
-        inside the page and the snapshot, so that a descent costs one read less.
-Rule 2: equal content is the same node (its id is keyed by content): what did not change is neither written
-        again nor looked at when two trees are compared.
+Rule 1: a node is written before the node that points at it; the root is never a box of its own but
+        lies inside the page and the snapshot, so that a descent costs one read less.
+Rule 2: equal content is the same node (its id is keyed by content): what did not change is neither
+        written again nor looked at when two trees are compared.
 Rule 3: an update holds the changed nodes of one path per level in memory, not the tree.
 
-Theory of operation: keys are tuples of text in code point order. A leaf holds keys and value lines (JSON),
-an inner node a separator for each child with the child's number of values and its Reference. A separator
-is not above any key of its child and above all keys before it; where a folder starts it is the folder's id
-alone, so that a search for the folder goes straight there. The leftmost separator is (). Leaves are at most
-LEAF_BYTES; with `atoms`, keys that share their first part (one folder) stay in one leaf while they fit, so
-that the first page of a folder is one leaf.
+Theory of operation: keys are tuples of text in code point order. A leaf holds keys and value lines
+(JSON), an inner node a separator for each child with the child's number of values and its
+Reference. A separator is not above any key of its child and above all keys before it; where a
+folder starts it is the folder's id alone, so that a search for the folder goes straight there. The
+leftmost separator is (). Leaves are at most LEAF_BYTES; with `atoms`, keys that share their first
+part (one folder) stay in one leaf while they fit, so that the first page of a folder is one leaf.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Self
+from typing import Self
 
 from vault.entry import Reference, dumps
 from vault.problems import VaultDamaged
@@ -34,7 +34,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node in memory; `lines` are values of a leaf (level 0), or [count, *reference] of children."""
+    """A node in memory; `lines`: values of a leaf (level 0), or [count, *reference] of children."""
 
     level: int
     keys: list[Key]
@@ -105,7 +105,7 @@ class Tree:
         return None
 
     def leaf_from(self, low: Key) -> tuple[Node, int, Key | None]:
-        """Where keys >= `low` begin: the leaf, the index in it, and the separator of the next leaf."""
+        """Where keys >= `low` begin: leaf, index in it, and the separator of the next leaf."""
         node, beyond = self.root, None
         while node.level > 0:
             at = max(bisect_right(node.keys, low) - 1, 0)
@@ -337,7 +337,7 @@ def _cut(node: Node, runs: list[int]) -> list[Node]:
 
 
 def differences(old: Tree, new: Tree) -> Iterator[tuple[Key, bytes | None, bytes | None]]:
-    """(key, old line, new line) wherever the two trees differ, in key order; equal subtrees are skipped."""
+    """(key, old line, new line) wherever two trees differ, in key order; skips equal subtrees."""
     left, right = _Cursor(old), _Cursor(new)
     while not (left.done and right.done):
         if left.skip_equal(right):

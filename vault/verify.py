@@ -1,6 +1,6 @@
 """Checks a vault: what is named exists, what exists opens, what opens is what its id says.
 
-L0: every snapshot follows the one before it by hash, without a gap, and its pages follow one another.
+L0: every snapshot follows the one before it by hash, without a gap, and so do its pages.
 L1: every pack that a page vouches for, or a catalog points into, exists with its size.
 L2: packs are read whole - checksum, seals, every chunk's id - all of them or a random share.
 One damaged object is named and counted; it never ends the check.
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from base.errors import Problem
+from vault.crypto import sampled
 from vault.entry import Content, Entry, Location, Reference, text_of
 from vault.envelope import Kind
 from vault.pack import blob_name, open_pack
@@ -23,6 +23,7 @@ from vault.page import open_page
 from vault.problems import VaultDamaged
 from vault.round import Bench
 from vault.snapshot import OK, Snapshot, open_snapshot
+from vault.snapshot import name_of as snapshot_name
 from vault.tree import EMPTY, Node, child_reference
 
 
@@ -115,30 +116,33 @@ class _Check:
         return found
 
     def _chain(self, chain_hash: str, names: list[str], pages: dict[str, list[str]]) -> None:
-        parent_sha256 = ""
-        for expected, name in enumerate(names, start=1):
+        before: tuple[int, str] = (0, "")  # number and SHA-256 of the snapshot before
+        for name in names:
             self._report.counts["snapshots"] += 1
-            digest = ""
-            if int(name[-10:]) != expected:
+            number = int(name[-10:])
+            if number != before[0] + 1:
                 self._found(name, VaultDamaged.code, "The snapshot before this one is missing.")
-                parent_sha256 = "?"
-
-            def check(name: str = name) -> None:
-                nonlocal digest
+            stored = pages.pop(f"m/{chain_hash}/{number:010d}", [])
+            try:
                 sealed = self._tools.store.read(name)
-                digest = hashlib.sha256(sealed).hexdigest()
-                snapshot = open_snapshot(self._tools.ring, name, sealed)
-                if self._tools.ring.chain_hash(snapshot.chain) != chain_hash:
-                    raise VaultDamaged("A snapshot is not the one its name says.")
-                if parent_sha256 not in ("?", snapshot.parent_sha256):
-                    raise VaultDamaged("A snapshot does not follow the one before it.")
-                stored = pages.pop(f"m/{chain_hash}/{snapshot.number:010d}", [])
-                if snapshot.status == OK and list(snapshot.pages) != stored:
-                    raise VaultDamaged("The pages of a snapshot are not those it was closed with.")
-                self._catalog(snapshot)
+                follows = before if number == before[0] + 1 else None
+                before = (number, hashlib.sha256(sealed).hexdigest())
+                self._snapshot(name, sealed, follows, stored)
+            except Problem as problem:
+                before = (number, before[1] if number == before[0] else "?")
+                self._found(name, problem.code, problem.message)
 
-            self._guard(name, check)
-            parent_sha256 = digest
+    def _snapshot(
+        self, name: str, sealed: bytes, before: tuple[int, str] | None, stored: list[str]
+    ) -> None:
+        snapshot = open_snapshot(self._tools.ring, name, sealed)
+        if snapshot_name(self._tools.ring.chain_hash(snapshot.chain), snapshot.number) != name:
+            raise VaultDamaged("A snapshot is not the one its name says.")
+        if before is not None and before[1] not in ("?", snapshot.parent_sha256):
+            raise VaultDamaged("A snapshot does not follow the one before it.")
+        if snapshot.status == OK and list(snapshot.pages) != stored:
+            raise VaultDamaged("The pages of a snapshot are not those it was closed with.")
+        self._catalog(snapshot)
 
     def _catalog(self, snapshot: Snapshot) -> None:
         """Every node not seen before, and every reference of the entries in it."""
@@ -199,7 +203,7 @@ class _Check:
         self._report.counts["packs_unreferenced"] = len(self._sizes.keys() - self._vouched.keys())
         names = [name for name in self._vouched if name not in self._bad_packs]
         wanted = len(names) if share >= 1 else round(len(names) * share)
-        for name in secrets.SystemRandom().sample(names, wanted):
+        for name in sampled(names, wanted):
             self._guard(name, lambda name=name: self._read(name))  # type: ignore[misc]
 
     def _read(self, name: str) -> None:
@@ -229,7 +233,7 @@ class _Check:
 
 
 def _by_chain(names: Iterator[str]) -> Iterator[tuple[str, list[str]]]:
-    current, held = "", []
+    current, held = "", list[str]()
     for name in names:
         chain_hash = name.split("/")[1]
         if held and chain_hash != current:

@@ -1,6 +1,8 @@
-"""A vault in Azure Blob Storage: create-only block blobs in two containers, packs apart from the rest.
+"""A vault in Azure Blob Storage: create-only block blobs in two containers, packs apart from the
+rest.
 
-Rule 1: one Put Blob per blob, never Put Block (billed per block); with If-None-Match: * and Content-MD5.
+Rule 1: one Put Blob per blob, never Put Block (billed per block); with If-None-Match: * and
+        Content-MD5.
 Rule 2: only this file imports azure.storage.
 
 Source: https://learn.microsoft.com/rest/api/storageservices/put-blob (conditional headers, 409
@@ -30,7 +32,7 @@ _TAKEN = {"BlobAlreadyExists", "BlobImmutableDueToPolicy", "UnauthorizedBlobOver
 
 
 class AzureBlobStore:
-    """Blobs of one organization: names under "p/" in "<prefix>-packs", all others in "<prefix>-meta"."""
+    """Blobs of one organization: "p/…" in "<prefix>-packs", all others in "<prefix>-meta"."""
 
     def __init__(self, service: BlobServiceClient, prefix: str) -> None:
         """`service` should come from one of the makers below: they pin the single-request limit."""
@@ -77,7 +79,7 @@ class AzureBlobStore:
                 ),
             )
         except ResourceExistsError as taken:
-            if str(taken.error_code) in _TAKEN or taken.status_code == 412:
+            if _code(taken) in _TAKEN or taken.status_code == 412:
                 return False
             raise _problem(taken) from taken
         except AzureError as failure:
@@ -129,7 +131,7 @@ class AzureBlobStore:
         self, container: ContainerClient, prefix: str, after: str, below: str = ""
     ) -> Iterator[Listed]:
         try:
-            # The service starts at start_from inclusively; older ones ignore it, hence the test below.
+            # The service begins with start_from itself, and older ones ignore it.
             options: dict[str, Any] = {"start_from": after} if after else {}
             for blob in container.list_blobs(name_starts_with=prefix or None, **options):
                 if below and blob.name >= below:
@@ -145,9 +147,15 @@ class AzureBlobStore:
         return self._packs if name.startswith("p/") else self._meta
 
 
+def _code(failure: AzureError) -> str:
+    """The service's own word for what went wrong."""
+    code = getattr(failure, "error_code", None) or ""
+    return str(getattr(code, "value", code))
+
+
 def _problem(failure: AzureError) -> StoreProblem:
     status = getattr(failure, "status_code", None)
-    code = str(getattr(failure, "error_code", "") or "")
+    code = _code(failure)
     if isinstance(failure, ClientAuthenticationError) or status in (401, 403):
         return StoreForbidden("The storage account refuses this identity.", azure_code=code)
     if code == "ContainerNotFound":

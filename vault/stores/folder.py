@@ -1,7 +1,7 @@
 """A vault in a folder: one file per blob, created once, on Linux, macOS and Windows.
 
-Rule 1: a file appears under its name complete and synced, or not at all: it is written under .incoming/
-        and then linked to its name, which fails when the name is taken.
+Rule 1: a file appears under its name complete and synced, or not at all: it is written under
+        .incoming/ and then linked to its name, which fails when the name is taken.
 Rule 2: the folders above a new file are synced too, so that a power cut cannot forget a name.
 """
 
@@ -81,7 +81,7 @@ class FolderStore:
             raise _problem(failure) from failure
 
     def _walk(self, folder: str, prefix: str, after: str) -> Iterator[Listed]:
-        """Names below `folder` in order; "a/" sorts by its slash, so order equals that of whole names."""
+        """Names below `folder`; a folder sorts with its slash, so the order is that of names."""
         try:
             found = sorted(
                 (f"{entry.name}/" if entry.is_dir() else entry.name, entry)
