@@ -26,15 +26,23 @@ from urllib.parse import quote
 from base.item import Change, FeedPage, Gone, Part, Trouble
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
-from m365.graph.errors import GraphProblem, ItemGone, ResyncNeeded, TransientFailure
+from m365.graph.errors import (
+    GatewayTimeout,
+    GraphProblem,
+    ItemGone,
+    ResyncNeeded,
+    TransientFailure,
+)
 from m365.mail_attachments import AttachmentReader, without_bytes
 from m365.mail_folders import ROOT, FolderChanges, FolderTree
 from m365.mail_writer import MailWriter
 from m365.service import Column, Resource, Service
 
-PAGE_ITEMS = 200  # messages with bodies in one answer; the wire halves it after a 504
+PAGE_ITEMS = 200  # messages with bodies in one answer; the wire halves it after a first 504
+PAGE_ITEMS_SMALL = (
+    10  # where a later page was too heavy: a nextLink keeps the size it was made with
+)
 EXPAND = "$expand=attachments($select=id,name,contentType,size,isInline,lastModifiedDateTime)"
-_PREFER = {"Prefer": f"odata.maxpagesize={PAGE_ITEMS}"}
 _VOLATILE = frozenset(("@odata.etag", "@odata.context", "changeKey", "attachments@odata.context"))
 _WHOLE = ("subject", "body", "isRead", "internetMessageId")  # a piece lacks at least one of them
 _CONTENT = (
@@ -154,35 +162,36 @@ class MailSource:
         folder_id = part.removeprefix("folder:")
         try:
             yield from self._follow(part, link)
-        except ResyncNeeded:
+        except (ResyncNeeded, GatewayTimeout) as problem:
             start = self._start(folder_id, tree, known=True)
             yield start
-            yield from self._follow(part, start.link)
+            small = isinstance(problem, GatewayTimeout)
+            yield from self._follow(part, start.link, PAGE_ITEMS_SMALL if small else PAGE_ITEMS)
         except ItemGone:
             if self._exists(folder_id):
                 raise  # not the folder: a feed must not end because of one odd answer
             yield FeedPage(part, (Gone(folder_id),), "", more=False, dropped_parts=(part,))
 
-    def _follow(self, part: str, link: str) -> Iterator[FeedPage]:
+    def _follow(self, part: str, link: str, items: int = PAGE_ITEMS) -> Iterator[FeedPage]:
         folder_id = part.removeprefix("folder:")
-        for page in self._pages(link):
+        for page in self._pages(link, {"Prefer": f"odata.maxpagesize={items}"}):
             entries = tuple(_entry(raw, folder_id) for raw in page.value)
             yield FeedPage(part, entries, page.link, page.more)
 
-    def _pages(self, link: str) -> Iterator[DeltaPage]:
+    def _pages(self, link: str, prefer: Mapping[str, str]) -> Iterator[DeltaPage]:
         """The pages from `link` on; without attachments where the tenant refuses to expand."""
         plain = link.replace(f"?{EXPAND}", "")
         if not self._expands:
             link = plain
         started = False
         try:
-            for page in follow(self._reader, link, headers=_PREFER, scope=self._scope):
+            for page in follow(self._reader, link, headers=prefer, scope=self._scope):
                 started = True
                 yield page
         except GraphProblem as problem:
             if started or link == plain or not self._refused_expand(problem):
                 raise
-            yield from follow(self._reader, plain, headers=_PREFER, scope=self._scope)
+            yield from follow(self._reader, plain, headers=prefer, scope=self._scope)
 
     def _with_attachments(self, path: str) -> str:
         return f"{path}?{EXPAND}" if self._expands else path

@@ -10,7 +10,7 @@ from m365.quickxorhash import QuickXorHash
 
 
 def _published(data: bytes) -> bytes:
-    """Microsoft's description, one bit at a time: rotate every byte by 11 times its position, XOR."""
+    """Microsoft's description, bit by bit: rotate every byte by 11 times its position, XOR."""
     bits = [0] * 160
     for position, byte in enumerate(data):
         for bit in range(8):
