@@ -4,6 +4,7 @@ SPECIAL lists them in order; BIG holds the one with 25 MB, which only larger pro
 """
 
 import base64
+import html
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -48,7 +49,7 @@ BIG_ATTACHMENT_BYTES = 25_000_000
 def in_charset(charset: str, letter: Letter) -> SeedMessage:
     """Body and subject in an older charset; JSON shows Unicode."""
     text = prose.FOREIGN[charset]
-    plain = f"{text}\r\n\r\n{text[::-1] if charset == 'koi8-r' else text}\r\n"
+    plain = f"{text}\r\n\r\n{text}\r\n"
     page = f'<html><head><meta charset="utf-8"></head><body><p>{text}</p></body></html>\r\n'
     subject = text[:24]
     scheme = "Q" if charset in ("iso-8859-1", "windows-1252") else "B"
@@ -63,8 +64,9 @@ def in_charset(charset: str, letter: Letter) -> SeedMessage:
 
 
 def with_subject(kind: str, subject: str, letter: Letter) -> SeedMessage:
-    """An ordinary page under an unusual subject."""
-    page, plain = html_body(letter.dice)
+    """A page under an unusual subject, which it repeats."""
+    page, plain = html_body(letter.dice, f"<p>{html.escape(subject)}</p>\r\n")
+    plain += f"\r\n{subject}\r\n"
     written = Written(subject, alternative(letter.dice, page, plain), page, preview=plain)
     return assemble(kind, letter, written)
 

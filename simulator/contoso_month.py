@@ -165,13 +165,13 @@ class _Desk:
     def _rename(self) -> None:
         for item in self._files(2):
             parent = self.drive.items[item.parent_id or ""]
-            name = f"{self.number} {item.name}"[:120]
+            name = _shortened(f"{self.number} {item.name}")
             self.drive.rename(item, name, parent, self.drive.owner, self.now)
             self.done["files renamed"] += 1
 
     def _move(self, target: Item) -> None:
         for item in self._files(2):
-            name = f"{item.id[-4:]} {item.name}"[:120]
+            name = _shortened(f"{item.id[-4:]} {item.name}")
             self.drive.rename(item, name, target, self.drive.owner, self.now)
             self.done["files moved"] += 1
 
@@ -192,8 +192,13 @@ class _Desk:
             name = f"{last.name} (done)"
             self.drive.rename(last, name, self.drive.root, self.drive.owner, self.now)
             self.done["folders renamed"] += 1
-        pictures = names.get("Projects")
-        if pictures is not None and self.number == 1:
-            for child in self.drive.children(pictures)[-1:]:
+        projects = names.get("Projects")
+        if projects is not None and self.number == 1:
+            for child in self.drive.children(projects)[-1:]:
                 self.drive.delete(child, self.now)
                 self.done["folders deleted"] += 1
+
+
+def _shortened(name: str) -> str:
+    """Short enough for any folder, and still a legal name."""
+    return name[:60].rstrip(" .")

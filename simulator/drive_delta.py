@@ -86,6 +86,8 @@ def delta(tenant: "Tenant", drive: Drive, request: Request) -> Answer:
         name: _link(tenant, drive, request, after),
     }
     headers = {"x-cost": "1" if text else "2"}
+    if "permissions" in request.query.get("$expand", ""):
+        headers["x-cost"] = "5"
     if applied := dict(token.options).get("prefer"):
         headers["Preference-Applied"] = applied
     return Answer(200, body, headers)
