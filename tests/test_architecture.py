@@ -81,7 +81,7 @@ MAY_IMPORT = {
         "the door registers triggers and does nothing else",
     ),
     "local": May(
-        (*project.PRODUCT, "simulator"),
+        (*project.PRODUCT, "function_app", "simulator"),
         ("*",),
         "local/ starts the product and the simulator, never tests or benchmarks",
     ),
@@ -316,7 +316,7 @@ def forbidden_imports(room: str, path: str, module: ast.Module) -> Iterator[str]
         elif top in project.ROOMS or top in {"tests", "dev", "function_app"}:
             if top != room and top not in may.ours:
                 yield f"{path} imports {name}; {may.because}"
-        elif top not in sys.stdlib_module_names and not _allowed(name, may.others):
+        elif top not in {"_typeshed", *sys.stdlib_module_names} and not _allowed(name, may.others):
             yield f"{path} imports {name}; {may.because}"
 
 
