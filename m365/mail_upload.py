@@ -49,7 +49,7 @@ class AttachmentWriter:
 
     def add_all(self, message_id: str, item: StoredItem) -> tuple[int, list[Trouble]]:
         """How many attachments were added, and what could not be added as it was."""
-        added, troubles = 0, [*_missing(item)]
+        added, troubles = 0, list[Trouble]()
         for part in item.parts:
             if part.role != "attachment":
                 continue
@@ -174,9 +174,3 @@ def _as_file(part: StoredPart, nested: Mapping[str, Any]) -> dict[str, Any]:
     elif kind.endswith("contact"):
         name, mime = ".vcf", "text/vcard"
     return {"name": f"{part.meta.get('name') or 'item'}{name}", "contentType": mime}
-
-
-def _missing(item: StoredItem) -> list[Trouble]:
-    """Attachments the backup could not copy; a restored message lacks them, and says so."""
-    rows = [text.rpartition(": ") for text in item.missing if text.startswith("attachment")]
-    return [Trouble(item.id, part, cause, retry=False) for part, _, cause in rows]

@@ -110,7 +110,7 @@ class MailWriter:
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
     ) -> Written:
-        troubles: list[Trouble] = []
+        troubles = _missing(item)
         wanted = message_body(item.raw)
         too_large = len(json.dumps(wanted)) > REQUEST_BYTES_MAX
         if too_large:
@@ -320,6 +320,12 @@ def _mark(raw: Mapping[str, Any]) -> str:
         if str(one.get("id", "")).lower() == MARKER.lower():
             return str(one.get("value") or "")
     return ""
+
+
+def _missing(item: StoredItem) -> list[Trouble]:
+    """Attachments the backup could not copy; a restored message lacks them, and says so."""
+    rows = [text.rpartition(": ") for text in item.missing if text.startswith("attachment")]
+    return [Trouble(item.id, part, cause, retry=False) for part, _, cause in rows]
 
 
 def _body_part(item: StoredItem) -> StoredPart:

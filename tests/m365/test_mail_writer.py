@@ -1,0 +1,459 @@
+"""Restoring messages: what is sent, in which order, and what happens when the target objects."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from base.errors import Throttled
+from base.item import StoredItem, StoredPart, Trouble
+from m365.graph.errors import Clash, GraphProblem, MaybeDone, SessionGone
+from m365.mail_json import MARKER, OPEN
+from m365.mail_writer import MailWriter
+from m365.service import Existing, Folder
+from tests.m365.scripted_graph import ScriptedGraph
+from tests.m365.scripted_mail import BOX, GONE, REFUSED, U, attachment, message
+
+INTO = Folder("f1", ("Restored",))
+POST = f"POST {U}/mailFolders/f1/messages"
+ATTACH = f"POST {U}/messages/new/attachments"
+SESSION = f"{ATTACH}/createUploadSession"
+LISTED = f"GET {U}/messages/new/attachments"
+PATCH = f"PATCH {U}/messages/new"
+MOVE = f"POST {U}/messages/old/move"
+MARK = "run:1"
+
+
+class StillClock:
+    """Notes what it was asked to wait."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 24, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return sum(self.slept_s)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+
+
+def part(data: bytes, meta: Mapping[str, Any], role: str = "attachment") -> StoredPart:
+    return StoredPart(role, len(data), meta, lambda: iter((data,)))
+
+
+def item(
+    *parts: StoredPart, missing: tuple[str, ...] = (), raw: Mapping[str, Any] | None = None
+) -> StoredItem:
+    raw = raw or message("a")
+    return StoredItem("a", "in", "message", "About a", {}, raw, parts, missing)
+
+
+def answered(raw: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {**raw, "id": "new", **more}
+
+
+def script(raw: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        POST: answered(raw or message("a")),
+        ATTACH: {"id": "x"},
+        LISTED: {"value": [attachment("x")]},
+        PATCH: {},
+        f"GET {U}/mailFolders/deleteditems": {"id": "bin"},
+        MOVE: {"id": "old"},
+        **more,
+    }
+
+
+def write(
+    graph: ScriptedGraph,
+    stored: StoredItem,
+    replace: Existing | None = None,
+    clock: StillClock | None = None,
+) -> Any:
+    writer = MailWriter(graph, BOX, clock or StillClock())
+    return writer.write(stored, INTO, MARK, replace, new_name=False)
+
+
+def properties(body: Mapping[str, Any]) -> dict[str, str]:
+    return {one["id"]: one["value"] for one in body["singleValueExtendedProperties"]}
+
+
+# --- the message itself ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("read", "flags"), [(True, "1"), (False, "0")])
+def test_a_message_comes_back_sent_with_its_dates_and_read_state(read: bool, flags: str) -> None:
+    raw = message("a", isRead=read)
+    graph = ScriptedGraph(script(raw))
+    written = write(graph, item(raw=raw))
+    assert (written.id, written.outcome, written.troubles) == ("new", "created", ())
+    assert properties(graph.sent(POST)) == {
+        MARKER: MARK,
+        "Integer 0x0E07": flags,
+        "SystemTime 0x0039": "2026-01-02T03:04:05Z",
+        "SystemTime 0x0E06": "2026-01-02T03:04:09Z",
+    }
+    assert len(graph.calls) == 1  # nothing to attach, nothing to correct
+
+
+def test_a_draft_stays_a_draft() -> None:
+    raw = message("a", isDraft=True, isReadReceiptRequested=True)
+    graph = ScriptedGraph(script(raw))
+    assert write(graph, item(raw=raw)).troubles == ()
+    assert properties(graph.sent(POST)) == {MARKER: MARK}
+    assert graph.sent(POST)["isReadReceiptRequested"] is True
+
+
+def test_read_only_properties_and_receipts_are_not_sent() -> None:
+    raw = message("a", isReadReceiptRequested=True, webLink="https://x", conversationId="c")
+    graph = ScriptedGraph(script(raw))
+    write(graph, item(raw=raw))
+    sent = graph.sent(POST)
+    assert not {"id", "webLink", "conversationId", "attachments", "hasAttachments"} & set(sent)
+    assert "isReadReceiptRequested" not in sent
+    assert sent["internetMessageId"] == "<a@example.org>"
+
+
+def test_what_create_did_not_take_is_patched_once() -> None:
+    raw = message("a", isRead=True, categories=["Red"], flag={"flagStatus": "flagged"})
+    taken = answered(raw, isRead=False, categories=[], flag={"flagStatus": "notFlagged"})
+    graph = ScriptedGraph(script(raw, **{POST: taken}))
+    write(graph, item(raw=raw))
+    assert graph.sent(PATCH) == {
+        "isRead": True, "categories": ["Red"], "flag": {"flagStatus": "flagged"},
+    }  # fmt: skip
+    assert graph.count("PATCH") == 1
+
+
+def test_a_property_that_is_refused_is_a_note_and_not_a_failure() -> None:
+    raw = message("a", categories=["Red"])
+    graph = ScriptedGraph(script(raw, **{POST: answered(raw, categories=[]), PATCH: REFUSED}))
+    (trouble,) = write(graph, item(raw=raw)).troubles
+    assert (trouble.cause, trouble.detail, trouble.retry) == ("not-set", "categories", False)
+
+
+def test_a_message_that_came_back_as_a_draft_says_so() -> None:
+    graph = ScriptedGraph(script(**{POST: answered(message("a"), isDraft=True)}))
+    assert [one.cause for one in write(graph, item()).troubles] == ["restored-as-draft"]
+
+
+def test_recipients_the_target_does_not_take_are_left_out_with_a_note() -> None:
+    odd = {"emailAddress": {"name": "Old", "address": "/o=ExchangeLabs/cn=old"}}
+    good = {"emailAddress": {"name": "Bo", "address": "bo@example.org"}}
+    raw = message("a", toRecipients=[odd, good])
+    bad = GraphProblem("no", graph_code="ErrorInvalidRecipients", status_code=400)
+    graph = ScriptedGraph(script(raw, **{POST: [bad, answered(raw)]}))
+    (trouble,) = write(graph, item(raw=raw)).troubles
+    assert trouble.cause == "invalid-recipients-left-out"
+    assert graph.bodies[1]["toRecipients"] == [good]
+
+
+def test_empty_recipients_are_never_sent() -> None:
+    raw = message("a", replyTo=[{"emailAddress": {"name": "", "address": ""}}])
+    graph = ScriptedGraph(script(raw))
+    write(graph, item(raw=raw))
+    assert graph.sent(POST)["replyTo"] == []
+
+
+def test_a_create_without_an_answer_is_looked_for_before_it_is_repeated() -> None:
+    found = {"id": "new", "singleValueExtendedProperties": [{"id": MARKER, "value": MARK}]}
+    graph = ScriptedGraph(
+        script(
+            **{
+                POST: MaybeDone("lost"),
+                f"GET {U}/mailFolders/f1/messages": {"value": [found]},
+                f"GET {U}/messages/new": answered(message("a")),
+            }
+        )
+    )
+    assert write(graph, item()).id == "new"
+    assert graph.count(POST) == 1
+
+
+def test_a_create_that_did_not_happen_is_repeated() -> None:
+    graph = ScriptedGraph(
+        script(
+            **{
+                POST: [MaybeDone("lost"), answered(message("a"))],
+                f"GET {U}/mailFolders/f1/messages": {"value": []},
+            }
+        )
+    )
+    assert write(graph, item()).id == "new"
+    assert graph.count(POST) == 2
+
+
+def test_a_body_over_the_request_limit_comes_back_as_an_attached_original() -> None:
+    raw = message("a", body={"contentType": "html", "content": "x" * 4_000_000})
+    graph = ScriptedGraph(script(raw))
+    (trouble,) = write(graph, item(part(b"MIME", {}, "mime"), raw=raw)).troubles
+    assert (trouble.part, trouble.cause) == ("body", "too-large")
+    assert graph.sent(POST)["body"]["content"] == "hello"
+    assert graph.sent(ATTACH)["name"] == "original message.eml"
+    assert base64.b64decode(graph.sent(ATTACH)["contentBytes"]) == b"MIME"
+
+
+# --- attachments -------------------------------------------------------------------------------
+
+
+def test_a_message_with_attachments_is_marked_unfinished_until_they_are_counted() -> None:
+    graph = ScriptedGraph(script())
+    write(graph, item(part(b"data", attachment("f"))))
+    assert properties(graph.sent(POST))[MARKER] == MARK + OPEN
+    assert properties(graph.sent(PATCH))[MARKER] == MARK
+    order = [call.partition("?")[0] for call in graph.calls]
+    assert order == [POST, ATTACH, LISTED, PATCH]
+
+
+def test_small_inline_pictures_keep_their_place() -> None:
+    graph = ScriptedGraph(script())
+    write(graph, item(part(b"data", attachment("f", isInline=True, contentId="pic"))))
+    sent = graph.sent(ATTACH)
+    assert (sent["isInline"], sent["contentId"]) == (True, "pic")
+    assert base64.b64decode(sent["contentBytes"]) == b"data"
+
+
+def test_large_inline_pictures_keep_their_place_too() -> None:
+    data = b"x" * 3_000_000
+    graph = ScriptedGraph(script(**{SESSION: {"uploadUrl": "up"}, "UPLOAD up": {}}))
+    written = write(graph, item(part(data, attachment("f", isInline=True, contentId="pic"))))
+    assert written.troubles == ()
+    assert graph.sent(SESSION) == {
+        "AttachmentItem": {
+            "attachmentType": "file", "name": "f.bin", "size": 3_000_000, "isInline": True,
+            "contentId": "pic", "contentType": "application/octet-stream",
+        }
+    }  # fmt: skip
+    assert graph.uploads == [("up", data)]
+
+
+def test_a_lost_upload_session_is_replaced_by_a_new_one() -> None:
+    data = b"x" * 3_000_000
+    sessions = [{"uploadUrl": "one"}, {"uploadUrl": "two"}]
+    lost = {SESSION: sessions, "UPLOAD one": SessionGone("lost"), "UPLOAD two": {}}
+    graph = ScriptedGraph(script(**lost))
+    assert write(graph, item(part(data, attachment("f")))).troubles == ()
+    assert graph.uploads == [("one", data), ("two", data)]
+
+
+def test_an_attachment_over_the_limit_of_the_target_is_named() -> None:
+    huge = StoredPart("attachment", 151 * 1024 * 1024, attachment("f"), lambda: iter(()))
+    graph = ScriptedGraph(script(**{LISTED: {"value": []}}))
+    (trouble,) = write(graph, item(huge)).troubles
+    assert (trouble.part, trouble.cause) == ("attachment:f", "too-large")
+
+
+INNER = {
+    "@odata.type": "#microsoft.graph.message",
+    "id": "",
+    "subject": "inner",
+    "body": {"contentType": "text", "content": "x"},
+    "webLink": "https://x",
+    "sentDateTime": "2026-01-02T03:04:05Z",
+}
+
+
+def nested(inner: Mapping[str, Any]) -> tuple[StoredPart, StoredPart]:
+    return (
+        part(b"INNER MIME", attachment("i", kind="item")),
+        part(json.dumps(inner).encode(), {"id": "i"}, "attachment-item"),
+    )
+
+
+def test_an_attached_message_is_rebuilt_without_what_graph_refuses() -> None:
+    graph = ScriptedGraph(script())
+    assert write(graph, item(*nested(INNER))).troubles == ()
+    sent = graph.sent(ATTACH)
+    assert sent["@odata.type"] == "#microsoft.graph.itemAttachment"
+    assert sent["item"]["subject"] == "inner"
+    assert not {"id", "webLink"} & set(sent["item"])
+
+
+def test_an_attached_message_that_is_refused_comes_back_as_an_eml_file_with_a_note() -> None:
+    graph = ScriptedGraph(script(**{ATTACH: [REFUSED, {"id": "x"}]}))
+    (trouble,) = write(graph, item(*nested(INNER))).troubles
+    assert (trouble.part, trouble.detail) == ("attachment:i", "as-file")
+    file = graph.bodies[2]
+    assert (file["name"], file["contentType"]) == ("i.bin.eml", "message/rfc822")
+    assert base64.b64decode(file["contentBytes"]) == b"INNER MIME"
+
+
+def test_messages_nested_deeper_come_back_as_mime() -> None:
+    deeper = {**INNER, "attachments": [{"@odata.type": "#microsoft.graph.itemAttachment"}]}
+    graph = ScriptedGraph(script())
+    (trouble,) = write(graph, item(*nested(deeper))).troubles
+    assert trouble.detail == "as-file"
+    assert graph.sent(ATTACH)["contentType"] == "message/rfc822"
+
+
+def test_a_link_that_cannot_be_set_is_named() -> None:
+    link = part(b"", attachment("r", kind="reference", sourceUrl="https://x"))
+    graph = ScriptedGraph(script(**{ATTACH: REFUSED, LISTED: {"value": []}}))
+    (trouble,) = write(graph, item(link)).troubles
+    assert (trouble.part, trouble.cause) == ("attachment:r", "not-supported")
+    assert graph.sent(ATTACH)["sourceUrl"] == "https://x"
+
+
+def test_attachments_the_backup_lacks_are_named() -> None:
+    graph = ScriptedGraph(script())
+    lacking = ("attachment:AA: corrupt-in-service",)
+    assert write(graph, item(missing=lacking)).troubles == (
+        Trouble("a", "attachment:AA", "corrupt-in-service", retry=False),
+    )
+
+
+def test_a_fresh_message_that_is_not_visible_yet_is_waited_for() -> None:
+    clock = StillClock()
+    graph = ScriptedGraph(script(**{ATTACH: [GONE, GONE, {"id": "x"}]}))
+    assert write(graph, item(part(b"d", attachment("f"))), clock=clock).troubles == ()
+    assert clock.slept_s == [0.25, 0.5]
+
+
+def test_an_attachment_whose_answer_was_lost_is_not_posted_twice() -> None:
+    graph = ScriptedGraph(script(**{ATTACH: MaybeDone("lost")}))
+    assert write(graph, item(part(b"d", attachment("f")))).troubles == ()
+    assert graph.count(ATTACH) == 1
+
+
+def test_a_count_that_differs_is_a_trouble() -> None:
+    graph = ScriptedGraph(script(**{LISTED: {"value": []}}))
+    (trouble,) = write(graph, item(part(b"d", attachment("f")))).troubles
+    assert (trouble.cause, trouble.retry, trouble.detail) == ("attachments-differ", True, "0 of 1")
+
+
+# --- replacing ---------------------------------------------------------------------------------
+
+OLD = Existing("old", "<a@example.org>", "same")
+
+
+def test_the_old_message_goes_to_deleted_items_when_the_new_one_is_complete() -> None:
+    graph = ScriptedGraph(script())
+    assert write(graph, item(part(b"d", attachment("f"))), OLD).outcome == "replaced"
+    assert graph.calls[-1] == MOVE
+    assert graph.sent(MOVE) == {"destinationId": "bin"}
+    assert graph.count("DELETE") == 0
+
+
+def test_the_old_message_stays_when_the_new_one_is_not_complete() -> None:
+    graph = ScriptedGraph(script(**{LISTED: {"value": []}}))
+    written = write(graph, item(part(b"d", attachment("f"))), OLD)
+    assert written.outcome == "copied"
+    assert "old-one-kept" in {trouble.cause for trouble in written.troubles}
+    assert graph.count(MOVE) == 0
+
+
+def test_the_old_message_stays_when_writing_is_interrupted() -> None:
+    graph = ScriptedGraph(script(**{ATTACH: Throttled("wait", 30.0)}))
+    with pytest.raises(Throttled):
+        write(graph, item(part(b"d", attachment("f"))), OLD)
+    assert graph.count(MOVE) == 0
+    assert properties(graph.sent(POST))[MARKER].endswith(OPEN)
+
+
+# --- what is there already ---------------------------------------------------------------------
+
+
+def present(*messages: Mapping[str, Any], **more: Any) -> list[Existing]:
+    graph = ScriptedGraph({f"GET {U}/mailFolders/f1/messages": {"value": list(messages)}, **more})
+    return list(MailWriter(graph, BOX, StillClock()).existing(INTO))
+
+
+def marked(value: str) -> dict[str, Any]:
+    return {"singleValueExtendedProperties": [{"id": MARKER.upper(), "value": value}]}
+
+
+def test_existing_tells_finished_from_unfinished_writes() -> None:
+    found = present(
+        message("x"), {**message("y"), **marked(MARK)}, {**message("z"), **marked(MARK + OPEN)}
+    )
+    assert [(one.id, one.marker, one.complete) for one in found] == [
+        ("x", "", True), ("y", MARK, True), ("z", MARK, False),
+    ]  # fmt: skip
+
+
+def test_a_target_that_refuses_the_marker_is_listed_without_it() -> None:
+    key = f"GET {U}/mailFolders/f1/messages"
+    graph = ScriptedGraph({key: [REFUSED, {"value": [message("x")]}]})
+    (found,) = MailWriter(graph, BOX, StillClock()).existing(INTO)
+    assert (found.id, found.marker) == ("x", "")
+    assert "$expand" in graph.calls[0]
+    assert "$expand" not in graph.calls[1]
+
+
+def test_the_same_message_is_the_same_in_the_backup_and_in_the_target() -> None:
+    identity = MailWriter(ScriptedGraph({}), BOX, StillClock()).identity(item())
+    (found,) = present({**message("a"), "id": "other", "sentDateTime": "2026-01-02T03:04:05.000Z"})
+    assert (found.key, found.same) == (identity.key, identity.same)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"internetMessageId": "<b@example.org>"}, {"sentDateTime": "2026-01-03T00:00:00Z"},
+     {"subject": "x"}],
+)  # fmt: skip
+def test_identical_newsletters_are_different_mails(other: dict[str, Any]) -> None:
+    identity = MailWriter(ScriptedGraph({}), BOX, StillClock()).identity(item())
+    (found,) = present(message("a", **other))
+    assert found.same != identity.same
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+CHILDREN = f"GET {U}/mailFolders/f1/childFolders"
+MAKE = f"POST {U}/mailFolders/f1/childFolders"
+
+
+def stored_folder(key: str, role: str = "", hidden: bool = False) -> StoredItem:
+    return StoredItem(key, "root", "folder", "N", {"role": role, "hidden": hidden}, {}, ())
+
+
+def test_a_folder_is_found_whatever_its_case() -> None:
+    graph = ScriptedGraph({CHILDREN: {"value": [{"id": "c", "displayName": "PROJEKTE"}]}})
+    found = MailWriter(graph, BOX, StillClock()).ensure_folder(INTO, "projekte", None)
+    assert found == Folder("c", ("Restored", "projekte"))
+
+
+def test_a_missing_folder_is_made_hidden_where_it_was() -> None:
+    graph = ScriptedGraph({CHILDREN: {"value": []}, MAKE: {"id": "c"}})
+    MailWriter(graph, BOX, StillClock()).ensure_folder(INTO, "N", stored_folder("x", hidden=True))
+    assert graph.sent(MAKE) == {"displayName": "N", "isHidden": True}
+
+
+def test_a_folder_that_another_attempt_made_meanwhile_is_taken() -> None:
+    exists = Clash("exists", graph_code="ErrorFolderExists", status_code=409)
+    pages = [{"value": []}, {"value": [{"id": "c", "displayName": "N"}]}]
+    graph = ScriptedGraph({CHILDREN: pages, MAKE: exists})
+    assert MailWriter(graph, BOX, StillClock()).ensure_folder(INTO, "N", None).id == "c"
+
+
+def well_known(**ids: str) -> dict[str, Any]:
+    return {f"GET {U}/mailFolders/{role}": {"id": key} for role, key in ids.items()}
+
+
+def test_a_well_known_folder_finds_its_counterpart_in_another_mailbox() -> None:
+    graph = ScriptedGraph(well_known(inbox="their-inbox"))
+    writer = MailWriter(graph, BOX, StillClock())
+    found = writer.original_folder(stored_folder("x", role="inbox"))
+    assert found == Folder("their-inbox", ("N",))
+
+
+def test_an_ordinary_folder_is_found_by_its_id() -> None:
+    ids = well_known(deleteditems="bin", msgfolderroot="root")
+    here = {f"GET {U}/mailFolders/x": {"id": "x", "displayName": "N", "parentFolderId": "root"}}
+    writer = MailWriter(ScriptedGraph({**ids, **here}), BOX, StillClock())
+    assert writer.original_folder(stored_folder("x")) == Folder("x", ("N",))
+
+
+@pytest.mark.parametrize("answer", [GONE, REFUSED, {"id": "x", "parentFolderId": "bin"}])
+def test_a_folder_that_is_gone_or_thrown_away_is_no_original(answer: Any) -> None:
+    ids = well_known(deleteditems="bin", msgfolderroot="root")
+    graph = ScriptedGraph({**ids, f"GET {U}/mailFolders/x": answer})
+    assert MailWriter(graph, BOX, StillClock()).original_folder(stored_folder("x")) is None
