@@ -10,6 +10,7 @@ The threads are daemons and may be killed at any line; stopping in good order on
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import sqlite3
@@ -177,9 +178,14 @@ class LocalHost:
     def _keep_telling(self) -> None:
         while not self._stopping:
             self._news.clear()
-            for work in self.tell():
-                self._queue.put(work)
-            self._news.wait(self._idle_s())
+            try:
+                for work in self.tell():
+                    self._queue.put(work)
+                idle_s = self._idle_s()
+            except sqlite3.Error as error:  # a full disk, say: what is not written is told again
+                self._report(error)
+                idle_s = _WAIT_S_MAX
+            self._news.wait(idle_s)
 
     def _idle_s(self) -> float:
         due = self.instances.next_due()
@@ -191,9 +197,14 @@ class LocalHost:
         while (work := self._queue.get()) is not None and not self._stopping:
             try:
                 self.take(work)
-            except sqlite3.ProgrammingError:
-                if not self._stopping:  # else the file was closed because the grace was over
-                    raise
+            except sqlite3.Error as error:  # its answer is lost, so it runs again
+                self._report(error)
+                self._clock.sleep(_WAIT_S_MAX)
+                self._queue.put(work)
+
+    def _report(self, error: sqlite3.Error) -> None:
+        if not self._stopping:  # else the file was closed because the grace was over
+            log.event("host-file-trouble", level=logging.ERROR, error=type(error).__name__)
 
 
 def _step(code: Callable[..., Any], argument: str) -> Step:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from azure.durable_functions import OrchestrationRuntimeStatus
@@ -13,7 +16,11 @@ from api.azure import DurableStories
 from base.clock import Clock
 from base.stories import StoryState
 from local import replay_events
-from local.host import LocalHost
+from local.host import LocalHost, functions_of
+from local.instances import Instances
+from local.timers import Timers
+
+KEPT = timedelta(days=14)  # how long the host remembers stories that ended
 
 _STATUS = {
     StoryState.RUNNING: OrchestrationRuntimeStatus.Running,
@@ -70,7 +77,31 @@ class LocalClient:
         return PurgeHistoryResult(int(self._host.instances.purge(instance_id)))
 
 
-def stories_of(host: LocalHost, clock: Clock) -> DurableStories:
-    """The Stories port over a local host."""
+@dataclass(frozen=True, slots=True)
+class RunningHost:
+    """The functions of an app at work, with the port to its stories."""
+
+    host: LocalHost
+    timers: Timers
+    stories: DurableStories
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Ends in good order; what is left goes on at the next start."""
+        self.timers.stop(grace_s)
+        self.host.stop(grace_s)
+
+
+def run_functions(app: Any, path: Path, clock: Clock, steps_at_once: int = 8) -> RunningHost:
+    """Runs stories, steps and timers of a DFApp over one file, and goes on with what it holds.
+
+    Raises HostRunning when another process has the file.
+    """
+    functions = functions_of(app)
+    instances = Instances(path, clock)
+    instances.purge_ended_before(clock.now() - KEPT)
+    host = LocalHost(functions, instances, clock, steps_at_once)
     client = LocalClient(host, clock)
-    return DurableStories(lambda: client)
+    timers = Timers(functions.timers, instances, clock, client)
+    host.start()
+    timers.start()
+    return RunningHost(host, timers, DurableStories(lambda: client))

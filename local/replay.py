@@ -104,7 +104,7 @@ def judge(handle: Handle, instance: str, parent: str | None, history: Sequence[E
     except NotReplayable as refusal:
         return Verdict(ended=True, error=str(refusal))
     said_last = bool(state.get("isDone")) or "error" in state
-    ended = said_last and walk.over and not any(walk.open())
+    ended = said_last and walk.over and walk.idle()
     error = state.get("error")
     return Verdict(
         decisions,
@@ -200,9 +200,9 @@ class _Walk:
             return
         self._advance()
 
-    def open(self) -> Iterator[int]:
-        """Ids of the tasks that have begun and not ended."""
-        return (number for number, task in self.tasks.items() if not task.ended)
+    def idle(self) -> bool:
+        """Whether every task that has begun has ended."""
+        return all(task.ended for task in self.tasks.values())
 
     def _advance(self) -> None:
         while self._present():

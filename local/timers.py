@@ -28,6 +28,8 @@ class Timers:
         self, timers: Sequence[TimerFunction], instances: Instances, clock: Clock, client: Any
     ) -> None:
         """`client` is handed to the functions as their durable client."""
+        for timer in timers:  # a schedule that cannot be followed shows at the start
+            next_occurrence(timer.schedule, clock.now())
         self._timers = timers
         self._instances = instances
         self._clock = clock
