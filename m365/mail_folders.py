@@ -9,9 +9,9 @@ Rules
 
 Theory of operation
 mailFolders/delta answers all folders flat, but takes no includeHiddenFolders. So every round also
-lists the top level with that option, together with the root itself in one $batch, and the
-children of the folders that the delta named (in a first round: of all), twenty to a batch. A
-round without changes costs two requests. Counts of items change with every message; they are
+lists the top level with that option, and where the delta named folders also their children (in a
+first round: of all) and the root itself, twenty to a $batch. A round without changes costs two
+requests. Counts of items change with every message; they are
 volatile and never make a folder "changed" by themselves where only a listing shows it.
 """
 
@@ -169,12 +169,12 @@ class FolderTree:
         """What the delta named and what only listings show, which is news unless `known`."""
         found = dict(named)
         seen = _Seen()
-        root, top = self._top()
-        notes.roles.setdefault(root["id"], ROOT)
-        waiting = list(named)
-        seen.parents.add(root["id"])
-        waiting += self._news([root, *top], found, notes, seen, known)
-        listed: set[str] = {root["id"]}
+        top = self._top(with_root=everything or bool(named), notes=notes)
+        root = next(key for key, role in notes.roles.items() if role == ROOT)
+        seen.ids.add(root)
+        seen.parents.add(root)
+        waiting = [*named, *self._news(top, found, notes, seen, known)]
+        listed: set[str] = {root}
         while waiting:
             parents = [key for key in dict.fromkeys(waiting) if key not in listed]
             listed.update(parents)
@@ -211,16 +211,15 @@ class FolderTree:
             news.append(key)
         return news
 
-    def _top(self) -> tuple[_Raw, list[_Raw]]:
-        """The root itself and all folders of the first level, in one request."""
-        root, top = self._reader.batch(
-            [BatchRequest(f"{self._base}/{ROOT}"), BatchRequest(f"{self._base}?{_LISTING}")],
-            scope=self._scope,
-        )
-        body = _body(root)
-        if body is None:
-            raise ItemGone("The mailbox has no root folder.")
-        return body, self._rest(_body(top) or {})
+    def _top(self, *, with_root: bool, notes: _Notes) -> list[_Raw]:
+        """All folders of the first level and, where wanted, the root itself: one request."""
+        path = f"{self._base}?{_LISTING}"
+        if not with_root:
+            return self._rest(self._reader.get(path, scope=self._scope))
+        requests = [BatchRequest(f"{self._base}/{ROOT}"), BatchRequest(path)]
+        root, top = (answer.json() for answer in self._reader.batch(requests, scope=self._scope))
+        notes.roles[root["id"]] = ROOT
+        return [root, *self._rest(top)]
 
     def _children(self, parents: list[str]) -> list[list[_Raw] | None]:
         """The children of each folder; None for a folder that vanished meanwhile."""

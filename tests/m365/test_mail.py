@@ -152,6 +152,7 @@ def test_messages_in_the_root_are_read_once_there_are_any() -> None:
     graph = ScriptedGraph(
         mailbox(
             **{
+                "GET tree-1": {"value": [INBOX], "@odata.deltaLink": "tree-2"},
                 f"GET {U}/mailFolders/msgfolderroot": {**ROOT, "totalItemCount": 1},
                 f"GET {feed_of('root')}": {"value": [message("m")], "@odata.deltaLink": "root-1"},
                 listing("root"): {"value": [INBOX, SECRET]},
