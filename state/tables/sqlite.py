@@ -47,6 +47,7 @@ _SCHEMA = (
 )
 
 
+_ONE = "SELECT key, etag, body FROM rows WHERE tablename=? AND partition=? AND key=?"
 _PAGE_FROM = """SELECT key, etag, body FROM rows
     WHERE tablename=? AND partition=? AND key>=? AND key<? ORDER BY key LIMIT ?"""
 _PAGE_BEHIND = """SELECT key, etag, body FROM rows
@@ -86,10 +87,7 @@ class SqliteTables:
     def get(self, table: str, partition: str, key: str) -> Row | None:
         check_table(table)
         check_key(partition, key)
-        found = self._select(
-            "SELECT key, etag, body FROM rows WHERE tablename=? AND partition=? AND key=?",
-            (table, partition, key),
-        )
+        found = self._select(_ONE, (table, partition, key))
         return _row(partition, found[0]) if found else None
 
     def insert(self, table: str, partition: str, key: str, values: Mapping[str, Value]) -> str:
@@ -154,12 +152,14 @@ class SqliteTables:
     def get_many(self, table: str, partition: str, keys: Sequence[str]) -> list[Row]:
         check_table(table)
         check_key(partition, *keys)
-        found = self._select(
-            "SELECT key, etag, body FROM rows WHERE tablename=? AND partition=?"
-            " AND key IN (SELECT value FROM json_each(?))",
-            (table, partition, json.dumps(list(keys))),
-        )
-        return [_row(partition, one) for one in found]
+        rows: list[Row] = []
+        # One prepared statement per key costs microseconds and, unlike a list in JSON, takes NUL.
+        with _problems(), self._connection() as connection:
+            for key in dict.fromkeys(keys):
+                found = connection.execute(_ONE, (table, partition, key)).fetchone()
+                if found:
+                    rows.append(_row(partition, found))
+        return rows
 
     def partitions(self, table: str) -> Iterator[str]:
         check_table(table)
