@@ -15,7 +15,7 @@ def note(app: App, org: str, actor: str, action: str, **detail: Any) -> None:
 
 def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
     """One page, newest first."""
-    page = app.audit.list(org, after=after, limit=limit)
+    page = app.audit.page(org, after=after, limit=limit)
     rows = [
         {
             "number": row.number,

@@ -36,7 +36,7 @@ def usage(app: App, org: str, limit: int = 100) -> dict[str, Any]:
     """Sums over the newest runs: requests, blob writes, items, stored bytes."""
     app.organization(org)
     totals: Counter[str] = Counter()
-    runs = app.runs.list(org, limit=limit).items
+    runs = app.runs.page(org, limit=limit).items
     for run in runs:
         totals.update(run.progress)
     return {"runs": len(runs), "totals": dict(totals)}

@@ -27,7 +27,7 @@ def due(app: App, request: Drain) -> list[str]:
 def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
     """One page of an organization's ledger."""
     app.organization(org)
-    page = app.ledger.list(org, after=after, limit=limit)
+    page = app.ledger.page(org, after=after, limit=limit)
     return [_shown(asdict(row)) for row in page.items], page.after
 
 

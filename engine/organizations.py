@@ -92,7 +92,7 @@ def show(app: App, org: str) -> dict[str, Any]:
 
 def listed(app: App, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
     """One page of organizations."""
-    page = app.organizations.list(after=after, limit=limit)
+    page = app.organizations.page(after=after, limit=limit)
     return [show(app, record.id) for record in page.items], page.after
 
 

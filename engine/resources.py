@@ -104,7 +104,7 @@ def row_json(row: ResourceRow) -> dict[str, Any]:
 def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
     """One page of resources, by service and id."""
     app.organization(org)
-    page = app.resources.list(org, after=after, limit=limit)
+    page = app.resources.page(org, after=after, limit=limit)
     return [row_json(row) for row in page.items], page.after
 
 

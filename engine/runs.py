@@ -79,7 +79,7 @@ def request_backup(app: App, org: str, by: str, due: datetime | None = None) -> 
 
 def queued_backup(app: App, org: str) -> BackupRun | None:
     """The organization's newest backup, if nothing has started it yet."""
-    for run in app.runs.list(org, limit=10).items:
+    for run in app.runs.page(org, limit=10).items:
         if run.kind == "backup":
             return _backup_message(app, org, run.id) if run.state == "queued" else None
     return None
@@ -259,7 +259,7 @@ def _added_up(app: App, org: str, run: str) -> tuple[Counter[str], Counter[str]]
     counts: Counter[str] = Counter()
     after = ""
     while True:
-        page = app.progress.list(org, run, after=after)
+        page = app.progress.page(org, run, after=after)
         for one in page.items:
             states[one.state] += 1
             counts.update(one.counts)
@@ -290,7 +290,7 @@ def listed(
 ) -> tuple[list[dict[str, Any]], str]:
     """One page of runs, newest first."""
     app.organization(org)
-    page = app.runs.list(org, kind=kind, after=after, limit=limit)
+    page = app.runs.page(org, kind=kind, after=after, limit=limit)
     return [_shown(run) for run in page.items], page.after
 
 
@@ -298,7 +298,7 @@ def progress_rows(
     app: App, org: str, run: str, after: str = "", limit: int = 200
 ) -> tuple[list[dict[str, Any]], str]:
     """How each chain or batch of a run fares."""
-    page = app.progress.list(org, run, after=after, limit=limit)
+    page = app.progress.page(org, run, after=after, limit=limit)
     rows = [
         {"name": one.name, "state": one.state, "code": one.code, "counts": dict(one.counts)}
         for one in page.items
