@@ -181,7 +181,7 @@ def own_file(dice: random.Random) -> tuple[str, str, Content]:
 
 
 def pdf(seed: str, size: int) -> Content:
-    """PDF-like: a recognisable head and tail, half prose and half noise."""
+    """PDF-like: a recognisable head and tail, some prose and much noise."""
     return SeededBytes(seed, size, "mixed", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", b"\n%%EOF\n")
 
 

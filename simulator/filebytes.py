@@ -86,8 +86,8 @@ class LiteralBytes(_Hashed):
 class SeededBytes(_Hashed):
     """`size` bytes as a pure function of (seed, offset).
 
-    kind is "random" (pictures, archives), "text" (prose) or "mixed" (every other block prose,
-    as in a PDF); head and tail replace the first and last bytes, so that a kind is recognised.
+    kind is "random" (pictures, archives), "text" (prose) or "mixed" (an eighth of prose, as in a
+    PDF); head and tail replace the first and last bytes, so that a kind is recognised.
     """
 
     def __init__(
@@ -116,9 +116,7 @@ class SeededBytes(_Hashed):
     def _block(self, index: int) -> bytes:
         start = index * _BLOCK
         length = min(_BLOCK, self._size - start)
-        text = self._kind == "text" or (self._kind == "mixed" and index % 2 == 0)
-        make = _prose_block if text else _random_block
-        data = make(self._seed, index, length)
+        data = _MAKERS[self._kind](self._seed, index, length)
         if index == 0 and self._head:
             data = self._head[:length] + data[len(self._head) :]
         tail_from = self._size - len(self._tail)
@@ -192,8 +190,13 @@ def _random_block(seed: str, index: int, length: int) -> bytes:
 
 @lru_cache(maxsize=16)
 def _prose_block(seed: str, index: int, length: int) -> bytes:
-    dice = random.Random(f"{seed}:{index}")
-    data = b""
-    while len(data) < length:
-        data += prose.paragraphs(dice, max(1, (length - len(data)) // 400)).encode("ascii")
-    return data[:length]
+    return prose.running_text(random.Random(f"{seed}:{index}"), length)
+
+
+@lru_cache(maxsize=16)
+def _mixed_block(seed: str, index: int, length: int) -> bytes:
+    text = prose.running_text(random.Random(f"{seed}:{index}"), length // 8)
+    return text + _random_block(seed, index, length - len(text))
+
+
+_MAKERS = {"random": _random_block, "text": _prose_block, "mixed": _mixed_block}

@@ -113,11 +113,15 @@ def test_a_cut_download_is_seen_as_cut_and_resumes(wire, first_drive):
     answer = wire.bare("GET", url, preload_content=False)
     got = bytearray()
     with pytest.raises(urllib3.exceptions.ProtocolError):
-        while piece := answer.read(65_536):
-            got += piece
+        _read_into(got, answer)
     rest = wire.bare("GET", url, headers={"Range": f"bytes={len(got)}-", "Accept": "*/*"})
     assert rest.status == 206
     assert bytes(got) + rest.data == item.content.read(0, item.size)
+
+
+def _read_into(got: bytearray, answer: urllib3.BaseHTTPResponse) -> None:
+    while piece := answer.read(65_536):
+        got += piece
 
 
 def test_a_broken_range_tells_where_to_go_on(wire, first_drive):
