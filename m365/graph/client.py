@@ -25,6 +25,7 @@ from m365.graph.download import Body, ContentSource, range_headers
 from m365.graph.errors import GraphProblem, ItemGone, TransientFailure
 from m365.graph.exchange import Counters, Exchange, Expects, Request, TokenSource
 from m365.graph.hosts import Place
+from m365.graph.sdk import ControlPlane
 from m365.graph.throttle import Limiter, Scope
 from m365.graph.upload import UPLOAD_BLOCK_BYTES, UploadSession
 from m365.graph.wire import Opened, wire_for
@@ -75,6 +76,10 @@ class GraphReader:
     def counters(self) -> Counters:
         """What was used so far: requests, bytes, refusals."""
         return self._exchange.counters
+
+    def control_plane(self) -> ControlPlane:
+        """The SDK's client with the same credential, for a few objects of the directory."""
+        return ControlPlane(self.place, self.tokens, self._exchange.limiter, self.counters)
 
     def get(
         self,
