@@ -2,7 +2,7 @@
 
 Rules: a LaterProperties looks like the dict a mailbox expects and holds only what was changed
 since delivery; everything else is written anew from the seed whenever somebody asks, and the
-last few thousand letters are remembered, as their MIME is usually asked for next.
+last two thousand letters are remembered, as their MIME is usually asked for next.
 """
 
 import random
@@ -77,7 +77,7 @@ def deliver_later(
 ) -> None:
     """Deliver `count` messages without making them; every fiftieth has a picture and is made."""
 
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=2048)
     def written(index: int) -> SeedMessage:
         dice = random.Random(f"{seed} {index}")
         return dice.choice(_KINDS)(replace(letters[index], dice=dice))

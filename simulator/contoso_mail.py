@@ -66,7 +66,7 @@ def fill_mailbox(
         else:
             message = some_message(letter)
         previous = message
-        mailbox.deliver(message, "sentitems" if outgoing else dice.choice(["inbox", *folders]))
+        mailbox.deliver(message, "sentitems" if outgoing else dice.choice(["inbox"] * 8 + folders))
 
 
 def some_message(letter: Letter) -> SeedMessage:

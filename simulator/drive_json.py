@@ -5,7 +5,6 @@ no list of them; $select gives what is named and nothing else.
 """
 
 import hmac
-from collections.abc import Iterable
 from datetime import datetime
 from urllib.parse import quote, urlencode
 
@@ -183,6 +182,5 @@ def _bare(name: str) -> str:
     return name.strip().lower().removeprefix("@").removeprefix("microsoft.graph.")
 
 
-def _seal(*parts: Iterable[str] | str) -> str:
-    text = "\n".join(str(part) for part in parts)
-    return hmac.new(_SEAL_KEY, text.encode(), "sha256").hexdigest()[:32]
+def _seal(*parts: str) -> str:
+    return hmac.new(_SEAL_KEY, "\n".join(parts).encode(), "sha256").hexdigest()[:32]
