@@ -26,7 +26,7 @@ def users_delta(tenant: Tenant, request: Request) -> Answer:
             value.append({"id": key, "@removed": {"reason": variant}})
         elif user is not None:
             row = user_json(user, select)
-            value.append(row if not changed_only else {k: v for k, v in row.items() if v})
+            value.append({k: v for k, v in row.items() if v} if changed_only else row)
     return _answer(request, "users", page, value)
 
 
@@ -54,8 +54,10 @@ def groups_delta(tenant: Tenant, request: Request) -> Answer:
             }
             for m in group.members
         ]
-        for at in range(0, max(1, len(members)), _MEMBERS_A_PIECE):
-            value.append(row | {"members@delta": members[at : at + _MEMBERS_A_PIECE]})
+        value += [
+            row | {"members@delta": members[at : at + _MEMBERS_A_PIECE]}
+            for at in range(0, max(1, len(members)), _MEMBERS_A_PIECE)
+        ]
     return _answer(request, "groups", page, value)
 
 
@@ -88,7 +90,7 @@ def _page(
 
 def _found(tenant: Tenant, request: Request, name: str, token: str) -> Position[str]:
     """The position of a token; 410 with a Location to start anew when it is lost or old."""
-    if token == "latest":
+    if token == "latest":  # noqa: S105
         plan: feed.Plan[str] = feed.Plan([], tenant.sequence)
         return tenant.feeds.start(name, plan, {"born": str(tenant.clock.seconds())})
     anew = {"Location": f"{request.url_base}/{name}/delta?$deltatoken="}
@@ -100,9 +102,9 @@ def _found(tenant: Tenant, request: Request, name: str, token: str) -> Position[
         raise
     born_s = float(position.round.options["born"])
     if tenant.clock.seconds() - born_s > _TOKEN_LIFE_S:
-        error = feed.lost_token(1, tenant.quirks)
-        error.headers.update(anew)
-        raise error
+        lost = feed.lost_token(1, tenant.quirks)
+        lost.headers.update(anew)
+        raise lost
     return position
 
 

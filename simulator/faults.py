@@ -8,7 +8,7 @@ is refused more than twice in a row.
 
 Letters, the request not executed: t 429, T 429 with Retry-After as an HTTP date, n 429 without
 Retry-After, u 503, U 503 without Retry-After, g 504, e 500, w 502 with an HTML page, b 509,
-q 507, c 401 with a claims challenge, a 401, p 403, m 404, X connection closed without an answer.
+q 507, c 401 with a claims challenge, a 401, p 403, m 404, X cut behind the headers.
 Executed first: d then 504 all the same, x cut mid-body, h truncated JSON, f links point to a
 foreign host, s slow. A dot is no fault.
 """

@@ -115,7 +115,9 @@ def _with_older_states(
     result: list[tuple[K, Variant]] = []
     for key, variant in entries:
         if variant == "now" and dice.random() < quirks.p_duplicate:
-            (early if dice.random() < 0.5 else result).append((key, "older"))
+            gone = quirks.removed_in_first_round and dice.random() < 0.25
+            place = early if dice.random() < 0.5 else result
+            place.append((key, "deleted" if gone else "older"))
         result.append((key, variant))
     return early + result
 
@@ -204,7 +206,7 @@ class Feeds:
         if token is None:
             token = base64.urlsafe_b64encode(self._dice.randbytes(66)).decode("ascii")
             current.tokens[offset, empties] = token
-            self._positions[token] = Position(current, offset, empties)  # type: ignore[assignment]
+            self._positions[token] = Position(current, offset, empties)
         return token
 
 

@@ -6,7 +6,7 @@ from simulator import mail_create, mail_mime
 from simulator.mail_folders import READ, WRITE
 from simulator.mail_json import applied, message_json, view_of
 from simulator.mail_query import in_order, matcher, page_bounds, with_next
-from simulator.mailbox import Mailbox, Message, not_found
+from simulator.mailbox import Folder, Mailbox, Message, not_found
 from simulator.tenant import Tenant
 from simulator.web import Answer, GraphError, Json, Request, Route
 
@@ -152,7 +152,7 @@ def check_size(tenant: Tenant, request: Request) -> None:
         )
 
 
-def _destination(mailbox: Mailbox, body: Json) -> "mail_create.Folder":
+def _destination(mailbox: Mailbox, body: Json) -> Folder:
     reference = body.get("destinationId")
     if not isinstance(reference, str):
         raise GraphError(400, "ErrorInvalidRequest", "destinationId is required.")

@@ -1,5 +1,6 @@
 """The feed of the messages of one folder."""
 
+from dataclasses import replace
 from typing import cast
 
 from simulator import feed
@@ -25,7 +26,7 @@ def messages_delta(tenant: Tenant, request: Request, user: str, folder: str) -> 
     page = tenant.feeds.page(position, delta_size(request, _PAGE), quirks)
     view = view_of(tenant, request, options)
     if quirks.delta_expand == "ignored" and view.attachments:
-        view = View(view.immutable, view.salt, view.select, False, view.extended, view.text_body)
+        view = replace(view, attachments=False)
     values = [_entry(mailbox, found, *entry, view) for entry in page.entries]
     body: Json = {"@odata.context": f"{request.url_base}/$metadata#Collection(message)"}
     path = f"/users/{mailbox.user_id}/mailFolders/{found.id}/messages/delta"
@@ -112,8 +113,7 @@ def _narrowed(
     if top is not None and (not top.isdigit() or int(top) < 1):
         raise GraphError(400, "BadRequest", f"Invalid value '{top}' for $top.")
     # $top caps the whole first round, not its pages.
-    whole = feed.top_of_total(Plan(entries, plan.sequence), int(top) if top and first else None)
-    return whole
+    return feed.top_of_total(Plan(entries, plan.sequence), int(top) if top and first else None)
 
 
 def _received(folder: Folder, number: int) -> str:

@@ -1,6 +1,9 @@
 """Mail folders: lists, one by one, changes, and the feed of all folders."""
 
+from typing import cast
+
 from simulator import feed
+from simulator.feed import Position
 from simulator.mail_json import applied, folder_json, folder_select, wants_immutable
 from simulator.mail_query import page_bounds, with_next
 from simulator.mailbox import Folder, Mailbox
@@ -117,7 +120,7 @@ def folders_delta(tenant: Tenant, request: Request, user: str) -> Answer:
         plan = feed.plan_first(mailbox.folder_log, mailbox.sequence, quirks, tenant.rng)
         position = feeds.start(name, plan, options)
     else:
-        position = feeds.find(name, token, quirks)
+        position = cast("Position[str]", feeds.find(name, token, quirks))
         if position.offset < 0:
             options = position.round.options
             plan = feed.plan_since(

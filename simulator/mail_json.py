@@ -3,7 +3,7 @@
 import base64
 import html
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -42,11 +42,8 @@ class View:
     attachments: bool = False
     extended: tuple[str, ...] = ()
     text_body: bool = False
-    expanded: frozenset[str] = field(default_factory=frozenset)
-
-    def wants(self, name: str) -> bool:
-        """Whether $select lets a property through."""
-        return self.select is None or name in self.select
+    basic: bool = False
+    """The app holds only Mail.ReadBasic: no bodies, attachments, extended properties."""
 
 
 def view_of(tenant: Tenant, request: Request, options: dict[str, str] | None = None) -> View:
@@ -62,6 +59,7 @@ def view_of(tenant: Tenant, request: Request, options: dict[str, str] | None = N
         attachments,
         extended,
         request.prefer("outlook.body-content-type") == "text",
+        request.app is not None and not request.app.roles & _FULL,
     )
 
 
@@ -92,6 +90,8 @@ def message_json(
 ) -> Json:
     """A message; older shows the state before its last change, typed adds @odata.type."""
     properties = _older(message) if older else message.properties
+    if type(properties) is not dict:
+        properties = dict(properties.items())
     key = change_key(mailbox, message.change - older)
     message_id = mailbox.message_id(message, immutable=view.immutable, salt=view.salt)
     found: Json = {}
@@ -103,10 +103,14 @@ def message_json(
     names = ITEM_PROPERTIES if view.select is None else (*ITEM_PROPERTIES, *ON_REQUEST)
     select = view.select
     for name in names:
+        if view.basic and name in _NOT_BASIC:
+            continue
         if select is None or name in select:
             found[name] = _value(name, properties, message, view, key, message_id)
     if view.select is None:
         found.update({k: v for k, v in properties.items() if k not in _KNOWN})
+    if view.basic:
+        return found
     if view.extended:
         shown = _extended(message, view.extended)
         if shown:
@@ -119,6 +123,8 @@ def message_json(
     return found
 
 
+_FULL = {"Mail.Read", "Mail.ReadWrite"}
+_NOT_BASIC = {"body", "bodyPreview", "uniqueBody"}
 _KNOWN = frozenset((*ITEM_PROPERTIES, *ON_REQUEST, "id", "@odata.type", "@odata.etag"))
 
 
@@ -177,14 +183,16 @@ def folder_json(folder: Folder, select: frozenset[str] | None = None) -> Json:
         "displayName": folder.name,
         "parentFolderId": folder.parent.id if folder.parent is not None else None,
         "childFolderCount": len(folder.children),
-        "unreadItemCount": sum(not item.properties.get("isRead") for item in messages),
+        # dict.get, as properties made while they are read (content_later) would all be made.
+        "unreadItemCount": sum(not dict.get(item.properties, "isRead", True) for item in messages),
         "totalItemCount": len(messages),
         "isHidden": folder.hidden,
     }
     if folder.search_filter is not None:
-        found = {"@odata.type": "#microsoft.graph.mailSearchFolder"} | found
-        found |= {"isSupported": True, "filterQuery": folder.search_filter}
-        found |= {"includeNestedFolders": True, "sourceFolderIds": []}
+        typed: Json = {"@odata.type": "#microsoft.graph.mailSearchFolder"}
+        found = typed | found
+        found["isSupported"] = found["includeNestedFolders"] = True
+        found |= {"filterQuery": folder.search_filter, "sourceFolderIds": []}
     if select is None:
         return found
     return {k: v for k, v in found.items() if k in select or k in ("id", "@odata.type")}

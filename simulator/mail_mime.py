@@ -26,7 +26,7 @@ def written(message: Message) -> bytes:
 def from_json(properties: Json, attachments: list[Attachment], boundary: str) -> bytes:
     """A message of Graph's JSON as MIME."""
     sent = str(properties.get("sentDateTime") or "1970-01-01T00:00:00Z")
-    at = datetime.fromisoformat(sent.replace("Z", "+00:00")).astimezone(UTC)
+    at = datetime.fromisoformat(sent).astimezone(UTC)
     headers = [
         ("From", _addresses([properties.get("from") or properties.get("sender")])),
         ("To", _addresses(properties.get("toRecipients") or [])),
@@ -35,9 +35,11 @@ def from_json(properties: Json, attachments: list[Attachment], boundary: str) ->
         ("Date", email.utils.format_datetime(at)),
         ("Message-ID", _ascii(properties.get("internetMessageId"))),
     ]
-    for header in properties.get("internetMessageHeaders") or []:
-        if str(header.get("name", "")).lower().startswith("x-"):
-            headers.append((_ascii(header["name"]), encoded_words(_one_line(header["value"]))))
+    headers += [
+        (_ascii(header["name"]), encoded_words(_one_line(header["value"])))
+        for header in properties.get("internetMessageHeaders") or []
+        if str(header.get("name", "")).lower().startswith("x-")
+    ]
     body = properties.get("body") or {"contentType": "text", "content": ""}
     subtype = "html" if body.get("contentType") == "html" else "plain"
     part = text_part(str(body.get("content") or ""), subtype, "utf-8", "quoted-printable")

@@ -106,12 +106,18 @@ class Folder:
     left: dict[int, int] = field(default_factory=dict)
     """Messages that were here once, with the `moves` they had then."""
 
+    def names(self) -> list[str]:
+        """Names from the top down; the roots have none."""
+        found: list[str] = []
+        here: Folder | None = self
+        while here is not None and here.well_known not in ("root", "msgfolderroot"):
+            found.append(here.name)
+            here = here.parent
+        return found[::-1]
+
     def path(self) -> str:
-        """Names from the top, joined by "/"; the root of the mailbox is ""."""
-        if self.parent is None or self.parent.parent is None:
-            return "" if self.well_known in ("root", "msgfolderroot") else self.name
-        above = self.parent.path()
-        return f"{above}/{self.name}" if above else self.name
+        """The names joined by "/", for people; a name may hold a slash itself."""
+        return "/".join(self.names())
 
 
 class Mailbox:

@@ -36,13 +36,16 @@ from simulator.web import Answer, GraphError, Headers, Request, Route
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-_JSON = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
-_BODY_MAX = 64 * 1024 * 1024
+_JSON = (
+    "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;"
+    "charset=utf-8"
+)
+_BODY_MAX = 260 * 1024 * 1024
 _BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head><body>502</body></html>"
 
 
 class Cut(Exception):
-    """The connection is to be closed without an answer."""
+    """The connection is to be closed behind the headers."""
 
 
 @dataclass(slots=True)
@@ -264,7 +267,7 @@ class Server:
                 {"Allow": ", ".join(allowed)},
             )
         name = request.segments[-1] if request.segments else ""
-        return GraphError(400, "BadRequest", f"Resource not found for the segment '{name}'.")
+        return GraphError(404, "ResourceNotFound", f"Resource not found for the segment '{name}'.")
 
     def _request(
         self,
@@ -276,7 +279,8 @@ class Server:
     ) -> Request:
         return Request(
             call.method,
-            unquote(call.raw_path),
+            "/"
+            + unquote(call.raw_path).lstrip("/").removeprefix(url_base.rpartition("/")[2] + "/"),
             segments,
             query,
             call.headers,
@@ -369,7 +373,7 @@ async def _send(answer: Answer, send: Send, *, cut: bool) -> None:
 
 
 async def _close(send: Send) -> None:
-    """Close without an answer: nothing sent at all makes uvicorn answer 500, so promise a body."""
+    """Close behind the headers: nothing sent at all would make uvicorn answer 500."""
     headers = [(b"content-length", b"1000000")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"", "more_body": True})

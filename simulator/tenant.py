@@ -47,6 +47,10 @@ class Clock:
         """Seconds since 1970."""
         return self.now().timestamp() if self._frozen_at else time.time() + self._ahead_s
 
+    def elapsed_s(self) -> float:
+        """A clock for limits and waits: it runs even when the calendar is frozen."""
+        return time.monotonic() + self._ahead_s
+
     def stamp(self) -> str:
         """The time as Graph writes it."""
         return self.now().strftime("%Y-%m-%dT%H:%M:%SZ")

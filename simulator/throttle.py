@@ -71,7 +71,7 @@ class Throttle:
 
     def watch(self, app_id: str, target: str, limits: str) -> None:
         """Note it when a client comes back too early."""
-        now_s = self._tenant.clock.seconds()
+        now_s = self._tenant.clock.elapsed_s()
         _, until_s = self._told.pop(f"{app_id} {target}", (0.0, 0.0))
         if now_s < until_s - _TOLERANCE_S:
             self._tenant.counters.offences["retry-after-ignored"] += 1
@@ -83,7 +83,7 @@ class Throttle:
 
     def tell(self, app_id: str, target: str, limits: str, wait_s: float) -> None:
         """Remember that a client was asked to wait."""
-        now_s = self._tenant.clock.seconds()
+        now_s = self._tenant.clock.elapsed_s()
         self._told[f"{app_id} {target}"] = (now_s, now_s + wait_s)
         if limits == "sharepoint":
             self._told[f"{app_id} sharepoint"] = (now_s, now_s + wait_s)
@@ -95,7 +95,6 @@ class Throttle:
             as_date = self._tenant.quirks.http_date_retry_after and self._dates % 3 == 0
         if not as_date:
             return {"Retry-After": str(wait_s)}
-        # A date has whole seconds: one more, so that it is not over early.
         until = self._tenant.clock.now() + timedelta(seconds=wait_s)
         return {"Retry-After": format_datetime(until.replace(microsecond=0), usegmt=True)}
 
@@ -197,7 +196,7 @@ class Throttle:
     def _window(self, name: str, window_s: float) -> Window:
         found = self._windows.get(name)
         if found is None:
-            found = self._windows[name] = Window(window_s, self._tenant.clock.seconds)
+            found = self._windows[name] = Window(window_s, self._tenant.clock.elapsed_s)
         return found
 
 

@@ -1,0 +1,111 @@
+"""What the tenant really holds, in a shape made for comparisons.
+
+Rules: nothing here is rendered as Graph renders it for a view; ids are immutable ids; paths are
+lists of names, as names may contain a slash.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from simulator import mail_mime
+from simulator.drive_state import truth as drive_truth
+from simulator.mail_json import ITEM_PROPERTIES
+from simulator.mailbox import Attachment, Folder, Mailbox, Message
+from simulator.tenant import Tenant
+from simulator.web import Json
+
+_DERIVED = ("changeKey", "hasAttachments", "parentFolderId", "webLink")
+_PROPERTIES = tuple(name for name in ITEM_PROPERTIES if name not in _DERIVED)
+
+
+def whole(tenant: Tenant, query: dict[str, str]) -> Json:
+    """Everything, or what ?mailbox= (user id) or ?drive= names; hashes=0 leaves hashes out."""
+    hashes = query.get("hashes", "1") != "0"
+    chosen = "mailbox" in query or "drive" in query
+    mailboxes = [query["mailbox"]] if "mailbox" in query else [] if chosen else tenant.mailboxes
+    drives = [query["drive"]] if "drive" in query else [] if chosen else tenant.drives
+    return {
+        "tenant_id": tenant.id,
+        "users": [
+            {"id": user.id, "purpose": user.purpose, "drive_id": user.drive_id}
+            | {"mailbox": user.id in tenant.mailboxes}
+            | {k: user.properties[k] for k in ("displayName", "mail", "userPrincipalName")}
+            for user in tenant.users.values()
+        ],
+        "mailboxes": {
+            key: mailbox_truth(tenant.mailboxes[key], hashes=hashes)
+            for key in mailboxes
+            if key in tenant.mailboxes
+        },
+        "drives": {
+            key: [_drive_item(entry, hashes) for entry in drive_truth(tenant.drives[key])]
+            for key in drives
+            if key in tenant.drives
+        },
+    }
+
+
+def mailbox_truth(mailbox: Mailbox, *, hashes: bool = True) -> Json:
+    """{folders: […], messages: […]} of one mailbox."""
+    return {
+        "folders": [_folder(folder) for folder in mailbox.folders.values()],
+        "messages": [
+            message_truth(mailbox, message, hashes=hashes) for message in mailbox.messages.values()
+        ],
+    }
+
+
+def message_truth(mailbox: Mailbox, message: Message, *, hashes: bool = True) -> Json:
+    """A message with its immutable id, folder, properties, attachments and the hash of its MIME."""
+    found: Json = {
+        "id": mailbox.message_id(message, immutable=True),
+        "folder_id": message.folder.id,
+        "folder": message.folder.names(),
+        "hasAttachments": message.has_attachments,
+        "broken": message.broken,
+        "extended": dict(message.extended),
+        "made_from": "json" if message.mime is None else "mime",
+        "attachments": [_attachment(item, hashes) for item in message.attachments.values()],
+    }
+    found |= {name: message.properties.get(name) for name in _PROPERTIES}
+    found["type"] = message.properties.get("@odata.type", "#microsoft.graph.message")
+    found["internetMessageHeaders"] = message.properties.get("internetMessageHeaders", [])
+    if hashes:
+        found["mime_sha256"] = hashlib.sha256(mail_mime.written(message)).hexdigest()
+    return found
+
+
+def _folder(folder: Folder) -> Json:
+    return {
+        "id": folder.id, "path": folder.names(), "name": folder.name, "hidden": folder.hidden,
+        "parent_id": folder.parent.id if folder.parent is not None else None,
+        "well_known": folder.well_known, "search": folder.search_filter is not None,
+        "count": len(folder.messages),
+    }  # fmt: skip
+
+
+def _attachment(item: Attachment, hashes: bool) -> Json:
+    content = item.content
+    found = {
+        "kind": item.kind, "name": item.properties.get("name"), "broken": item.broken,
+        "contentType": item.properties.get("contentType"),
+        "isInline": bool(item.properties.get("isInline")),
+        "contentId": item.properties.get("contentId"),
+        "bytes": content.size if content is not None else None,
+    }  # fmt: skip
+    if hashes:
+        found["sha256"] = content.sha256 if content is not None else None
+    return found
+
+
+def _drive_item(entry: Json, hashes: bool) -> Json:
+    found: dict[str, Any] = {}
+    for name, value in entry.items():
+        if callable(value):
+            found[name] = value() if hashes else None
+        elif isinstance(value, datetime):
+            found[name] = value.strftime("%Y-%m-%dT%H:%M:%SZ")
+        else:
+            found[name] = value
+    return found
