@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 
 from base.errors import InvalidInput
 from vault.entry import Entry, bytes_of, dumps, text_of
-from vault.tree import EMPTY, Load, Node, Tree, differences
+from vault.tree import EMPTY, Load, Node, Tree
+from vault.tree_diff import differences
 
 ROWS, ITEMS = "rows", "items"
 

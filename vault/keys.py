@@ -97,7 +97,7 @@ class KeyRing:
     deks: Mapping[int, bytes]
     active_kid: int
     k_id: bytes
-    seed: int  # 64 bits, keys the cut function
+    seed: int  # below 2^63, keys the cut function
     name_key: bytes
     created: Mapping[int, str] = field(default_factory=dict)
 
@@ -110,7 +110,7 @@ class KeyRing:
             deks={1: secrets.token_bytes(32)},
             active_kid=1,
             k_id=secrets.token_bytes(32),
-            seed=secrets.randbits(64),
+            seed=secrets.randbits(63),  # the library shifts it left by one
             name_key=secrets.token_bytes(32),
             created={1: iso(now)},
         )

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from vault.catalog import Catalog, end_of
 from vault.entry import dumps
 from vault.page import PUT, REMOVE, RESET, PageManifest
-from vault.tree import Key, Node, TreeWriter
+from vault.tree import Key, Node, Shape, TreeWriter
 
 Pages = Callable[[], Iterator[PageManifest]]  # all pages of the round, anew at every call
 
@@ -38,6 +38,7 @@ class Limits:
 
     resolve: int = 150_000  # item states, about 350 bytes each
     write: int = 40_000  # entries, about 1.5 KB each
+    shape: Shape = Shape()  # of the catalog's trees
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class VaultExists(Conflict):
 
 
 class VaultDamaged(Problem):
-    """Bytes are not what their authentication says they should be, or half of the vault is absent."""
+    """Bytes are not what their seal says they should be, or a part of the vault is absent."""
 
     code = "vault-damaged"
     status = 500

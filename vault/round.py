@@ -114,7 +114,9 @@ class Round:
 
     @property
     def complete(self) -> bool:
-        """Whether its last page says the round ended."""
+        """Whether its last page says the round ended; so of every closed round."""
+        if self.snapshot is not None:
+            return self.snapshot.status == OK
         return bool(self._tail) and self._tail[-1].page.complete
 
     @property

@@ -218,8 +218,10 @@ class Step:
 
         previous = self._round.previous or Catalog({}, load)
         merge = Merge(previous, pages, bench.limits)
+        shape = bench.limits.shape
         rows, items = merge.run(
-            TreeWriter(load, write, atoms=True), TreeWriter(load, write, atoms=False)
+            TreeWriter(load, write, atoms=True, shape=shape),
+            TreeWriter(load, write, atoms=False, shape=shape),
         )
         totals = {**pages.totals, "items": rows.count, "pages": page.seq + 1}
         return replace(

@@ -10,7 +10,7 @@ Theory of operation: keys are tuples of text in code point order. A leaf holds k
 (JSON), an inner node a separator for each child with the child's number of values and its
 Reference. A separator is not above any key of its child and above all keys before it; where a
 folder starts it is the folder's id alone, so that a search for the folder goes straight there. The
-leftmost separator is (). Leaves are at most LEAF_BYTES; with `atoms`, keys that share their first
+leftmost separator is (). Leaves are at most `leaf_bytes`; with `atoms`, keys that share their first
 part (one folder) stay in one leaf while they fit, so that the first page of a folder is one leaf.
 """
 
@@ -26,10 +26,15 @@ from typing import Self
 from vault.entry import Reference, dumps
 from vault.problems import VaultDamaged
 
-LEAF_BYTES = 64 * 1024
-CHILDREN_MAX = 128
-
 Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large nodes may grow; any shape can be read, tests make it small."""
+
+    leaf_bytes: int = 64 * 1024
+    children_max: int = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,8 @@ class Tree:
 class TreeWriter:
     """Applies sorted changes to a tree; the new root stays in memory."""
 
-    def __init__(self, load: Load, write: Write, atoms: bool) -> None:
+    def __init__(self, load: Load, write: Write, atoms: bool, shape: Shape | None = None) -> None:
+        self._shape = shape or Shape()
         self._load = load
         self._write = write
         self._atoms = atoms
@@ -156,7 +162,7 @@ class TreeWriter:
         """The root after `changes` (sorted by key, each key once; None removes)."""
         if not changes:
             return root
-        nodes = self._rebuilt(root, changes)
+        nodes = self._rebuilt(root, changes, ())
         if nodes is None:
             return root
         while len(nodes) > 1:
@@ -164,8 +170,13 @@ class TreeWriter:
             nodes = self._partition(_parent_of(children, nodes[0].level + 1))
         return self._shallow(nodes[0]) if nodes else EMPTY
 
-    def _rebuilt(self, node: Node, changes: list[tuple[Key, bytes | None]]) -> list[Node] | None:
-        """The nodes that take this one's place, not written yet; None when nothing changed."""
+    def _rebuilt(
+        self, node: Node, changes: list[tuple[Key, bytes | None]], low: Key
+    ) -> list[Node] | None:
+        """The nodes that take this one's place, not written yet; None when nothing changed.
+
+        `low`: the separator it stands under; its own first one may be older and higher.
+        """
         if node.level == 0:
             merged = _merged(node, changes)
             return None if merged is None else self._partition(merged)
@@ -177,7 +188,8 @@ class TreeWriter:
             end = len(changes) if last else bisect_left(changes, (node.keys[at + 1],), lo=start)
             mine, start = changes[start:end], end
             line = node.lines[at]
-            new = self._rebuilt(self._load(child_reference(line)), mine) if mine else None
+            key = key if at else low
+            new = self._rebuilt(self._load(child_reference(line)), mine, key) if mine else None
             if new is None:
                 children.append(_Child(key, line, None))
             else:
@@ -194,13 +206,14 @@ class TreeWriter:
         at = 0
         while at < len(children) and len(children) > 1:
             node = children[at].node
-            if node is None or not _is_small(node):
+            if node is None or not _is_small(node, self._shape):
                 at += 1
                 continue
             first = at - 1 if at else 0
             left, right = (self._loaded(child) for child in children[first : first + 2])
             joined = Node(node.level, left.keys + right.keys, left.lines + right.lines)
-            if node.level > 0:  # its own leftmost separator may be stale, the parent's is not
+            if node.level > 0:  # what they stand under now
+                joined.keys[0] = children[first].key
                 joined.keys[len(left.keys)] = children[first + 1].key
             parts = _separated(children[first].key, self._partition(joined))
             children[first : first + 2] = parts
@@ -229,13 +242,13 @@ class TreeWriter:
             return []
         if node.level > 0:
             weights = [1] * len(node.keys)
-            return _cut(node, _even(weights, CHILDREN_MAX))
+            return _cut(node, _even(weights, self._shape.children_max))
         weights = [_weight(key, line) for key, line in zip(node.keys, node.lines, strict=True)]
-        if sum(weights) <= LEAF_BYTES:
+        if sum(weights) <= self._shape.leaf_bytes:
             return [node]
         if not self._atoms:
-            return _cut(node, _even(weights, LEAF_BYTES))
-        return _cut(node, _by_atoms(node.keys, weights))
+            return _cut(node, _even(weights, self._shape.leaf_bytes))
+        return _cut(node, _by_atoms(node.keys, weights, self._shape.leaf_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +297,11 @@ def _weight(key: Key, line: bytes) -> int:
     return len(line) + sum(map(len, key)) + 16
 
 
-def _is_small(node: Node) -> bool:
+def _is_small(node: Node, shape: Shape) -> bool:
     if node.level > 0:
-        return len(node.keys) < CHILDREN_MAX // 4
+        return len(node.keys) < shape.children_max // 4
     weights = (_weight(key, line) for key, line in zip(node.keys, node.lines, strict=True))
-    return sum(weights) < LEAF_BYTES // 4
+    return sum(weights) < shape.leaf_bytes // 4
 
 
 def _even(weights: list[int], limit: int) -> list[int]:
@@ -307,7 +320,7 @@ def _even(weights: list[int], limit: int) -> list[int]:
     return [*runs, length]
 
 
-def _by_atoms(keys: list[Key], weights: list[int]) -> list[int]:
+def _by_atoms(keys: list[Key], weights: list[int], limit: int) -> list[int]:
     """Lengths of runs that keep a folder together while it fits, and start large folders afresh."""
     runs: list[int] = []
     length = weight = start = 0
@@ -316,11 +329,11 @@ def _by_atoms(keys: list[Key], weights: list[int]) -> list[int]:
         atom = weights[start : start + size]
         start += size
         total = sum(atom)
-        if length and weight + total > LEAF_BYTES:
+        if length and weight + total > limit:
             runs.append(length)
             length = weight = 0
-        if total > LEAF_BYTES:
-            runs += _even(atom, LEAF_BYTES)
+        if total > limit:
+            runs += _even(atom, limit)
             continue
         length += size
         weight += total
@@ -334,80 +347,3 @@ def _cut(node: Node, runs: list[int]) -> list[Node]:
         nodes.append(Node(node.level, node.keys[start:end], node.lines[start:end]))
         start = end
     return nodes
-
-
-def differences(old: Tree, new: Tree) -> Iterator[tuple[Key, bytes | None, bytes | None]]:
-    """(key, old line, new line) wherever two trees differ, in key order; skips equal subtrees."""
-    left, right = _Cursor(old), _Cursor(new)
-    while not (left.done and right.done):
-        if left.skip_equal(right):
-            continue
-        if left.must_open(right):
-            left.open()
-        elif right.must_open(left):
-            right.open()
-        elif right.done or (not left.done and left.key < right.key):
-            key, line = left.take()
-            yield key, line, None
-        elif left.done or right.key < left.key:
-            key, line = right.take()
-            yield key, None, line
-        else:
-            (key, before), (_, after) = left.take(), right.take()
-            if before != after:
-                yield key, before, after
-
-
-class _Cursor:
-    """A walk that can stop at a whole subtree; the next thing is on top of the stack."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._load = tree.load
-        self._stack: list[tuple[int, Key, bytes]] = []  # level, first key, line
-        self._push(tree.root)
-
-    @property
-    def done(self) -> bool:
-        return not self._stack
-
-    @property
-    def key(self) -> Key:
-        return self._stack[-1][1]
-
-    @property
-    def level(self) -> int:
-        """0 for a value, else one more than the level of the subtree's node."""
-        return self._stack[-1][0]
-
-    def skip_equal(self, other: _Cursor) -> bool:
-        """Steps over the same thing on both sides."""
-        if self.done or other.done or self.level != other.level:
-            return False
-        mine, theirs = self._stack[-1], other._stack[-1]
-        if mine[2] != theirs[2] or (self.level == 0 and mine[1] != theirs[1]):
-            return False
-        self._stack.pop()
-        other._stack.pop()
-        return True
-
-    def must_open(self, other: _Cursor) -> bool:
-        """Whether the subtree on top has to be looked into before anything can be said."""
-        if self.done or self.level == 0:
-            return False
-        if other.done:
-            return True
-        if other.level == 0:
-            return self.key <= other.key
-        return (self.level, other.key) >= (other.level, self.key)
-
-    def open(self) -> None:
-        _, _, line = self._stack.pop()
-        self._push(self._load(child_reference(line)))
-
-    def take(self) -> tuple[Key, bytes]:
-        _, key, line = self._stack.pop()
-        return key, line
-
-    def _push(self, node: Node) -> None:
-        rows = zip(node.keys, node.lines, strict=True)
-        self._stack.extend(reversed([(node.level, key, line) for key, line in rows]))
