@@ -264,8 +264,10 @@ AZURE_PYTHON = "3.13"
 AZURE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 LIBRARIES = ".python_packages/lib/site-packages"  # where the Functions host looks
 NEVER = {"__pycache__", "kiota-dom-export.txt"}
-# What the connection test and the directory pickers touch; everything else of the SDK stays behind.
-SDK_BRANCHES = ("groups", "models", "organization", "sites", "teams", "users")
+# What m365/graph/sdk.py touches of msgraph-sdk's 16,000 files, below msgraph/generated/. It takes
+# answers natively, so no model is needed, only the names that requests are declared with.
+SDK_FOLDERS = ("groups", "organization", "sites", "users", "models/o_data_errors")
+SDK_MODELS = ("__init__.py", "_collection_response.py", "_pagination_count_response.py")
 
 
 def deployed(root: Path) -> Iterator[Path]:
@@ -292,7 +294,7 @@ def _package(options: argparse.Namespace) -> int:
         _install_for_azure(Path(ready_python()), libraries)
         for path in sorted(libraries.rglob("*")):
             name = path.relative_to(libraries).as_posix()
-            if _travels(path) and _sdk_part_used(name):
+            if _travels(path) and sdk_part_used(name):
                 files[f"{LIBRARIES}/{name}"] = path
     write_zip(target, files)
     size = target.stat().st_size
@@ -360,12 +362,13 @@ def lines_for_azure(requirements: str) -> list[str]:
     return chosen
 
 
-def _sdk_part_used(name: str) -> bool:
-    """Whether a file of site-packages is needed: msgraph-sdk has 16,000 that we never touch."""
-    parts = name.split("/")
-    if parts[0] != "msgraph" or len(parts) < 4 or parts[1] != "generated":
+def sdk_part_used(name: str) -> bool:
+    """Whether a file of site-packages is needed; everything outside msgraph-sdk is."""
+    folder, _, file = name.rpartition("/")
+    if folder == "msgraph/generated" or not folder.startswith("msgraph/generated/"):
         return True
-    return parts[2] in SDK_BRANCHES
+    below = folder.removeprefix("msgraph/generated/")
+    return below in SDK_FOLDERS or (below == "models" and file.endswith(SDK_MODELS))
 
 
 if __name__ == "__main__":
