@@ -58,12 +58,18 @@ class Functions:
 
 
 @cache  # an app object tells its functions only once
+def registered(app: Any) -> tuple[Any, ...]:
+    """The functions of an app object, as azure-functions describes them."""
+    return tuple(app.get_functions())
+
+
+@cache
 def functions_of(app: Any) -> Functions:
     """Reads a DFApp as the Functions worker does: triggers, binding names and converters."""
     # Our messages are plain dicts; without this the SDK builds any class that a payload names.
     os.environ.setdefault("AZURE_FUNCTIONS_DURABLE_STRICT_TYPING", "1")  # noqa: TID251
     stories, steps, timers = {}, {}, []
-    for function in app.get_functions():
+    for function in registered(app):
         name, trigger = function.get_function_name(), function.get_trigger()
         code = function.get_user_function()
         if trigger.type == "orchestrationTrigger":

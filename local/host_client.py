@@ -77,6 +77,12 @@ class LocalClient:
         return PurgeHistoryResult(int(self._host.instances.purge(instance_id)))
 
 
+def stories_of(host: LocalHost, clock: Clock) -> DurableStories:
+    """The Stories port over a local host."""
+    client = LocalClient(host, clock)
+    return DurableStories(lambda: client)
+
+
 @dataclass(frozen=True, slots=True)
 class RunningHost:
     """The functions of an app at work, with the port to its stories."""
@@ -100,8 +106,7 @@ def run_functions(app: Any, path: Path, clock: Clock, steps_at_once: int = 8) ->
     instances = Instances(path, clock)
     instances.purge_ended_before(clock.now() - KEPT)
     host = LocalHost(functions, instances, clock, steps_at_once)
-    client = LocalClient(host, clock)
-    timers = Timers(functions.timers, instances, clock, client)
+    timers = Timers(functions.timers, instances, clock, LocalClient(host, clock))
     host.start()
     timers.start()
-    return RunningHost(host, timers, DurableStories(lambda: client))
+    return RunningHost(host, timers, stories_of(host, clock))
