@@ -1,0 +1,44 @@
+"""Which format suits which kind of item. Adding one is a file beside this one and a line below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from base.errors import NotFound
+from base.item import StoredItem
+from formats.as_is import stored_file
+from formats.eml import message_file
+from formats.item_file import ItemFile
+from formats.zip import ArchiveEntry
+
+__all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_entry", "file_of"]
+
+FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
+    "message": message_file,
+    "file": stored_file,
+}
+
+
+class ContentMissing(NotFound):
+    """The backup holds the item, but nothing of it that could be a file."""
+
+    code = "content-missing"
+    hint = "The item's `missing` list says why its content could not be copied."
+
+
+def file_of(item: StoredItem) -> ItemFile:
+    """The item as a file to download; raises ContentMissing where there is none."""
+    found = _file(item)
+    if found is None:
+        raise ContentMissing("The backup holds no content of this item.")
+    return found
+
+
+def archive_entry(item: StoredItem, folders: Sequence[str]) -> ArchiveEntry:
+    """The item as an entry of a zip, below folders named as a person sees them."""
+    return ArchiveEntry(item, tuple(folders), _file(item))
+
+
+def _file(item: StoredItem) -> ItemFile | None:
+    make = FORMATS.get(item.kind)
+    return make(item) if make else None
