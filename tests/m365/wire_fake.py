@@ -1,7 +1,7 @@
-"""A tiny hostile TLS server on loopback: says what a test told it to say, and remembers what it heard.
+"""A tiny hostile TLS server on loopback: says what a test told it, and remembers what it heard.
 
-`with Hostile() as fake:` answers each request with the next reply queued for its path, else with the last
-one queued. Replies can be cut, slow to end, or break the connection before a word.
+`with Hostile() as fake:` answers each request with the next reply queued for its path, the last one
+for ever. Replies can be cut, break the connection before a word, or be made by a function.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ssl
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +24,47 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from m365.graph.client import GraphReader, GraphWriter
 from m365.graph.hosts import Place
+from m365.graph.throttle import Limiter, Limits
+
+
+class JumpingClock:
+    """Time that passes only by sleeping, at once; remembers every sleep."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self._lock = threading.Lock()
+        self._passed = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        return 1000.0 + self._passed
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.slept.append(seconds)
+            self._passed += seconds
+
+
+class FixedTokens:
+    """Tokens "token-1", "token-2", …: a new one at each refresh. Counts how often it was asked."""
+
+    tenant = "contoso"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.challenges: list[str] = []
+
+    def token(self) -> str:
+        self.asked += 1
+        return f"token-{len(self.challenges) + 1}"
+
+    def refresh(self, stale: str, challenge: str) -> None:
+        if stale == f"token-{len(self.challenges) + 1}":
+            self.challenges.append(challenge)
 
 
 @dataclass(frozen=True)
@@ -67,17 +107,29 @@ class Heard:
         return json.loads(self.body)
 
 
-class Hostile:
-    """The server; `place` points a client at it."""
+Say = Reply | Callable[[Heard], Reply]
 
-    def __init__(self) -> None:
+
+class Hostile:
+    """The server, and readers and writers that are pointed at it and share one limiter."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.clock = JumpingClock()
+        self.tokens = FixedTokens()
+        self.limiter = Limiter(self.clock, limits)
         self.heard: list[Heard] = []
         self.in_flight = 0
         self.in_flight_max = 0
-        self._queued: dict[str, list[Reply]] = defaultdict(list)
+        self._queued: dict[str, list[Say]] = defaultdict(list)
         self._lock = threading.Lock()
 
-    def on(self, path: str, *replies: Reply) -> None:
+    def reader(self) -> GraphReader:
+        return GraphReader(self.place, self.tokens, self.limiter, self.clock)
+
+    def writer(self) -> GraphWriter:
+        return GraphWriter(self.place, self.tokens, self.limiter, self.clock)
+
+    def on(self, path: str, *replies: Say) -> None:
         """Queues replies for a path (without query); the last one is repeated for ever."""
         self._queued[path] = list(replies)
 
@@ -117,7 +169,8 @@ class Hostile:
             queue = self._queued.get(heard.path.partition("?")[0])
             if not queue:
                 return fails(404, "unexpectedPath")
-            return queue.pop(0) if len(queue) > 1 else queue[0]
+            say = queue.pop(0) if len(queue) > 1 else queue[0]
+        return say(heard) if callable(say) else say
 
     def count(self, step: int) -> None:
         with self._lock:
@@ -137,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 
     def _answer(self) -> None:
@@ -180,7 +233,10 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.sent is not None:
             self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):
+            return self._answer
+        raise AttributeError(name)
 
 
 def _certificates(folder: Path) -> tuple[Path, Path]:
