@@ -3,7 +3,7 @@
     python -m tests.runtime_worker FOLDER
 
 Indexes the app in FOLDER, invokes the web function, an orchestrator, a step and the timer, and
-prints one JSON object. The runtime speaks protobuf only at its edge, so the messages are plain stand-ins.
+prints one JSON object. The runtime speaks protobuf only at its edge, so plain stand-ins will do.
 """
 
 from __future__ import annotations
