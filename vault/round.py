@@ -46,8 +46,6 @@ from vault.snapshot import name_of as snapshot_name
 if TYPE_CHECKING:
     from vault.step import Step
 
-KEPT_ENTRIES_MAX = 20_000  # put entries of a round's pages that stay in memory between passes
-
 
 @dataclass(frozen=True, slots=True)
 class Bench:
@@ -272,7 +270,7 @@ class RoundPages:
             held += len(page.ops)
             if kept is not None:
                 kept.append(page)
-                if held > KEPT_ENTRIES_MAX:
+                if held > self._round.bench.limits.keep:
                     kept = None
         self._count(self._draft.counts)
         self._kept = kept

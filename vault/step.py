@@ -58,6 +58,7 @@ class Step:
         self._troubles: list[dict[str, Any]] = []
         self._raw_bytes = 0
         self._removed = 0
+        self.merge: Merge | None = None  # of a complete commit: what it held and how often it read
 
     @property
     def items(self) -> int:
@@ -217,7 +218,7 @@ class Step:
             return self._packer.add_box(BoxKind.NODE, IdType.NODE, data)
 
         previous = self._round.previous or Catalog({}, load)
-        merge = Merge(previous, pages, bench.limits)
+        self.merge = merge = Merge(previous, pages, bench.limits)
         shape = bench.limits.shape
         rows, items = merge.run(
             TreeWriter(load, write, atoms=True, shape=shape),

@@ -11,7 +11,6 @@ from tests.vault.world import (
     StillClock,
     folder,
     ids_in,
-    message,
     noise,
     open_vault,
 )

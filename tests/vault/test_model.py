@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.vault.world import CHAIN, StillClock, close, ids_in, listed, new_vault, open_vault
 from vault import Entry, Round, Snapshot, Step
 from vault.merge import Limits
-from vault.tree import Shape
 from vault.stores.memory import MemoryStore
+from vault.tree import Shape
 
 PARENTS = ["", "inbox", "archive", "i0", "i1", "i2"]
 IDS = st.sampled_from([f"i{number}" for number in range(25)])

@@ -9,7 +9,6 @@ import pytest
 
 from tests.vault.world import (
     CHAIN,
-    SLOT,
     StillClock,
     backed_up,
     close,
@@ -25,7 +24,6 @@ from vault import (
     Entry,
     Location,
     MemoryChunkIndex,
-    Repository,
     RoundIncomplete,
     RoundLost,
     RoundOutOfOrder,
@@ -292,8 +290,7 @@ def test_a_step_that_outlived_its_look_ups_commits_nothing() -> None:
     store = MemoryStore()
     repo = new_vault(store, clock)
     step = repo.round(CHAIN, 1).step()
-    step.put(with_content(step, "a", noise(1, 70_000)), "inbox")
-    step._packer.settle()
+    step.put(with_content(step, "a", noise(1, 9_000_000)), "inbox")  # enough for a look-up
     clock.moment += timedelta(seconds=3601)
     with pytest.raises(StepTooOld):
         step.commit(complete=True)
@@ -303,14 +300,13 @@ def test_a_step_that_outlived_its_look_ups_commits_nothing() -> None:
 def test_a_remembered_look_up_ages_from_when_it_was_made() -> None:
     clock = StillClock()
     repo = new_vault(MemoryStore(), clock)
-    data = noise(1, 70_000)
+    data = noise(1, 9_000_000)
     step = repo.round(CHAIN, 1).step()
     step.put(with_content(step, "a", data), "inbox")
     close(step.commit(complete=True))
     clock.moment += timedelta(minutes=29)
     step = repo.round(CHAIN, 2).step()
-    step.put(with_content(step, "b", data), "inbox")
-    step._packer.settle()  # finds the row of 29 minutes ago
+    step.put(with_content(step, "b", data), "inbox")  # found in what was learnt 29 minutes ago
     clock.moment += timedelta(minutes=32)
     with pytest.raises(StepTooOld):
         step.commit(complete=True)
@@ -367,24 +363,14 @@ def test_a_closed_round_cannot_be_voided() -> None:
 
 
 def test_chains_are_found_by_their_snapshots() -> None:
-    repo = new_vault()
+    store = MemoryStore()
+    repo = new_vault(store)
     chains = [f"mail/mailbox:{number}" for number in range(5)]
     for chain in chains:
         backed_up(repo, [message("a")], chain)
         backed_up(repo, [message("b")], chain)
     assert sorted(repo.chains()) == chains
-    names = [row.name for row in _names(repo)]
-    assert not any("mailbox" in name for name in names)
-
-
-def _names(repo: Repository) -> list[object]:
-    return list(repo._store.list(""))
-
-
-def test_vaults_open_with_either_slot() -> None:
-    store = MemoryStore()
-    new_vault(store)
-    assert Repository.open(store, SLOT, StillClock()).vault_id
+    assert not any("mailbox" in row.name for row in store.list(""))
 
 
 # --- What removals and sweeps mean ---

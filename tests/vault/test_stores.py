@@ -16,7 +16,7 @@ from vault.stores.folder import FolderStore
 from vault.stores.memory import MemoryStore
 
 try:
-    from tests.azurite import azurite  # noqa: F401 - a fixture
+    from tests.azurite import azurite
 except ImportError:
 
     @pytest.fixture
@@ -48,7 +48,7 @@ class TestCounting(Suite):
 @pytest.mark.azurite
 class TestAzureBlob(Suite):
     @pytest.fixture
-    def store(self, azurite: str) -> Iterator[Store]:  # noqa: F811
+    def store(self, azurite: str) -> Iterator[Store]:
         from vault.stores.azure_blob import AzureBlobStore
 
         store = AzureBlobStore.from_connection_string(azurite, f"t{os.urandom(6).hex()}")
@@ -56,7 +56,7 @@ class TestAzureBlob(Suite):
         store.make_containers()  # again is fine
         return store
 
-    def test_a_missing_container_is_named(self, azurite: str) -> None:  # noqa: F811
+    def test_a_missing_container_is_named(self, azurite: str) -> None:
         from vault.stores.azure_blob import AzureBlobStore
 
         store = AzureBlobStore.from_connection_string(azurite, "never-made")
@@ -64,7 +64,7 @@ class TestAzureBlob(Suite):
             store.put_new("p/ab/one", b"1")
         assert caught.value.details["azure_code"] == "ContainerNotFound"
 
-    def test_a_wrong_key_is_forbidden(self, azurite: str) -> None:  # noqa: F811
+    def test_a_wrong_key_is_forbidden(self, azurite: str) -> None:
         from vault.stores.azure_blob import AzureBlobStore
 
         parts = dict(part.split("=", 1) for part in azurite.rstrip(";").split(";"))
