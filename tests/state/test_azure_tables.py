@@ -1,28 +1,20 @@
 """The Table Storage adapter against Azurite, and what it makes of a service that says no."""
 
-import itertools
-
 import pytest
 from azure.core.credentials import AzureNamedKeyCredential
 from azure.data.tables import TableServiceClient
 
 from state.problems import StateDenied, StateUnavailable
 from state.tables.azure_tables import KEYS_PER_QUERY_MAX, AzureTables, key_groups
+from tests.state.conftest import fresh_prefix
 from tests.state.tables_suite import Suite
-
-_NUMBERS = itertools.count()
-
-
-def _letters(number: int) -> str:
-    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
 @pytest.mark.azurite
 class TestAzureTables(Suite):
     @pytest.fixture
     def tables(self, azurite: str):
-        # A prefix for each test, since all share one Azurite.
-        made = AzureTables.from_connection_string(azurite, f"t{_letters(next(_NUMBERS))}z")
+        made = AzureTables.from_connection_string(azurite, fresh_prefix())
         yield made
         made.close()
 
