@@ -174,13 +174,17 @@ def _entry(raw: Mapping[str, Any]) -> Change | Gone:
 
 
 def _change(raw: Mapping[str, Any]) -> Change:
-    is_folder = "root" in raw or "folder" in raw or "package" in raw
+    is_shortcut = raw.get("remoteItem") is not None
+    is_root = raw.get("root") is not None
+    is_folder = not is_shortcut and any(
+        raw.get(facet) is not None for facet in ("root", "folder", "package")
+    )
     volatile = _VOLATILE | {"size"} if is_folder else _VOLATILE
     apart = volatile | set(_URLS)
     return Change(
         id=raw["id"],
-        parent="" if "root" in raw else str((raw.get("parentReference") or {}).get("id") or ""),
-        kind="folder" if is_folder and "remoteItem" not in raw else "file",
+        parent="" if is_root else str((raw.get("parentReference") or {}).get("id") or ""),
+        kind="folder" if is_folder else "file",
         name=raw.get("name") or "",
         raw={key: value for key, value in raw.items() if key not in apart},
         volatile={key: value for key, value in raw.items() if key in volatile},
@@ -200,9 +204,9 @@ def _row(raw: Mapping[str, Any]) -> dict[str, Any]:
         "type": (raw.get("file") or {}).get("mimeType") or "",
         "by": by.get("displayName") or by.get("email") or "",
     }
-    if "package" in raw:
-        row["package"] = (raw["package"] or {}).get("type") or "package"
-    if "remoteItem" in raw:
+    if raw.get("package") is not None:
+        row["package"] = raw["package"].get("type") or "package"
+    if raw.get("remoteItem") is not None:
         row["shortcut"] = True
     return row
 
@@ -224,7 +228,7 @@ def _hash(raw: Mapping[str, Any]) -> str:
 
 def _refusal(change: Change) -> Cause | None:
     """Why an item has no content to ask for."""
-    if "remoteItem" in change.raw:
+    if change.raw.get("remoteItem") is not None:
         return Cause.NOT_SUPPORTED  # a shortcut: the file is protected where it lies
     if change.raw.get("malware") is not None:
         return Cause.MALWARE

@@ -30,6 +30,7 @@ from m365.graph.errors import Clash, Forbidden, ItemGone, SessionGone
 from m365.quickxorhash import QuickXorHash
 from m365.service import Existing, Folder, Identity, Resource, Written
 
+NAME_CHARACTERS_MAX = 255  # of one name in SharePoint
 PUT_BYTES_MAX = 4 * 1024 * 1024  # sent as one request where a tenant refuses upload sessions
 _ATTEMPTS = 3  # sessions begun for one file
 _LISTED = {"$select": "id,name,size,file,folder,package,fileSystemInfo,createdBy", "$top": "200"}
@@ -162,12 +163,21 @@ class DriveWriter:
     def _put(
         self, at: _Place, data: bytes, times: Mapping[str, str]
     ) -> tuple[dict[str, Any], QuickXorHash]:
+        """One request. A PUT replaces what has the name, so a free name is made sure of before."""
+        if at.on_conflict == "fail" and self._is_taken(at):
+            raise Clash("Something of that name is there already.")
         hasher = QuickXorHash()
         hasher.update(data)
-        path = f"{at.path}/content?{quote(_CONFLICT, safe='@.')}={at.on_conflict}"
         headers = {"Content-Type": "application/octet-stream"}
-        made = self._writer.put(path, data=data, headers=headers, scope=self._scope)
+        made = self._writer.put(f"{at.path}/content", data=data, headers=headers, scope=self._scope)
         return self._dated(made, times), hasher
+
+    def _is_taken(self, at: _Place) -> bool:
+        try:
+            self._get(at.path.removesuffix(":"), {"$select": "id"})
+        except ItemGone:
+            return False
+        return True
 
     def _dated(self, made: dict[str, Any], times: Mapping[str, str]) -> dict[str, Any]:
         """The same item once its dates are those of the backup."""
@@ -221,7 +231,7 @@ class _Place:
 
 
 def _is_folder(raw: Mapping[str, Any]) -> bool:
-    return "folder" in raw or "package" in raw
+    return raw.get("folder") is not None or raw.get("package") is not None
 
 
 def _is_ours(found: Mapping[str, Any], item: StoredItem, content: StoredPart) -> bool:
@@ -260,7 +270,7 @@ def _same_and_ours(child: Mapping[str, Any]) -> str:
     """What a repeated step may take for its own write: never what a person put there."""
     if _is_folder(child):
         return "folder"
-    by_application = "application" in (child.get("createdBy") or {})
+    by_application = (child.get("createdBy") or {}).get("application") is not None
     return _same(child, child.get("size")) if by_application else "by-a-person"
 
 
@@ -290,7 +300,8 @@ def _name_beside(name: str, marker: str) -> str:
     stem, dot, extension = name.rpartition(".")
     if not stem:
         stem, dot, extension = name, "", ""
-    return f"{stem} (restored {tag}){dot}{extension}"
+    tail = f" (restored {tag}){dot}{extension}"
+    return stem[: NAME_CHARACTERS_MAX - len(tail)] + tail
 
 
 def _nothing_stored(item: StoredItem) -> Trouble:

@@ -30,7 +30,7 @@ POST_BYTES_MAX = 3_000_000  # as base64 still under the 4 MB a request may have
 SESSION_BYTES_MAX = 150 * 1024 * 1024
 BLOCK_BYTES = 11 * 327_680  # ranges have to stay under 4 MB
 _ATTEMPTS = 3  # sessions begun for one attachment
-_LAG_S = (0.25, 0.5, 1.0, 2.0)  # waits for a message that was created a moment ago
+_LAG_S = (0.05, 0.25, 0.7, 2.0)  # waits for a message that was created a moment ago
 _FILE = "#microsoft.graph.fileAttachment"
 _LINK = ("sourceUrl", "providerType", "permission", "isFolder", "thumbnailUrl", "previewUrl")
 

@@ -314,7 +314,7 @@ def test_a_fresh_message_that_is_not_visible_yet_is_waited_for() -> None:
     clock = StillClock()
     graph = ScriptedGraph(script(**{ATTACH: [GONE, GONE, {"id": "x"}]}))
     assert write(graph, item(part(b"d", attachment("f"))), clock=clock).troubles == ()
-    assert clock.slept_s == [0.25, 0.5]
+    assert len(clock.slept_s) == 2
 
 
 def test_an_attachment_whose_answer_was_lost_is_not_posted_twice() -> None:

@@ -1,4 +1,4 @@
-"""Every service of the registry against the simulated tenant: what the suite has to know of each."""
+"""Every service of the registry against the simulated tenant: what the suite knows of each."""
 
 from __future__ import annotations
 
