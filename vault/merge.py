@@ -39,7 +39,7 @@ class Limits:
     resolve: int = 150_000  # item states, about 350 bytes each
     write: int = 40_000  # entries, about 1.5 KB each
     keep: int = 20_000  # operations of a round's pages that stay in memory between passes
-    shape: Shape = Shape()  # of the catalog's trees
+    shape: Shape = field(default_factory=Shape)  # of the catalog's trees
 
 
 @dataclass(frozen=True, slots=True)

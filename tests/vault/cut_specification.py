@@ -1,4 +1,4 @@
-"""The cut function, as docs/vault-format.md describes it: slow, plain, and independent of the library.
+"""The cut function, as docs/vault-format.md has it: slow, plain, and independent of the library.
 
 FastCDC of 2020 (Xia et al., "The Design of Fast Content-Defined Chunking", IEEE TPDS 31(9)) with
 normalized chunking of level 2, over a gear table keyed by the vault's seed.

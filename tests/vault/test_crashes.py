@@ -1,4 +1,4 @@
-"""A power cut at every single store call: the vault stays clean and the next run finishes the work."""
+"""A power cut at every single store call: the vault stays clean, the next run finishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged and half-copied vaults, each named after its disease: typed problems, everything else readable."""
+"""Damaged and half-copied vaults, named after their disease: typed problems, the rest readable."""
 
 from __future__ import annotations
 

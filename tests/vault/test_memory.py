@@ -43,8 +43,8 @@ def held_by(size: int) -> tuple[int, int]:
 
 
 def test_what_a_step_holds_does_not_grow_with_the_content() -> None:
-    small, _ = held_by(48 * MIB)
-    large, stored = held_by(160 * MIB)
-    assert stored > 144 * MIB
-    assert large <= small + MIB
-    assert large <= 32 * MIB
+    bound = 28 * MIB  # a pack of 16, 8 waiting for their look-up, and a chunk of 4 on top
+    for size in (48, 160):
+        held, stored = held_by(size * MIB)
+        assert stored >= (size - 16) * MIB  # most of it is gone to the store already
+        assert held <= bound

@@ -1,4 +1,4 @@
-"""The persistent tree against a dict: deep trees of tiny nodes, updates, ranks, ranges, differences."""
+"""The persistent tree against a dict: deep trees of tiny nodes, ranks, ranges, differences."""
 
 from __future__ import annotations
 
