@@ -21,7 +21,7 @@ async def start_verification(
 ) -> Any:
     """Starts reading the vault back: hash chains, reachability, and every byte unless told otherwise."""
     run = await run_in_threadpool(runs.request_verification, app, org, who.id, body.read_data)
-    await stories.start("verify_vault", run.message, run.id)
+    await stories.start("verify_vault", run.message.to_json(), run.id)
     return await run_in_threadpool(runs.show, app, org, run.id)
 
 

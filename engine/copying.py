@@ -119,7 +119,10 @@ class Copier:
                 case Gone():
                     self.step.remove(job.id, job.parent, recursive=True)
                 case Entry():
+                    # Nothing new, so no reason to stop: a step ends behind new work only, or a page
+                    # that takes longer than a step would never end.
                     self.step.put(job, page.part)
+                    continue
                 case _Fetched():
                     self._put(job, page.part)
             after_each()

@@ -17,7 +17,7 @@ from base import log
 from base.errors import Problem, Throttled
 from base.item import StoredItem, Trouble
 from base.messages import BatchWritten, RestorePlanned, RestoreRun, RunClosed, WriteBatch
-from engine import runs
+from engine import runs, undo
 from engine.assembly import App
 from engine.browse import View, open_view
 from engine.restore_plan import RestoreRequest, batches, selected
@@ -33,6 +33,9 @@ def plan_restore(app: App, request: RestoreRun) -> RestorePlanned:
         stored = repository.get_record(f"restore/{request.run}/request")
         if stored is None:
             raise Problem("The request of this restore is missing.")
+        if "undo" in stored:
+            runs.started(app, request.org, request.run)
+            return RestorePlanned("planned", batches=undo.batches(repository, stored["undo"]))
         wanted = RestoreRequest.from_json(stored)
         view = open_view(app, request.org, wanted.service, wanted.resource, wanted.snapshot)
         count = 0
@@ -56,6 +59,9 @@ def write_batch(app: App, request: WriteBatch) -> BatchWritten:
         return BatchWritten("failed", code=problem.code)
 
 
+REWRITTEN = "rewritten-by-service"  # Office files, by SharePoint; said in every plan
+
+
 class _Batch:
     def __init__(self, app: App, request: WriteBatch) -> None:
         self.app, self.request = app, request
@@ -72,11 +78,15 @@ class _Batch:
             self.repository.put_record(done_name, rows)
             done = self.repository.get_record(done_name)
         counts = Counter(row["outcome"] for row in done or ())
+        counts["incomplete"] = sum(_lacks_something(row) for row in done or ())
         runs.note_batch(self.app, self.request.org, self.request.run, self.request.batch, counts)
         return BatchWritten("done", counts=dict(counts))
 
     def _rows(self) -> list[dict[str, Any]]:
-        wanted = RestoreRequest.from_json(self.repository.get_record(f"{self.base}/request"))
+        stored = self.repository.get_record(f"{self.base}/request")
+        if "undo" in stored:
+            return undo.rows(self.app, self.request.org, stored["undo"], self.request.batch)
+        wanted = RestoreRequest.from_json(stored)
         ids = self.repository.get_record(f"{self.base}/batch/{self.request.batch:06d}") or []
         view = open_view(
             self.app, self.request.org, wanted.service, wanted.resource, wanted.snapshot
@@ -199,6 +209,11 @@ class _Writing:
         if into.id not in self._existing:
             self._existing[into.id] = list(self._writer.existing(into))
         return self._existing[into.id]
+
+
+def _lacks_something(row: dict[str, Any]) -> bool:
+    """Whether an item came back less than whole; what the service changes by itself does not count."""
+    return any(trouble["cause"] != REWRITTEN for trouble in row["troubles"])
 
 
 def _marker(run: str, item_id: str) -> str:

@@ -25,6 +25,7 @@ from base.messages import (
     RestoreRun,
     RunClosed,
 )
+from engine import undo
 from engine.assembly import App
 from engine.restore_plan import RestorePlan, RestoreRequest, settled
 from state.port import RowExists
@@ -99,6 +100,17 @@ def request_restore(
     app.vault(org).put_record(f"restore/{run}/plan", asdict(plan))
     app.runs.create(Run(org, run, "restore", "queued", now, by, parameters=wanted.to_json()))
     app.audit.append(org, by, "restore-started", run, {"items": plan.items})
+    return Requested(run, RestoreRun(org, run))
+
+
+def request_undo(app: App, org: str, by: str, undone: str) -> Requested:
+    """Writes down a run that takes a restore back."""
+    wanted = undo.request_of(app, org, undone)
+    now = app.clock.now()
+    run = new_run_id("restore", now)
+    app.vault(org).put_record(f"restore/{run}/request", wanted)
+    app.runs.create(Run(org, run, "restore", "queued", now, by, parameters=wanted))
+    app.audit.append(org, by, "restore-undone", undone, {"run": run})
     return Requested(run, RestoreRun(org, run))
 
 
@@ -245,7 +257,7 @@ def close_restore(app: App, run: RestoreRun) -> RunClosed:
     written = counts["created"] + counts["replaced"] + counts["copied"] + counts["folder"]
     if run.code or (counts["failed"] and not written):
         state = "red"
-    elif counts["failed"] or run.crashed or counts["troubles"]:
+    elif counts["failed"] or run.crashed or counts["incomplete"]:
         state = "amber"
     else:
         state = "green"

@@ -18,11 +18,17 @@ def verify_slice(app: App, request: dict[str, Any]) -> dict[str, Any]:
     org, run = request["org"], request["run"]
     try:
         runs.started(app, org, run)
-        report = app.vault(org).verify(read_data=bool(request.get("read_data", True)))
-        app.vault(org).put_record(f"verify/{run}/report", asdict(report))
-        state = "red" if report.problems else "green"
-        runs.close(app, org, run, state, counts={"problems": len(report.problems)})
-        return {"state": "done", "problems": len(report.problems), "code": ""}
+        found = app.vault(org).verify(read_data=bool(request.get("read_data", True)))
+        app.vault(org).put_record(f"verify/{run}/report", asdict(found))
+        state = "red" if found.problems else "green"
+        runs.close(app, org, run, state, counts={"problems": len(found.problems)})
+        return {"state": "done", "problems": len(found.problems), "code": ""}
     except Problem as problem:
         runs.close(app, org, run, "red", code=problem.code)
         return {"state": "failed", "problems": 0, "code": problem.code}
+
+
+def report(app: App, org: str, run: str) -> dict[str, Any] | None:
+    """What a verification counted and found; None while it runs."""
+    stored: dict[str, Any] | None = app.vault(org).get_record(f"verify/{run}/report")
+    return stored

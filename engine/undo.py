@@ -1,0 +1,62 @@
+"""Takes a restore back: removes the items it created and nothing else; what it replaced stays replaced.
+
+An undo is a run of its own with the same batches as the restore it takes back; the rows of that restore's
+report say what to remove. Removed items go to Deleted Items or the recycle bin. Folders stay: somebody may
+have put something into them since.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from base.errors import Conflict
+from base.item import Trouble
+from engine.assembly import App
+from engine.restore_plan import RestoreRequest
+from m365.graph.errors import GraphProblem
+from vault import Repository
+
+_MADE = ("created", "copied")
+
+
+class NotUndoable(Conflict):
+    """The run is not a restore that has ended."""
+
+    code = "not-undoable"
+    hint = "Only a restore that has ended can be undone, and an undo cannot."
+
+
+def request_of(app: App, org: str, run: str) -> dict[str, Any]:
+    """The sealed request of an undo. Raises NotUndoable."""
+    record = app.runs.get(org, run)
+    stored = app.vault(org).get_record(f"restore/{run}/request")
+    if record is None or not record.over or stored is None or "undo" in stored:
+        raise NotUndoable("This run cannot be undone.")
+    return {"undo": run}
+
+
+def batches(repository: Repository, run: str) -> int:
+    """How many finished batches a restore has."""
+    return sum(1 for _ in repository.list_records(f"restore/{run}/done/"))
+
+
+def rows(app: App, org: str, undone: str, batch: int) -> list[dict[str, Any]]:
+    """Removes what one batch created; a row per item. An item that is gone already is fine."""
+    repository = app.vault(org)
+    names = list(repository.list_records(f"restore/{undone}/done/"))
+    wanted = RestoreRequest.from_json(repository.get_record(f"restore/{undone}/request"))
+    writer = app.restorer(org, wanted.service, wanted.target)
+    answer = []
+    for row in repository.get_record(names[batch]) or ():
+        outcome, troubles = "kept", []
+        if row["outcome"] in _MADE and row["new_id"]:
+            try:
+                writer.remove(row["new_id"])
+                outcome = "removed"
+            except GraphProblem as problem:
+                outcome = "failed"
+                troubles = [Trouble(row["id"], "item", problem.code, retry=False)]
+        answer.append(
+            {**row, "outcome": outcome, "troubles": [{"cause": t.cause} for t in troubles]}
+        )
+    return answer
