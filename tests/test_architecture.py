@@ -44,6 +44,7 @@ MAY_IMPORT = {
         ("base",),
         (
             "urllib3",
+            "httpx",
             "certifi",
             "azure.identity",
             "azure.core",
@@ -124,6 +125,7 @@ ONLY_IN = {
         "credentials are made in two places that a reviewer can read",
     ),
     "urllib3": (("m365/graph/",), "services never see sockets"),
+    "httpx": (("m365/graph/",), "services never see sockets"),
     "msgraph": (("m365/graph/",), "services never see the SDK"),
     "msgraph_core": (("m365/graph/",), "services never see the SDK"),
     "pydantic_settings": (("base/settings.py",), "one file reads the environment"),
