@@ -61,10 +61,10 @@ def _answered(tenant: Tenant, operation: str, query: dict[str, str], given: Json
 
 def counters_json(tenant: Tenant) -> Json:
     """The counters."""
-    found = asdict(tenant.counters)
-    found["statuses"] = {str(status): n for status, n in found["statuses"].items()}
-    found["requests_total"] = sum(tenant.counters.requests.values())
-    return found
+    counters = tenant.counters
+    found: Json = {field.name: getattr(counters, field.name) for field in fields(counters)}
+    found["statuses"] = {str(status): n for status, n in counters.statuses.items()}
+    return found | {"requests_total": sum(counters.requests.values())}
 
 
 def _faults_json(tenant: Tenant) -> Json:

@@ -4,7 +4,7 @@ By map: a rule has a pattern (a regular expression searched in "GET /users/x/mes
 path in one spelling, without version) and a string of letters, one per matching request, e.g.
 "..t.x": the third is throttled, the fifth cut off. By chance: probabilities per letter; the dice
 depend on the seed, the request and how often it came, not on the order of requests, and nothing
-is refused more than twice in a row.
+is refused more than twice in a row. The login service fails by rule only.
 
 Letters, the request not executed: t 429, T 429 with Retry-After as an HTTP date, n 429 without
 Retry-After, u 503, U 503 without Retry-After, g 504, e 500, w 502 with an HTML page, b 509,
@@ -84,12 +84,12 @@ class Faults:
         self.rules.append(rule)
         return rule
 
-    def letter(self, operation: str, target: str) -> str:
+    def letter(self, operation: str, target: str, *, by_chance: bool = True) -> str:
         """What becomes of this request; target is the whole URL with method."""
         for rule in self.rules:
             if rule.regex.search(operation):
                 return rule.next()
-        if not self.chances:
+        if not self.chances or not by_chance:
             return "."
         self._seen[target] += 1
         found = self._by_chance(target)

@@ -190,7 +190,7 @@ class Server:
         target = f"{call.method} {call.raw_path}?{call.query_string}"
         self.throttle.watch(app_id, target, route.limits)
         operation = f"{request.method} /{'/'.join(request.segments)}"
-        letter = tenant.faults.letter(operation, target)
+        letter = tenant.faults.letter(operation, target, by_chance=route not in login.ROUTES)
         if letter != ".":
             tenant.counters.faults[letter] += 1
         try:

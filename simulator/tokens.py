@@ -3,7 +3,7 @@
 import base64
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
@@ -34,10 +34,10 @@ class Tokens:
     def __init__(self) -> None:
         self._issued: dict[str, Issued] = {}
 
-    @cached_property
+    @property
     def key(self) -> rsa.RSAPrivateKey:
-        """The signing key, made when first needed."""
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        """The signing key; one for all tenants of a process, made when first needed."""
+        return _signing_key()
 
     def issue(self, tenant: "Tenant", app: "AppRegistration", login_url: str) -> tuple[str, int]:
         """(access token, seconds it lives)."""
@@ -80,6 +80,11 @@ class Tokens:
         text = f"{segment(json.dumps(header).encode())}.{segment(json.dumps(claims).encode())}"
         signature = self.key.sign(text.encode("ascii"), padding.PKCS1v15(), hashes.SHA256())
         return f"{text}.{segment(signature)}"
+
+
+@lru_cache(maxsize=1)
+def _signing_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def segment(data: bytes) -> str:
