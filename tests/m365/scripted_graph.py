@@ -38,7 +38,8 @@ class ScriptedGraph(GraphWriter):
         cost: int = 1,
     ) -> dict[str, Any]:
         self.page_sizes[f"GET {_with(path, params)}"] = (headers or {}).get("Prefer", "")
-        return self._answer("GET", _with(path, params))
+        answer: dict[str, Any] = self._answer("GET", _with(path, params))
+        return answer
 
     def get_raw(
         self,
@@ -49,7 +50,8 @@ class ScriptedGraph(GraphWriter):
         scope: Scope,
         cost: int = 1,
     ) -> bytes:
-        return self._answer("GET", _with(path, params))
+        answer: bytes = self._answer("GET", _with(path, params))
+        return answer
 
     def stream(
         self,
@@ -65,7 +67,8 @@ class ScriptedGraph(GraphWriter):
     def location(
         self, path: str, *, headers: Mapping[str, str] | None = None, scope: Scope, cost: int = 1
     ) -> str:
-        return self._answer("LOCATION", path)
+        answer: str = self._answer("LOCATION", path)
+        return answer
 
     def download(
         self, fresh_url: Callable[[], str], size: int | None, scope: Scope
@@ -97,7 +100,8 @@ class ScriptedGraph(GraphWriter):
         cost: int = 2,
         repeatable: bool = False,
     ) -> dict[str, Any]:
-        return self._answer("POST", path, json)
+        answer: dict[str, Any] = self._answer("POST", path, json)
+        return answer
 
     def patch(
         self,
@@ -108,7 +112,8 @@ class ScriptedGraph(GraphWriter):
         scope: Scope,
         cost: int = 2,
     ) -> dict[str, Any]:
-        return self._answer("PATCH", path, json)
+        answer: dict[str, Any] = self._answer("PATCH", path, json)
+        return answer
 
     def put(
         self,
@@ -120,7 +125,8 @@ class ScriptedGraph(GraphWriter):
         scope: Scope,
         cost: int = 2,
     ) -> dict[str, Any]:
-        return self._answer("PUT", path, data)
+        answer: dict[str, Any] = self._answer("PUT", path, data)
+        return answer
 
     def delete(
         self, path: str, *, headers: Mapping[str, str] | None = None, scope: Scope, cost: int = 2
@@ -138,7 +144,8 @@ class ScriptedGraph(GraphWriter):
         block_bytes: int = 0,
     ) -> dict[str, Any]:
         self.uploads.append((session_url, b"".join(blocks)))
-        return self._answer("UPLOAD", session_url)
+        answer: dict[str, Any] = self._answer("UPLOAD", session_url)
+        return answer
 
     def sent(self, call: str) -> Any:
         """The body of the first call that begins so."""

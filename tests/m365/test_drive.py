@@ -38,7 +38,7 @@ def hash_of(data: bytes) -> str:
     return hasher.base64()
 
 
-def file(data: bytes = b"data", **more: Any) -> dict[str, Any]:
+def file(data: bytes = b"data", /, **more: Any) -> dict[str, Any]:
     return {
         "id": "f",
         "name": "Plan.pdf",

@@ -15,7 +15,8 @@ from m365.service import Resource, Service
 from simulator import drive_state
 from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
-from tests.m365.service_suite import Case, ServiceSuite, Truth
+from tests.m365.service_suite import ServiceSuite
+from tests.m365.stage import Case, Truth
 
 
 class MailCase:
