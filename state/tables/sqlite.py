@@ -73,9 +73,13 @@ class SqliteTables:
         self._pool = threading.Lock()
         # SQLite waits by sleeping in growing steps; between our threads a lock is fairer.
         self._writer = threading.Lock()
-        with _problems():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._prepare()
+        try:
+            with _problems():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._prepare()
+        except BaseException:
+            self.close()  # nobody else can: the caller never gets this object
+            raise
 
     def close(self) -> None:
         """Closes the pooled connections; the last one to close folds the log into the file."""

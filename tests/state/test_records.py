@@ -246,7 +246,7 @@ def test_a_work_list_is_read_shard_by_shard(records: Records, counted: CountingT
 
 
 def test_a_shard_as_large_as_advised_fits_its_row(records: Records):
-    shard = [{"service": "mail", "resource": "mailbox:" + "x" * 36} for _ in range(5_300)]
+    shard = [{"service": "mail", "resource": "mailbox:" + "x" * 36} for _ in range(5_150)]
     assert 390_000 < json_bytes(shard) < 400_000
     records.work.put(ORG, "run", [shard])
     assert list(records.work.get(ORG, "run", 0).resources) == shard
