@@ -61,6 +61,7 @@ _CONTENT = (
     "importance",
     "isDraft",
 )
+_LISTED_FACTS = ("id", "size", "name")  # of an attachment
 _ROW_RECIPIENTS = 10  # addresses kept in the catalog's row; the rest is in the stored object
 
 
@@ -245,7 +246,7 @@ def _fingerprint(raw: Mapping[str, Any]) -> str:
     facts: list[Any] = [raw.get(key) for key in _CONTENT]
     attachments = raw.get("attachments")
     if isinstance(attachments, list):
-        facts.append(sorted((one["id"], one.get("size"), one.get("name")) for one in attachments))
+        facts.append(sorted([str(one.get(key)) for key in _LISTED_FACTS] for one in attachments))
     if raw.get("isDraft"):  # attachments of drafts may be edited in place
         facts.append(raw.get("lastModifiedDateTime"))
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))

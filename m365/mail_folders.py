@@ -160,8 +160,11 @@ class FolderTree:
     def _well_known(self) -> dict[str, str]:
         requests = [BatchRequest(f"{self._base}/{role}?$select=id") for role in ROLES]
         answers = self._reader.batch(requests, scope=self._scope)
-        bodies = zip(ROLES, map(_body, answers), strict=True)
-        return {body["id"]: role for role, body in bodies if body is not None}
+        return {
+            answer.json()["id"]: role
+            for role, answer in zip(ROLES, answers, strict=True)
+            if answer.status not in (400, 404)  # no mailbox has every folder, or knows every name
+        }
 
     def _listings(
         self, named: Mapping[str, _Raw], notes: _Notes, known: Collection[str], *, everything: bool
@@ -247,7 +250,7 @@ class _Seen:
 
 
 def _body(answer: BatchAnswer) -> _Raw | None:
-    """The object of an answer in a batch; None for 404: no mailbox has every folder."""
+    """The object of an answer in a batch; None for a folder that vanished meanwhile."""
     try:
         return answer.json()
     except ItemGone:

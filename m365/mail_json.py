@@ -92,14 +92,16 @@ def flag(stored: Mapping[str, Any]) -> dict[str, Any]:
 def differing(wanted: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
     """What create did not take and a PATCH can set."""
     changes: dict[str, Any] = {}
-    for name in ("isRead", "importance", "inferenceClassification"):
-        if name in wanted and answer.get(name) != wanted[name]:
+    if bool(answer.get("isRead")) != bool(wanted.get("isRead")):
+        changes["isRead"] = bool(wanted.get("isRead"))
+    for name in ("importance", "inferenceClassification"):
+        if name in wanted and answer.get(name, wanted[name]) != wanted[name]:
             changes[name] = wanted[name]
     if sorted(answer.get("categories") or ()) != sorted(wanted.get("categories") or ()):
         changes["categories"] = wanted.get("categories") or []
     status = (wanted.get("flag") or {}).get("flagStatus", "notFlagged")
     if ((answer.get("flag") or {}).get("flagStatus") or "notFlagged") != status:
-        changes["flag"] = wanted["flag"]
+        changes["flag"] = wanted.get("flag") or {"flagStatus": "notFlagged"}
     return changes
 
 

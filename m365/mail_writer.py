@@ -66,6 +66,7 @@ class MailWriter:
         return Folder(self._well_known(ROOT))
 
     def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
+        name = name if name.strip() else "(no name)"
         path = (*into.path, name)
         found = self._child(into.id, name)
         if found:

@@ -249,3 +249,11 @@ def test_a_tenant_that_refuses_the_expand_is_asked_without_it_once() -> None:
     pages = run(graph)
     assert sum(not page.more for page in pages) == 5
     assert sum(EXPAND in call for call in graph.calls) == 1
+
+
+def test_a_mailbox_need_not_know_every_well_known_name() -> None:
+    script = mailbox()
+    for role in ("archive", "conversationhistory", "searchfolders"):
+        script[f"GET {U}/mailFolders/{role}?$select=id"] = REFUSED
+    tree = {one.id: one for one in tree_of(run(ScriptedGraph(script))).entries}
+    assert {"root", "in", "work", "secret", "deep"} == set(tree)
