@@ -1,13 +1,14 @@
 """python -m simulator: serves a seeded tenant and prints one JSON line when it is ready."""
 
 import argparse
+import contextlib
 import json
 import sys
 import threading
 from pathlib import Path
 
 from simulator import contoso, quirks
-from simulator.serving import prepare
+from simulator.serving import Prepared, prepare
 
 
 def main() -> int:
@@ -24,13 +25,14 @@ def main() -> int:
         tenant, port=options.port, ca_out=options.ca_out, control_token=options.control_token
     )
     threading.Thread(target=_announce, args=(prepared, options.json), daemon=True).start()
-    prepared.run()
+    with contextlib.suppress(KeyboardInterrupt):
+        prepared.run()
     return 0
 
 
-def _announce(prepared: "object", as_json: bool) -> None:
-    prepared.wait_until_started()  # type: ignore[attr-defined]
-    facts = prepared.running.facts()  # type: ignore[attr-defined]
+def _announce(prepared: Prepared, as_json: bool) -> None:
+    prepared.wait_until_started()
+    facts = prepared.running.facts()
     print(json.dumps(facts) if as_json or not sys.stdout.isatty() else _readable(facts), flush=True)
 
 

@@ -72,7 +72,7 @@ def test_a_mailbox_takes_so_many_requests_in_ten_minutes(wire, user, tenant):
     tenant.limits.outlook_requests = 3
     url = f"/users/{user}/mailFolders"
     assert [wire.send("GET", url).status for _ in range(4)] == [200, 200, 200, 429]
-    assert int(wire.send("GET", url + "?x=1").headers["Retry-After"]) > 500
+    assert int(wire.send("GET", url + "?$top=5").headers["Retry-After"]) > 500
     tenant.clock.advance(601)
     assert wire.send("GET", url).status == 200
 
@@ -86,7 +86,7 @@ def test_uploads_to_a_mailbox_are_limited_by_bytes(wire, user, tenant):
 
 def test_sharepoint_counts_units_and_warns_when_most_are_used(wire, tenant):
     tenant.limits.sharepoint_ru_per_minute = 10
-    answers = [wire.send("GET", f"/sites/getAllSites?x={n}") for n in range(6)]
+    answers = [wire.send("GET", f"/sites/getAllSites?$top={n + 1}") for n in range(6)]
     assert [a.status for a in answers] == [200] * 5 + [429]
     assert "RateLimit-Remaining" not in answers[2].headers
     assert answers[3].headers["RateLimit-Remaining"] == "2"
@@ -101,7 +101,7 @@ def test_sharepoint_counts_units_and_warns_when_most_are_used(wire, tenant):
 def test_the_days_limit_has_no_rate_headers(wire, tenant):
     tenant.limits.sharepoint_ru_per_day = 2
     wire.get("/sites/getAllSites")
-    answer = wire.send("GET", "/sites/getAllSites?x=1")
+    answer = wire.send("GET", "/sites/getAllSites?$top=1")
     assert answer.status == 429
     assert "RateLimit-Limit" not in answer.headers
     assert int(answer.headers["Retry-After"]) > 80_000

@@ -23,6 +23,13 @@ def tenant():
 
 
 @pytest.fixture
+def unchecked(tenant, monkeypatch):
+    monkeypatch.delenv(openapi.ENVIRONMENT, raising=False)
+    with serve(tenant) as running:
+        yield Wire(running)
+
+
+@pytest.fixture
 def wire(tenant):
     tenant.add_user("Adele Vance")
     with serve(tenant) as running:
@@ -210,7 +217,8 @@ def test_app_only_has_no_me(wire):
     assert wire.code("GET", "/me/messages")[0] == 400
 
 
-def test_unknown_paths_and_methods_are_told_apart(wire):
+def test_unknown_paths_and_methods_are_told_apart(unchecked):
+    wire = unchecked
     assert wire.code("GET", "/nothing/here") == (404, "ResourceNotFound")
     answer = wire.send("DELETE", "/organization")
     assert (answer.status, answer.headers["Allow"]) == (405, "GET")
