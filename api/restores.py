@@ -22,7 +22,9 @@ async def start_restore(
 ) -> dict[str, Any]:
     """Plans a restore; with `dry_run` answers the plan (200), else starts it (202)."""
     wanted = restore_plan.RestoreRequest.from_json(body.model_dump(exclude={"dry_run"}))
-    wanted, plan = await run_in_threadpool(restore_plan.prepare, app, org, wanted)
+    wanted, plan = await run_in_threadpool(
+        restore_plan.prepare, app, org, wanted, look=body.dry_run
+    )
     shown = {"plan": asdict(plan), "request": wanted.to_json()}
     if body.dry_run:
         response.status_code = 200

@@ -150,8 +150,11 @@ async def restore(org: Org, who: Who, app: TheApp, stories: TheStories, form: Fo
     back = f"/organizations/{org}"
     try:
         wanted = restore_plan.RestoreRequest.from_json(_wanted(form))
-        wanted, plan = await run_in_threadpool(restore_plan.prepare, app, org, wanted)
-        if form.get("confirmed", [""])[0] != "yes":
+        confirmed = form.get("confirmed", [""])[0] == "yes"
+        wanted, plan = await run_in_threadpool(
+            restore_plan.prepare, app, org, wanted, look=not confirmed
+        )
+        if not confirmed:
             return render("plan.html", org=org, wanted=wanted, plan=plan)
         run = await run_in_threadpool(runs.request_restore, app, org, who.id, wanted, plan)
     except Problem as problem:

@@ -170,7 +170,10 @@ class _Work:
         self.round = step.commit(complete=complete)
         self.counts["pages"] += 1
         self.counts["blob_writes"] += self.round.packs + 1
-        self.counts["troubles"] += len(self.copier.troubles)
+        self.counts["raw_bytes"] += step.raw_bytes
+        permanent = sum(not trouble.retry for trouble in self.copier.troubles)
+        self.counts["left_out"] += permanent  # the service will never give these
+        self.counts["failed_items"] += len(self.copier.troubles) - permanent
         ledger.note(self.app, self.request, self.copier.troubles, self.copier.mended)
         if not complete:
             self.copier.exchange(self.round)

@@ -125,6 +125,11 @@ def read_archive(app: App, org: str, run: str, first: int = 0, last: int | None 
 
 def close_export(app: App, request: ExportRun) -> Exported:
     """Marks an export as ready or failed."""
-    ready = app.vault(request.org).get_record(f"export/{request.run}/archive") is not None
-    runs.close(app, request.org, request.run, "green" if ready else "red")
-    return Exported("done" if ready else "failed")
+    stored = app.vault(request.org).get_record(f"export/{request.run}/archive")
+    if stored is None:
+        runs.close(app, request.org, request.run, "red", code=ExportMissing.code)
+        return Exported("failed", code=ExportMissing.code)
+    counts = {key: stored[key] for key in ("items", "size", "incomplete")}
+    state = "amber" if stored["incomplete"] else "green"
+    runs.close(app, request.org, request.run, state, counts=counts)
+    return Exported("done", counts=counts)

@@ -1,8 +1,8 @@
 """Writes the batches of a planned restore, each item exactly once.
 
 Rule 1: nothing of the target is removed before its replacement is complete and checked (the writers keep it).
-Rule 2: every new item carries a marker made of the run and the stored id where the service can keep one; a
-        batch that runs again first looks for what a killed attempt wrote, and adopts it or completes it.
+Rule 2: a batch that runs again adopts or completes what a killed attempt wrote: it knows its own writes by
+        a marker on the new item, or, where the service keeps none, by a record of what lay there before.
 Rule 3: a finished batch is a create-only record with a row per item; a second attempt adopts that record.
 """
 
@@ -92,14 +92,17 @@ class _Batch:
             self.app, self.request.org, wanted.service, wanted.resource, wanted.snapshot
         )
         writer = self.app.restorer(self.request.org, wanted.service, wanted.target)
-        again = not runs.first_attempt(
-            self.app, self.request.org, self.request.run, self.request.batch
-        )
-        placing = _Placing(view, writer, wanted)
-        one = _Writing(self.request.run, view, writer, wanted, placing, again)
+        writing = _Writing(self.request.run, view, writer, wanted)
+        entries = [view.entry(item_id) for item_id in ids]
+        name = f"{self.base}/before/{self.request.batch:06d}"
+        before = self.repository.get_record(name)
+        if before is None:
+            self.repository.put_record(name, writing.clashes(entries))
+        else:
+            writing.repeats(frozenset(before))
         rows = []
-        for item_id in ids:
-            rows.append(one.write(view.entry(item_id)))
+        for entry in entries:
+            rows.append(writing.write(entry))
             runs.heartbeat(self.app, self.request.org, self.request.run)
         return rows
 
@@ -142,18 +145,27 @@ class _Placing:
 class _Writing:
     """Writes items one after another; knows what lies in the target folders it meets."""
 
-    def __init__(
-        self,
-        run: str,
-        view: View,
-        writer: Writer,
-        wanted: RestoreRequest,
-        placing: _Placing,
-        again: bool,
-    ) -> None:
-        self._run, self._view, self._writer = run, view, writer
-        self._wanted, self._placing, self._again = wanted, placing, again
+    def __init__(self, run: str, view: View, writer: Writer, wanted: RestoreRequest) -> None:
+        self._run, self._view, self._writer, self._wanted = run, view, writer, wanted
+        self._placing = _Placing(view, writer, wanted)
         self._existing: dict[str, list[Existing]] = {}
+        self._before: frozenset[str] | None = None  # None in a first attempt
+
+    def clashes(self, entries: list[Entry]) -> list[str]:
+        """Ids in the target that items of the batch collide with; only where no marker can be kept."""
+        if self._wanted.fresh or self._writer.keeps_markers:
+            return []
+        found = []
+        for entry in entries:
+            if entry.kind != "folder":
+                key = self._writer.identity(self._view.item(entry.id)).key
+                present = self._present(self._placing.folder(entry.parent))
+                found += [one.id for one in present if one.key == key]
+        return found
+
+    def repeats(self, before: frozenset[str]) -> None:
+        """Says that an earlier attempt may have written something, and what it had found there."""
+        self._before = before
 
     def write(self, entry: Entry) -> dict[str, Any]:
         """One row of the report: id, outcome, the new id, troubles."""
@@ -192,8 +204,13 @@ class _Writing:
         return self._writer.write(item, into, marker, replace, new_name=clash is not None and not replace)
 
     def _is_ours(self, clash: Existing, identity: Identity) -> bool:
-        """Where no marker can be kept: a repeated batch takes the very same content for its own write."""
-        return self._again and not self._writer.keeps_markers and clash.same == identity.same
+        """Where no marker can be kept: the same content, there now and not before the first attempt."""
+        return (
+            self._before is not None
+            and clash.id not in self._before
+            and not self._writer.keeps_markers
+            and clash.same == identity.same
+        )
 
     def _adopted(self, mine: Existing, others: list[Existing], conflict: OnConflict) -> Written:
         """A killed attempt wrote the item; what it had yet to replace is replaced now."""
@@ -204,7 +221,7 @@ class _Writing:
 
     def _present(self, into: Folder) -> list[Existing]:
         """What lies in a folder; a folder made for this restore is only looked into by a repeated batch."""
-        if self._wanted.fresh and not self._again:
+        if self._wanted.fresh and self._before is None:
             return []
         if into.id not in self._existing:
             self._existing[into.id] = list(self._writer.existing(into))

@@ -68,7 +68,7 @@ class RestorePlan:
     items: int
     folders: int
     bytes: int
-    conflicts: int
+    conflicts: int | None  # None: not looked for, a dry run does
     incomplete: int  # items of which the backup itself lacks a part
     requests: int
     minutes: int
@@ -76,15 +76,18 @@ class RestorePlan:
     by_kind: dict[str, int] = field(default_factory=dict)
 
 
-def prepare(app: App, org: str, request: RestoreRequest) -> tuple[RestoreRequest, RestorePlan]:
-    """The dry run: checks the request, counts, and looks for conflicts in the target. Writes nothing."""
+def prepare(
+    app: App, org: str, request: RestoreRequest, *, look: bool = True
+) -> tuple[RestoreRequest, RestorePlan]:
+    """Checks the request and counts; a dry run also looks for conflicts in the target. Writes nothing."""
     request = settled(app, org, request)
     view = open_view(app, org, request.service, request.resource, request.snapshot)
     chosen = list(selected(view, request))
     if not chosen:
         raise NothingSelected("Nothing in this restore point matches the selection.")
     writer = app.restorer(org, request.service, request.target)
-    return request, _counted(view, request, chosen, writer)
+    conflicts = _conflicts(view, request, chosen, writer) if look else None
+    return request, _counted(view, request, chosen, conflicts)
 
 
 def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
@@ -126,7 +129,7 @@ def selected(view: View, request: RestoreRequest) -> Iterator[Entry]:
 
 
 def _counted(
-    view: View, request: RestoreRequest, chosen: list[Entry], writer: Writer
+    view: View, request: RestoreRequest, chosen: list[Entry], conflicts: int | None
 ) -> RestorePlan:
     kinds = Counter(entry.kind for entry in chosen)
     service = SERVICES[request.service]
@@ -138,7 +141,7 @@ def _counted(
         items=sum(kinds.values()) - kinds["folder"],
         folders=kinds["folder"],
         bytes=sum(content.size for entry in chosen for content in entry.contents),
-        conflicts=_conflicts(view, request, chosen, writer),
+        conflicts=conflicts,
         incomplete=sum(1 for entry in chosen if entry.facts.get("missing")),
         requests=requests,
         minutes=-(-requests // _REQUESTS_PER_MINUTE),

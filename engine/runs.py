@@ -2,8 +2,9 @@
 
 Rule 1: at most one backup of an organization at a time: its lease is taken when the run is requested,
         renewed by every step, and given up when the run is closed.
-Rule 2: a run is green when everything it covers was copied or rightly left out; amber when items or
-        resources could not be copied but the rest was; red when nothing was, or the run itself broke.
+Rule 2: a run is green when everything it covers was copied, or left out for a documented cause that the
+        ledger names (malware, say); amber when items or resources failed but the rest was copied; red
+        when nothing was, or the run itself broke.
 """
 
 from __future__ import annotations
@@ -174,11 +175,6 @@ def is_cancelled(app: App, org: str, run: str) -> bool:
     return one is None or one.over
 
 
-def first_attempt(app: App, org: str, run: str, batch: int) -> bool:
-    """Whether this is the first time a batch of a restore is begun."""
-    return app.progress.begin(Progress(org, run, f"batch-{batch:06d}", "started"))
-
-
 def note_batch(app: App, org: str, run: str, batch: int, counts: Mapping[str, int]) -> None:
     """Writes down how a batch of a restore ended."""
     app.progress.put(Progress(org, run, f"batch-{batch:06d}", "done", counts=dict(counts)))
@@ -246,7 +242,7 @@ def _verdict(states: Counter[str], counts: Counter[str], code: str) -> str:
         return "red"
     if states["cancelled"]:
         return "cancelled"
-    if bad or states["gone"] or counts["troubles"]:
+    if bad or states["gone"] or counts["failed_items"]:
         return "amber"
     return "green"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from state.columns import from_columns, to_columns
 from state.listing import Page, page_of
 from state.names import PROGRESS
-from state.port import Row, RowExists, Tables
+from state.port import Row, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,6 @@ class ProgressRows:
         self._tables.replace(
             PROGRESS, _partition(one.org, one.run), one.name, to_columns(one), None
         )
-
-    def begin(self, one: Progress) -> bool:
-        """Makes the row; False when somebody began before."""
-        try:
-            self._tables.insert(PROGRESS, _partition(one.org, one.run), one.name, to_columns(one))
-        except RowExists:
-            return False
-        return True
 
     def page(self, org: str, run: str, after: str = "", limit: int = 1000) -> Page[Progress]:
         rows = self._tables.query(PROGRESS, _partition(org, run), after=after, limit=limit)

@@ -71,6 +71,11 @@ class Step:
         return self._packer.stored_bytes
 
     @property
+    def raw_bytes(self) -> int:
+        """Bytes of content given to it so far, before anything was saved."""
+        return self._raw_bytes
+
+    @property
     def held_bytes_max(self) -> int:
         """The most content this step ever held in memory."""
         return self._packer.held_bytes_max

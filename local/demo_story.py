@@ -1,0 +1,235 @@
+"""What happens in the demo, one method a chapter, in the order a person would live through it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from local import demo_checks
+from local.demo_checks import Checks
+from local.demo_client import Api, Control, DemoFailed
+from local.demo_report import Display
+
+Resource = Mapping[str, Any]
+
+
+class Story:
+    """Holds what later chapters need of earlier ones."""
+
+    def __init__(
+        self, api: Api, control: Control, facts: Mapping[str, Any], display: Display
+    ) -> None:
+        self._api, self._control, self._facts, self._display = api, control, facts, display
+        self._checks = Checks()
+        self._runs: dict[str, dict[str, Any]] = {}
+        self._requests: dict[str, int] = {}
+        self._restored: Counter[str] = Counter()
+
+    def tell(self) -> None:
+        """The whole story."""
+        self._take_in()
+        self._back_up("first backup")
+        first = self._control.truth()
+        self._compare("first backup", first, 1)
+        self._control.mutate({"action": "month"})
+        self._back_up("after a month")
+        truth = self._control.truth()
+        self._compare("after a month", truth, None)
+        self._back_up("nothing changed")
+        self._restore_elsewhere(truth)
+        self._restore_in_place(truth)
+        self._take_away(truth)
+        self._verify()
+
+    def result(self, seconds: float) -> dict[str, Any]:
+        """The figures, as --json writes them."""
+        first = self._runs["first backup"]["counts"]
+        totals: Counter[str] = Counter()
+        for run in self._runs.values():
+            totals.update(run["counts"])
+        return {
+            "ok": not self._checks.differences,
+            "items_backed_up": first["items"],
+            "items_compared": self._checks.total,
+            "differences": self._checks.differences,
+            "requests": self._control.requests(),
+            "blob_writes": totals["blob_writes"],
+            "seconds": round(seconds, 1),
+            "requests_per_item": round(first["requests"] / first["items"], 2),
+            "blob_writes_per_item": round(first["blob_writes"] / first["items"], 3),
+            "raw_bytes": first.get("raw_bytes", 0),
+            "stored_bytes": first["stored_bytes"],
+            "runs": {name: run["counts"] for name, run in self._runs.items()},
+            "requests_seen": self._requests,
+            "restored": dict(self._restored),
+            "comparisons": self._checks.compared,
+            "left_out": self._checks.left_out,
+            "coverage": self._api.of_org("GET", "/coverage")["resources"],
+        }
+
+    # --- Chapters ---
+
+    def _take_in(self) -> None:
+        with self._display.chapter("Take in the organization and test the connection"):
+            apps = self._facts["apps"]
+            body = {
+                "name": "Contoso",
+                "tenant_id": self._facts["tenant_id"],
+                "credential": _credential(apps["backup"]),
+                "restore_credential": _credential(apps["restore"]),
+            }
+            self._api.org = self._api.call("POST", "/organizations", body)["id"]
+            if not self._api.of_org("POST", "/connection-test")["ok"]:
+                raise DemoFailed("The connection test found something missing.")
+
+    def _back_up(self, name: str) -> None:
+        before = self._control.requests()
+        with self._display.run(f"Back up: {name}") as watch:
+            run = self._api.of_org("POST", "/backups")["id"]
+            ended = self._api.finished(run, watch)
+        if ended["state"] not in ("green", "amber"):
+            raise DemoFailed("A backup failed.", state=ended["state"], run_code=ended["code"])
+        self._runs[name] = ended
+        self._requests[name] = self._control.requests() - before
+
+    def _compare(self, name: str, truth: Mapping[str, Any], number: int | None) -> None:
+        """Everything protected, against what the tenant holds at this moment."""
+        rows = list(self._protected())
+        with self._display.steps(f"Compare with the tenant's truth: {name}", len(rows)) as step:
+            for row in rows:
+                head = number or row["head"]
+                graph_id = row["resource"].split(":", 1)[1]
+                if row["service"] == "mail":
+                    held = truth["mailboxes"][graph_id]
+                    demo_checks.mail_backed_up(
+                        self._checks, self._api, row["resource"], head, held
+                    )
+                else:
+                    held = truth["drives"][graph_id]
+                    demo_checks.files_backed_up(
+                        self._checks, self._api, row["resource"], head, held
+                    )
+                step()
+
+    def _restore_elsewhere(self, truth: Mapping[str, Any]) -> None:
+        """A whole mailbox and a whole drive into somebody else's."""
+        for service, kind in (("mail", "mailboxes"), ("drive", "drives")):
+            source, target = self._largest(service)[:2]
+            body = {
+                "service": service,
+                "resource": source["resource"],
+                "target": target["resource"],
+            }
+            rows = self._restore(f"Restore {service} into another place", body)
+            after = self._control.truth()[kind][_id(target)]
+            self._check_restored(service, rows, truth[kind][_id(source)], after)
+
+    def _restore_in_place(self, truth: Mapping[str, Any]) -> None:
+        """Things are deleted in the tenant and come back where they were; the rest is left alone."""
+        for service, kind in (("mail", "mailboxes"), ("drive", "drives")):
+            source = self._largest(service)[0]
+            before = truth[kind][_id(source)]
+            lost = self._lose_some(service, source, before)
+            body = {"service": service, "resource": source["resource"], "place": "original"}
+            rows = self._restore(f"Restore deleted {service} in place", {**body, "items": lost})
+            self._checks.same("items brought back", len(lost), len(rows), source["resource"])
+            after = self._control.truth()[kind][_id(source)]
+            self._check_restored(service, rows, before, after)
+            again = self._restore(f"Restore {service} again: skip", {**body, "items": lost})
+            kept = Counter(row["outcome"] for row in again)
+            self._checks.same("items skipped", len(lost), kept["skipped"], source["resource"])
+
+    def _take_away(self, truth: Mapping[str, Any]) -> None:
+        """A mailbox as a zip of .eml files."""
+        source = self._largest("mail")[-1]
+        with self._display.run("Download a mailbox as a zip of .eml files") as watch:
+            body = {"service": "mail", "resource": source["resource"]}
+            run = self._api.of_org("POST", "/exports", body)["id"]
+            if self._api.finished(run, watch)["state"] != "green":
+                raise DemoFailed("The export failed.")
+            data = b"".join(self._api.blocks(f"/exports/{run}/archive"))
+        where = {"service": "mail", "resource": source["resource"], "snapshot": str(source["head"])}
+        entries = self._api.items("mail", source["resource"], source["head"])
+        kept = [entry["id"] for entry in entries if entry["kind"] != "folder"]
+        hashes = {m["id"]: m["mime_sha256"] for m in truth["mailboxes"][_id(source)]["messages"]}
+        whole = [key for key in kept if self._has_mime(key, where)]
+        self._restored["files in the zip"] += demo_checks.archive(
+            self._checks, data, [hashes[key] for key in whole]
+        )
+
+    def _verify(self) -> None:
+        with self._display.run("Verify the vault: read back every byte") as watch:
+            run = self._api.of_org("POST", "/verifications", {})["id"]
+            state = self._api.finished(run, watch)["state"]
+        self._checks.same("vault verifies", "green", state, "verification")
+
+    # --- Pieces ---
+
+    def _protected(self) -> list[Resource]:
+        rows = self._api.all_of("/resources?limit=500")
+        return [row for row in rows if row["state"] == "protected" and row["head"]]
+
+    def _largest(self, service: str) -> list[Resource]:
+        """The service's resources, the one with most items first."""
+        rows = [row for row in self._protected() if row["service"] == service]
+        return sorted(rows, key=lambda row: -int(row["items"]))
+
+    def _restore(self, title: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        self._api.of_org("POST", "/restores", {**body, "dry_run": True})
+        with self._display.run(title) as watch:
+            run = self._api.of_org("POST", "/restores", body)["id"]
+            ended = self._api.finished(run, watch)
+        if ended["state"] not in ("green", "amber"):
+            raise DemoFailed("A restore failed.", state=ended["state"], run_code=ended["code"])
+        rows = list(self._api.all_of(f"/restores/{run}/report"))
+        self._restored.update(row["outcome"] for row in rows)
+        for row in rows:
+            if row["outcome"] == "failed":
+                self._checks.same("item restored", "written", "failed", row["id"])
+        return rows
+
+    def _check_restored(
+        self, service: str, rows: list[dict[str, Any]], before: Any, after: Any
+    ) -> None:
+        if service == "mail":
+            demo_checks.mail_restored(self._checks, rows, before, after)
+        else:
+            demo_checks.files_restored(self._checks, rows, before, after)
+
+    def _lose_some(self, service: str, source: Resource, before: Any) -> list[str]:
+        """Deletes a few items in the tenant for good; answers their ids."""
+        if service == "mail":
+            inbox = next(f["id"] for f in before["folders"] if f["well_known"] == "inbox")
+            held = [m for m in before["messages"] if m["folder_id"] == inbox and not m["broken"]]
+            lost = [message["id"] for message in held[:25]]
+            orders = [
+                {
+                    "action": "delete_message",
+                    "mailbox": _id(source),
+                    "message": key,
+                    "for_good": True,
+                }
+                for key in lost
+            ]
+        else:
+            held = [one for one in before if one["kind"] == "file" and one["readable"]]
+            lost = [one["id"] for one in held[:25]]
+            orders = [
+                {"action": "delete_item", "drive": _id(source), "item": key} for key in lost
+            ]
+        self._control.mutate(*orders)
+        return lost
+
+    def _has_mime(self, item: str, where: Mapping[str, str]) -> bool:
+        shown = self._api.of_org("GET", f"/items/{quote(item, safe='')}?{urlencode(where)}")
+        return any(part["role"] == "mime" for part in shown["parts"])
+
+
+def _credential(app: Mapping[str, str]) -> dict[str, str]:
+    return {"client_id": app["client_id"], "client_secret": app["client_secret"]}
+
+
+def _id(row: Resource) -> str:
+    return str(row["resource"]).split(":", 1)[1]
