@@ -56,7 +56,7 @@ class AttachmentWriter:
             try:
                 trouble = self._add(message_id, item, part)
             except MaybeDone:
-                if len(self._attached.listing(message_id, [])) > added:
+                if self.count(message_id) > added:
                     trouble = None
                 else:
                     trouble = self._add(message_id, item, part)
@@ -79,6 +79,19 @@ class AttachmentWriter:
             self._post(message_id, {"@odata.type": _FILE, **facts, "contentBytes": data})
         else:
             self._upload(message_id, {"attachmentType": "file", "size": part.size, **facts}, part)
+
+    def count(self, message_id: str) -> int:
+        """How many attachments the message has now."""
+        return len(self.patiently(lambda: self._attached.listing(message_id, [])))
+
+    def patiently(self, call: Callable[[], _Answer]) -> _Answer:
+        """Repeats a call whose 404 only says that the fresh message is not visible yet."""
+        for wait_s in _LAG_S:
+            try:
+                return call()
+            except ItemGone:
+                self._clock.sleep(wait_s)
+        return call()
 
     def _add(self, message_id: str, item: StoredItem, part: StoredPart) -> Trouble | None:
         kind = str(part.meta.get("@odata.type", _FILE))
@@ -126,13 +139,13 @@ class AttachmentWriter:
 
     def _post(self, message_id: str, body: Mapping[str, Any]) -> None:
         path = f"{self._base}/{quote(message_id)}/attachments"
-        self._patiently(lambda: self._writer.post(path, body, scope=self._scope))
+        self.patiently(lambda: self._writer.post(path, body, scope=self._scope))
 
     def _upload(self, message_id: str, facts: Mapping[str, Any], part: StoredPart) -> None:
         path = f"{self._base}/{quote(message_id)}/attachments/createUploadSession"
         body = {"AttachmentItem": facts}
         for attempt in range(1, _ATTEMPTS + 1):
-            session = self._patiently(
+            session = self.patiently(
                 lambda: self._writer.post(path, body, scope=self._scope, repeatable=True)
             )
             try:
@@ -147,15 +160,6 @@ class AttachmentWriter:
             except SessionGone:
                 if attempt == _ATTEMPTS:
                     raise
-
-    def _patiently(self, call: Callable[[], _Answer]) -> _Answer:
-        """Repeats a call whose 404 only says that the fresh message is not visible yet."""
-        for wait_s in _LAG_S:
-            try:
-                return call()
-            except ItemGone:
-                self._clock.sleep(wait_s)
-        return call()
 
 
 def _nested_item(item: StoredItem, part: StoredPart) -> dict[str, Any]:

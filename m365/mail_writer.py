@@ -26,7 +26,6 @@ from base.item import Cause, StoredItem, StoredPart, Trouble
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
-from m365.mail_attachments import AttachmentReader
 from m365.mail_folders import ROOT
 from m365.mail_json import (
     MARKER,
@@ -59,7 +58,6 @@ class MailWriter:
         self._base = f"/users/{quote(resource.graph_id)}"
         self._folders = f"{self._base}/mailFolders"
         self._attach = AttachmentWriter(writer, self._base, self._scope, clock or SystemClock())
-        self._attached = AttachmentReader(writer, self._base, self._scope)
         self._ids: dict[str, str] = {}  # well-known name -> folder id, "" where there is none
 
     def root(self) -> Folder:
@@ -185,7 +183,7 @@ class MailWriter:
                 meta = {"name": "original message.html", "contentType": "text/html"}
             self._attach.add_file(message_id, meta, mime)
             added += 1
-        present = len(self._attached.listing(message_id, []))
+        present = self._attach.count(message_id)
         if present != added:
             detail = f"{present} of {added}"
             troubles.append(
@@ -206,8 +204,9 @@ class MailWriter:
         if not changes and not marker:
             return
         path = self._message(answer["id"])
+        wanted_now = {**changes, **(mark if marker else {})}
         try:
-            self._writer.patch(path, {**changes, **(mark if marker else {})}, scope=self._scope)
+            self._attach.patiently(lambda: self._writer.patch(path, wanted_now, scope=self._scope))
         except GraphProblem as problem:
             if problem.status_code != 400 or not changes:
                 raise

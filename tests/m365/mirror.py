@@ -71,6 +71,11 @@ class Mirror:
             self.finished.add(page.part)
             self._sweep(page.part)
 
+    def again(self, source: Source, item_id: str) -> None:
+        """Fetches an item anew whose last attempt left something out."""
+        self.items.pop(item_id)
+        self._put(source, source.complete(item_id))
+
     def _put(self, source: Source, change: Change) -> None:
         before = self.items.get(change.id)
         if change.partial:

@@ -11,7 +11,7 @@ import pytest
 
 from base.errors import Throttled
 from base.item import Change, StoredItem, Trouble
-from m365.graph.errors import ItemGone, ResourceGone
+from m365.graph.errors import ItemGone, ResourceGone, TransientFailure
 from m365.service import Existing, Folder, Resource, Writer
 from simulator.contoso import month
 from tests.m365.mirror import Mirror
@@ -67,6 +67,22 @@ class ServiceSuite:
             while not mirror.round(on.source(), pages_max=2):
                 steps += 1
             assert on.found(mirror) == on.truth()
+
+    def test_a_day_full_of_faults_ends_in_the_truth(self, case: Case) -> None:
+        with stage(case, hostile=True) as on:
+            mirror = Mirror()
+            for _ in range(2):
+                on.tenant.faults.hostile()
+                assert _rounds_until_done(on, mirror) < 100
+                on.tenant.faults.calm()
+                retried = [
+                    t.item_id for kept in mirror.items.values() for t in kept.troubles if t.retry
+                ]
+                for item_id in retried:
+                    mirror.again(on.source(), item_id)
+                assert on.found(mirror) == on.truth()
+                month(on.tenant)
+            assert not on.tenant.counters.offences
 
     def test_lost_links_lead_to_a_full_round_that_finds_deletions_too(self, case: Case) -> None:
         with stage(case) as on:
@@ -183,6 +199,20 @@ class ServiceSuite:
             writer.remove(second.id)
             writer.remove(first.id)  # gone already: fine
             assert list(writer.existing(top)) == []
+
+
+def _rounds_until_done(on: Stage, mirror: Mirror) -> int:
+    """Steps of a few pages each, continued after every pause and failure; how many it took."""
+    steps = 1
+    while True:
+        try:
+            if mirror.round(on.source(), pages_max=7):
+                return steps
+        except Throttled as wait:
+            on.tenant.clock.advance(wait.retry_after_s)
+        except TransientFailure:
+            pass  # the next step asks again
+        steps += 1
 
 
 def _some_item(mirror: Mirror) -> str:

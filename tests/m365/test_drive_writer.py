@@ -9,7 +9,7 @@ import pytest
 
 from base.item import StoredItem, StoredPart
 from m365.drive_writer import DriveWriter
-from m365.graph.errors import Clash, Forbidden, QuotaFull, SessionGone
+from m365.graph.errors import Clash, Forbidden, MaybeDone, QuotaFull, SessionGone
 from m365.service import Existing, Folder
 from tests.m365.scripted_graph import ScriptedGraph
 from tests.m365.test_drive import DRIVE, GONE, D, file, hash_of
@@ -289,3 +289,11 @@ def test_taking_back_deletes_the_item_alone() -> None:
     graph = ScriptedGraph({f"DELETE {D}/items/new": {}})
     DriveWriter(graph, DRIVE).remove("new")
     assert graph.calls == [f"DELETE {D}/items/new"]
+
+
+def test_an_upload_whose_last_answer_was_lost_is_recognized_and_not_doubled() -> None:
+    lost = [MaybeDone("lost"), Clash("taken", graph_code="nameAlreadyExists", status_code=409)]
+    there = {f"GET {D}/items/p/children": {"value": [made()]}}
+    graph = ScriptedGraph(script(**{"UPLOAD up": lost, **there}))
+    written = write(graph, item())
+    assert (written.id, written.outcome, written.troubles) == ("new", "created", ())
