@@ -1,8 +1,9 @@
 """The steps of the stories: each decodes a message, calls the engine, encodes the outcome.
 
-Law: a step may run twice, beside itself, or die at any line; it ends within minutes; its answer holds ids,
-counts and codes only, because the platform keeps it in plain text. Its signature says plain `dict`: the
-Functions worker refuses to load annotations that are no classes, such as dict[str, Any].
+Law: a step may run twice, beside itself, or die at any line; it ends within minutes; its answer
+holds ids, counts and codes only, because the platform keeps it in plain text. Its signature says
+plain `dict`: the Functions worker refuses to load annotations that are no classes, such as
+dict[str, Any].
 """
 
 from activities.backup import close_run, drain, plan_backup, shard_resources

@@ -1,1 +1,3 @@
-"""HTTP: FastAPI routers and models over the engine; the same app behind Functions and behind uvicorn."""
+"""HTTP: FastAPI routers and models over the engine; the same app behind Functions and behind
+uvicorn.
+"""

@@ -1,8 +1,9 @@
-"""Who is asking. Every route is denied unless `signed_in` lets it through; only /api/health asks nobody.
+"""Who is asking. Every route is denied unless `signed_in` lets it through; only /api/health asks
+nobody.
 
-Locally an admin token (bearer header, or the console's cookie); in Azure the principal that App Service
-Authentication has checked. Roles per organization come with the multi-customer work; until then whoever is
-signed in may do everything.
+Locally an admin token (bearer header, or the console's cookie); in Azure the principal that App
+Service Authentication has checked. Roles per organization come with the multi-customer work; until
+then whoever is signed in may do everything.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ class AdminToken:
 class AppServiceAuthentication:
     """Azure: the header that App Service Authentication sets and callers cannot.
 
-    Only to be used where the platform says that authentication is on; base/settings.py refuses to start
-    in Azure otherwise. Source: https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
+    Only to be used where the platform says that authentication is on; base/settings.py refuses to
+    start in Azure otherwise. Source: https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities
     """
 
     def principal(self, request: Request) -> Principal | None:

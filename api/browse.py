@@ -13,14 +13,15 @@ from api.auth import SignedIn
 from api.deps import After, Limit, Org, ResourceName, ServiceName, SnapshotNumber, TheApp, page
 from api.models import Page
 from engine import audit, browse, resources
-from formats import file_of
 
 router = APIRouter(tags=["browse"])
 
 
 @router.get("/organizations/{org}/resources", response_model=Page)
 def list_resources(org: Org, app: TheApp, after: After = "", limit: Limit = 100) -> Any:
-    """Everything a policy covers: mailboxes and drives with their services, state and newest restore point."""
+    """Everything a policy covers: mailboxes and drives with their services, state and newest
+    restore point.
+    """
     found, more = resources.listed(app, org, after=after, limit=limit)
     return page(found, more)
 
@@ -28,7 +29,9 @@ def list_resources(org: Org, app: TheApp, after: After = "", limit: Limit = 100)
 @router.get("/organizations/{org}/snapshots", response_model=Page)
 def list_snapshots(org: Org, app: TheApp, service: ServiceName, resource: ResourceName) -> Any:
     """The restore points of one service of one resource, newest first."""
-    return page([resources.snapshot_json(s) for s in browse.snapshots(app, org, service, resource)], "")
+    return page(
+        [resources.snapshot_json(s) for s in browse.snapshots(app, org, service, resource)], ""
+    )
 
 
 @router.get("/organizations/{org}/items")
@@ -67,7 +70,9 @@ def item_content(
     part: Annotated[str, Query(max_length=40)] = "",
     index: Annotated[int, Query(ge=0)] = 0,
 ) -> StreamingResponse:
-    """The bytes of an item: a message as .eml, a file as it was; or one part of it (part=attachment&index=0)."""
+    """The bytes of an item: a message as .eml, a file as it was; or one part of it
+    (part=attachment&index=0).
+    """
     view = browse.open_view(app, org, service, resource, snapshot)
     stored = view.item(item)
     audit.note(app, org, who.id, "item-opened", run="", count=1)
@@ -75,7 +80,7 @@ def item_content(
         one = browse.part_of(stored, part, index)
         name, blocks = str(one.meta.get("name") or part), one.open()
     else:
-        exported = file_of(stored)
+        exported = browse.as_file(stored)
         name, blocks = exported.name, exported.blocks()
     return download(name, blocks)
 
@@ -104,7 +109,9 @@ def read_item(
     }
 
 
-def download(name: str, blocks: Iterator[bytes], media_type: str = "application/octet-stream") -> StreamingResponse:
+def download(
+    name: str, blocks: Iterator[bytes], media_type: str = "application/octet-stream"
+) -> StreamingResponse:
     """An attachment with a safe name: never shown inline, whatever it holds."""
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",

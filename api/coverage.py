@@ -1,4 +1,6 @@
-"""What is protected, what is not and why, what could not be copied, who did what, and what it costs."""
+"""What is protected, what is not and why, what could not be copied, who did what, and what it
+costs.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ TheApp = Annotated[App, Depends(_app)]
 TheStories = Annotated[Stories, Depends(_stories)]
 Org = Annotated[OrgId, Depends(_org)]
 Run = Annotated[RunId, Depends(_run)]
-After = Annotated[str, Query(alias="next", max_length=4096, description="the `next` of the page before")]
+After = Annotated[
+    str, Query(alias="next", max_length=4096, description="the `next` of the page before")
+]
 Limit = Annotated[int, Query(ge=1, le=500)]
 ServiceName = Annotated[str, Query(max_length=40)]
 ResourceName = Annotated[str, Query(max_length=1024)]

@@ -46,13 +46,19 @@ def read_export(org: Org, run: Run, app: TheApp) -> Any:
 
 @router.get("/organizations/{org}/exports/{run}/archive")
 def read_archive(
-    org: Org, run: Run, who: SignedIn, app: TheApp, range_: Annotated[str, Header(alias="range")] = ""
+    org: Org,
+    run: Run,
+    who: SignedIn,
+    app: TheApp,
+    range_: Annotated[str, Header(alias="range")] = "",
 ) -> StreamingResponse:
     """The zip, whole or by Range."""
     archive = export.find_archive(app, org, run)
     first, last = _range(range_, archive.size)
     audit.note(app, org, who.id, "archive-fetched", run=run, count=archive.items)
-    answer = download(f"{run}.zip", export.read_archive(app, org, run, first, last), "application/zip")
+    answer = download(
+        f"{run}.zip", export.read_archive(app, org, run, first, last), "application/zip"
+    )
     answer.headers["Accept-Ranges"] = "bytes"
     answer.headers["Content-Length"] = str(last - first + 1)
     if range_:

@@ -59,7 +59,9 @@ class ChangeOrganization(In):
 
 
 class Selection(In):
-    """Whom a policy covers: everybody, or those listed (object ids, addresses or user principal names)."""
+    """Whom a policy covers: everybody, or those listed (object ids, addresses or user principal
+    names).
+    """
 
     mode: Literal["all", "include", "exclude"] = "all"
     users: list[str] = Field(default_factory=list, max_length=100_000)

@@ -16,7 +16,9 @@ router = APIRouter(tags=["organizations"])
 
 @router.post("/organizations", status_code=201)
 def create_organization(body: NewOrganization, who: SignedIn, app: TheApp) -> dict[str, Any]:
-    """Takes in a tenant and makes its vault. The recovery passphrase is in this answer and never again."""
+    """Takes in a tenant and makes its vault. The recovery passphrase is in this answer and never
+    again.
+    """
     made = organizations.create(
         app,
         organizations.NewOrganization(
@@ -63,7 +65,9 @@ def change_organization(
 
 @router.delete("/organizations/{org}", status_code=204)
 def delete_organization(org: Org, who: SignedIn, app: TheApp) -> Response:
-    """Forgets the organization and its credentials. Its vault stays: deleting data is another decision."""
+    """Forgets the organization and its credentials. Its vault stays: deleting data is another
+    decision.
+    """
     organizations.delete(app, org)
     audit.note(app, org, who.id, "organization-deleted")
     return Response(status_code=204)
@@ -111,7 +115,9 @@ def change_policy(org: Org, body: Policy, who: SignedIn, app: TheApp) -> dict[st
 
 
 def _plain(credential: Credential | None) -> dict[str, str] | None:
-    """The credential with its secrets in the clear, for sealing; never stored or logged like this."""
+    """The credential with its secrets in the clear, for sealing; never stored or logged like
+    this.
+    """
     if credential is None:
         return None
     return {

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.auth import SignedIn
-from api.deps import After, Limit, Org, Run, TheApp, TheStories, page
+from api.deps import After, Org, Run, TheApp, TheStories, page
 from api.models import Page, RestoreIn
 from engine import restore_plan, restore_report, runs
 

@@ -19,7 +19,9 @@ router = APIRouter(tags=["upkeep"])
 async def start_verification(
     org: Org, body: VerifyIn, who: SignedIn, app: TheApp, stories: TheStories
 ) -> Any:
-    """Starts reading the vault back: hash chains, reachability, and every byte unless told otherwise."""
+    """Starts reading the vault back: hash chains, reachability, and every byte unless told
+    otherwise.
+    """
     run = await run_in_threadpool(runs.request_verification, app, org, who.id, body.read_data)
     await stories.start("verify_vault", run.message.to_json(), run.id)
     return await run_in_threadpool(runs.show, app, org, run.id)

@@ -1,1 +1,3 @@
-"""What every room may lean on: errors, messages, ids, clock, settings, log. Standard library and pydantic only."""
+"""What every room may lean on: errors, messages, ids, clock, settings, log. Standard library and
+pydantic only.
+"""

@@ -1,4 +1,6 @@
-"""Typed identifiers, so that a run id is never passed for a snapshot number, and the only dice for names."""
+"""Typed identifiers, so that a run id is never passed for a snapshot number, and the only dice for
+names.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _RUN = re.compile(r"(?:backup|restore|export|verify)-[0-9]{8}t[0-9]{6}-[0-9a-f]{
 
 
 def org_id(text: str) -> OrgId:
-    """Checks an organization id: at most 40 of a-z, 0-9 and inner hyphens (it names blob containers)."""
+    """Checks an organization id: at most 40 of a-z, 0-9 and inner hyphens (it names blob
+    containers).
+    """
     if not _SLUG.fullmatch(text):
         raise InvalidInput(
             "An organization id is 1 to 40 lower-case letters, digits and inner hyphens.",
@@ -47,7 +51,9 @@ def new_request_id() -> str:
 
 
 def fraction() -> float:
-    """A number from 0 up to 1, so that clients who were turned away together do not return together."""
+    """A number from 0 up to 1, so that clients who were turned away together do not return
+    together.
+    """
     return secrets.randbelow(1 << 20) / (1 << 20)
 
 

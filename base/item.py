@@ -1,7 +1,8 @@
-"""The shapes services hand over and formats take: what a change feed says, and what an item is made of.
+"""The shapes services hand over and formats take: what a change feed says, and what an item is made
+of.
 
-A service (m365/) produces Changes and Parts; the engine keeps them in the vault and gives writers and
-formats a StoredItem back. Nobody here knows how bytes are stored.
+A service (m365/) produces Changes and Parts; the engine keeps them in the vault and gives writers
+and formats a StoredItem back. Nobody here knows how bytes are stored.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Any
 
 
 class Cause(StrEnum):
-    """Why an item or a part of it was not copied, once and for all: documented, permanent, not ours to mend."""
+    """Why an item or a part of it was not copied, once and for all: documented, permanent, not ours
+    to mend.
+    """
 
     MALWARE = "malware"  # the service refuses the content: 403 malwareDetected
-    CORRUPT = "corrupt-in-service"  # ErrorCorruptData, ErrorCannotOpenFileAttachment, ErrorInvalidRecipients
+    # ErrorCorruptData, ErrorCannotOpenFileAttachment, ErrorInvalidRecipients
+    CORRUPT = "corrupt-in-service"
     LOCKED = "locked"  # 423 or resourceLocked: archived or held site
     NOT_DOWNLOADABLE = "not-downloadable"  # OneNote files that only answer 404 or 503
     NO_CONTENT = "no-content"  # the service has an item but no bytes for it
@@ -29,8 +33,8 @@ class Cause(StrEnum):
 class Trouble:
     """One thing that was not copied: a row of the ledger.
 
-    `cause` is a Cause when it is permanent, else the code of the problem that made it fail and `retry`
-    is true: the next run tries again. `detail` holds codes and request ids, never content.
+    `cause` is a Cause when it is permanent, else the code of the problem that made it fail and
+    `retry` is true: the next run tries again. `detail` holds codes and request ids, never content.
     """
 
     item_id: str
@@ -44,12 +48,13 @@ class Trouble:
 class Change:
     """One entry of a change feed.
 
-    `raw` is the object as Graph sent it without what changes without meaning; that lies in `volatile`
-    (etags, change keys) and is kept beside it so that unchanged objects deduplicate. Download URLs are
-    secrets and live in `secret` only: never stored, never logged.
-    `fingerprint` covers everything the parts (MIME, attachments, file bytes) depend on: where it equals
-    the stored one, parts need not be fetched again; "" never equals.
-    `partial` says that raw holds only the changed properties (a read-state flip): merge, do not replace.
+    `raw` is the object as Graph sent it without what changes without meaning; that lies in
+    `volatile` (etags, change keys) and is kept beside it so that unchanged objects deduplicate.
+    Download URLs are secrets and live in `secret` only: never stored, never logged.
+    `fingerprint` covers everything the parts (MIME, attachments, file bytes) depend on: where it
+    equals the stored one, parts need not be fetched again; "" never equals.
+    `partial` says that raw holds only the changed properties (a read-state flip): merge, do not
+    replace.
     """
 
     id: str
@@ -68,8 +73,8 @@ class Change:
 class Gone:
     """An entry that says an item is no longer there.
 
-    With `parent` set it only counts while the item still lies in that folder: an Outlook message that
-    moved shows as removed from the old folder, before or after it shows up in the new one.
+    With `parent` set it only counts while the item still lies in that folder: an Outlook message
+    that moved shows as removed from the old folder, before or after it shows up in the new one.
     """
 
     id: str
@@ -83,8 +88,8 @@ class FeedPage:
     `part` names the feed inside the resource ("root" for a drive, "folder:<id>" for a mail folder);
     `link` continues it: a nextLink while `more`, the deltaLink of a finished round otherwise.
     `reset` marks the first page of a feed that starts from nothing (first run, or token lost: 410):
-    what lies in `scope` and is not seen until the feed is finished is gone. Scope: a folder's id, or
-    None for the whole resource.
+    what lies in `scope` and is not seen until the feed is finished is gone. Scope: a folder's id,
+    or None for the whole resource.
     """
 
     part: str
@@ -100,8 +105,8 @@ class FeedPage:
 class Part:
     """Bytes that belong to an item: its MIME, one attachment, a file's content.
 
-    `meta` is stored with it (an attachment's JSON without its bytes). `data` is bytes, or an iterable
-    of bytes for what may be large, read once.
+    `meta` is stored with it (an attachment's JSON without its bytes). `data` is bytes, or an
+    iterable of bytes for what may be large, read once.
     """
 
     role: str  # "mime", "attachment", "content"

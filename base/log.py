@@ -1,4 +1,5 @@
-"""Events with fields, one JSON object a line, on standard logging; tenant content and secrets have no field here.
+"""Events with fields, one JSON object a line, on standard logging; tenant content and secrets have
+no field here.
 
 Rule: pass ids, counts, codes and seconds. Never a subject, body, name, address, path, token or URL.
 """

@@ -1,4 +1,6 @@
-"""Every setting with its type, default and one line of help; the only file that reads the environment."""
+"""Every setting with its type, default and one line of help; the only file that reads the
+environment.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ class Settings(BaseSettings):
         None, description="unlocks vaults where no Key Vault does (laptop)"
     )
 
-    vault_account_url: str | None = Field(None, description="https address of the vault's blob service")
-    state_account_url: str | None = Field(None, description="https address of the state's table service")
+    vault_account_url: str | None = Field(
+        None, description="https address of the vault's blob service"
+    )
+    state_account_url: str | None = Field(
+        None, description="https address of the state's table service"
+    )
     storage_connection: SecretStr | None = Field(
         None, description="a connection string instead of the two addresses (Azurite)"
     )
@@ -38,16 +44,27 @@ class Settings(BaseSettings):
         None, description="address of the Key Vault key that wraps organization keys"
     )
     identity_client_id: str | None = Field(
-        None, description="client id of the user-assigned identity that reaches storage and Key Vault"
+        None,
+        description="client id of the user-assigned identity that reaches storage and Key Vault",
     )
 
-    graph_url: str = Field("https://graph.microsoft.com", description="Microsoft Graph, without version")
+    graph_url: str = Field(
+        "https://graph.microsoft.com", description="Microsoft Graph, without version"
+    )
     login_url: str | None = Field(None, description="the token service; unset: the cloud's own")
-    ca_bundle: Path | None = Field(None, description="extra certificate authority (PEM) of a simulator")
-    company: str = Field("Holdfast", description="company name in the User-Agent Microsoft asks for")
+    ca_bundle: Path | None = Field(
+        None, description="extra certificate authority (PEM) of a simulator"
+    )
+    company: str = Field(
+        "Holdfast", description="company name in the User-Agent Microsoft asks for"
+    )
 
-    step_seconds: float = Field(180, gt=0, description="how long one backup step may run before it answers")
-    step_bytes: int = Field(16 * MIB, gt=0, description="stored bytes after which a step commits a page")
+    step_seconds: float = Field(
+        180, gt=0, description="how long one backup step may run before it answers"
+    )
+    step_bytes: int = Field(
+        16 * MIB, gt=0, description="stored bytes after which a step commits a page"
+    )
     step_items: int = Field(1000, gt=0, description="items after which a step commits a page")
     steps_at_once: int = Field(8, gt=0, description="steps in flight per organization")
     cursor_refresh_days: float = Field(
@@ -68,13 +85,13 @@ class Settings(BaseSettings):
         if self.in_azure:
             if self.login_url or self.ca_bundle or not _is_microsoft(self.graph_url):
                 raise ConfigurationProblem(
-                    "HOLDFAST_GRAPH_URL, HOLDFAST_LOGIN_URL and HOLDFAST_CA_BUNDLE are for simulators "
-                    "and are refused in Azure."
+                    "HOLDFAST_GRAPH_URL, HOLDFAST_LOGIN_URL and HOLDFAST_CA_BUNDLE are for "
+                    "simulators and are refused in Azure."
                 )
             if (self.website_auth_enabled or "").lower() != "true":
                 raise ConfigurationProblem(
                     "App Service Authentication is off.",
-                    hint="Turn it on before the app starts: without it nobody checks who is calling.",
+                    hint="Turn it on before the app starts: nothing else checks who is calling.",
                 )
         if self.storage == "azure" and not self.storage_connection:
             if not (self.vault_account_url and self.state_account_url):

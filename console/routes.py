@@ -1,4 +1,6 @@
-"""The console's pages and the fragments htmx asks for; every one but the sign-in wants somebody signed in."""
+"""The console's pages and the fragments htmx asks for; every one but the sign-in wants somebody
+signed in.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +118,7 @@ def browse(
     resource: str,
     snapshot: int | None = None,
     folder: str = "",
-    next: str = "",  # noqa: A002  (the name of the page's link)
+    next: str = "",
 ) -> HTMLResponse:
     """A folder of a restore point."""
     found = views.browse(app, org, service, resource, snapshot, folder, next)

@@ -7,7 +7,8 @@ from typing import Any
 
 from base.errors import Problem
 from engine import browse as browsing
-from engine import coverage, ledger, organizations as orgs, resources, runs
+from engine import coverage, ledger, resources, runs
+from engine import organizations as orgs
 from engine.assembly import App
 
 PAGE_ROWS = 100

@@ -1,6 +1,8 @@
-"""Turns settings into the objects of one running app; read it in one sitting to know what is made of what.
+"""Turns settings into the objects of one running app; read it in one sitting to know what is made
+of what.
 
-The only place that makes a GraphWriter: backups are handed readers, and only restores ask for a writer.
+The only place that makes a GraphWriter: backups are handed readers, and only restores ask for a
+writer.
 """
 
 from __future__ import annotations
@@ -111,7 +113,9 @@ class App:
         return found
 
     def create_vault(self, org: str, recovery: str) -> Repository:
-        """Makes the vault of a new organization with two ways in: the service's and the recovery one's."""
+        """Makes the vault of a new organization with two ways in: the service's and the recovery
+        one's.
+        """
         store = self._make_store(org)
         slots = [self.key_slot(), PassphraseSlot(recovery, self._scrypt_n)]
         Repository.create(store, slots, self.clock)
@@ -137,7 +141,9 @@ class App:
             return opened
 
     def key_slot(self) -> KeySlot:
-        """What opens vaults while the service runs: a Key Vault key in Azure, a passphrase elsewhere."""
+        """What opens vaults while the service runs: a Key Vault key in Azure, a passphrase
+        elsewhere.
+        """
         settings = self.settings
         if settings.key_vault_key:
             return KeyVaultSlot(settings.key_vault_key, self._identity())
@@ -186,7 +192,9 @@ class App:
         if settings.storage == "folder":
             return SqliteTables(settings.data_dir / "state.sqlite", clock=self.clock)
         if settings.storage_connection:
-            return AzureTables.from_connection_string(settings.storage_connection.get_secret_value())
+            return AzureTables.from_connection_string(
+                settings.storage_connection.get_secret_value()
+            )
         return AzureTables.from_credential(str(settings.state_account_url), self._identity())
 
     def _make_store(self, org: str) -> Store:

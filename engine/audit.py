@@ -13,7 +13,9 @@ def note(app: App, org: str, actor: str, action: str, **detail: Any) -> None:
     app.audit.append(org, actor, action, target, detail)
 
 
-def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
+def listed(
+    app: App, org: str, after: str = "", limit: int = 100
+) -> tuple[list[dict[str, Any]], str]:
     """One page, newest first."""
     page = app.audit.page(org, after=after, limit=limit)
     rows = [

@@ -1,10 +1,11 @@
 """Pages of changes from a service into the vault, resumable at every page.
 
-Rule 1: data and the link that covers it commit together, in one page manifest; links are only ever read
-        from committed manifests (the vault keeps these rules).
-Rule 2: a step may run twice, run beside its ghost or die anywhere: page names come from the vault's own
-        count, so the loser of a race adopts the winner's page and goes on from there.
-Rule 3: a resource without changes writes nothing, save a refresh of its links before they could expire.
+Rule 1: data and the link that covers it commit together, in one page manifest; links are only ever
+        read from committed manifests (the vault keeps these rules).
+Rule 2: a step may run twice, run beside its ghost or die anywhere: page names come from the vault's
+        own count, so the loser of a race adopts the winner's page and goes on from there.
+Rule 3: a resource without changes writes nothing, save a refresh of its links before they could
+        expire.
 """
 
 from __future__ import annotations
@@ -102,8 +103,9 @@ class _Work:
     def _open_round(self, repository: Repository) -> Round | None:
         """The round to build; None where this very run has closed it (a ghost, or a retried step).
 
-        The planned number may be stale: the record of the newest snapshot is only a cache, and a step
-        that died right after closing left it behind. A round closed by another run is history: go on.
+        The planned number may be stale: the record of the newest snapshot is only a cache, and a
+        step that died right after closing left it behind. A round closed by another run is history:
+        go on.
         """
         for number in range(self.request.snapshot, self.request.snapshot + _ROUNDS_MAX):
             round_ = repository.round(self.chain, number)
@@ -112,7 +114,9 @@ class _Work:
             if round_.closed_by == self.request.run:
                 resources.note_snapshot(self.app, self.request, repository, number)
                 return None
-        raise Problem("The plan of this run lies too far behind the vault.", hint="Start a new run.")
+        raise Problem(
+            "The plan of this run lies too far behind the vault.", hint="Start a new run."
+        )
 
     def _follow(self, source: Source) -> str:
         try:

@@ -11,6 +11,7 @@ from base.item import StoredItem, StoredPart
 from engine import resources
 from engine.assembly import App
 from engine.entries import stored_item
+from formats import ItemFile, file_of
 from vault import Catalog, Entry, Missing, Repository, Snapshot, SnapshotInfo
 
 PAGE_MAX = 500
@@ -32,7 +33,9 @@ class ItemMissing(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a folder. `after` continues; "" at the end. `path` leads from the root to the folder."""
+    """One page of a folder. `after` continues; "" at the end. `path` leads from the root to the
+    folder.
+    """
 
     folder: Entry | None
     path: tuple[Entry, ...]
@@ -124,6 +127,11 @@ def part_of(item: StoredItem, role: str, index: int = 0) -> StoredPart:
     if index >= len(parts):
         raise ItemMissing("The item has no such part.")
     return parts[index]
+
+
+def as_file(item: StoredItem) -> ItemFile:
+    """The item as a file to download: a message as .eml, a file as it was."""
+    return file_of(item)
 
 
 def row_json(entry: Entry) -> dict[str, Any]:

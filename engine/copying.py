@@ -1,14 +1,16 @@
-"""One page of a change feed into the step being built: what to fetch, what to reuse, what to note in the ledger.
+"""One page of a change feed into the step being built: what to fetch, what to reuse, what to note
+in the ledger.
 
-Rule 1: an item whose fingerprint is the stored one is not downloaded again; moves, renames and read flips
-        cost a few bytes.
-Rule 2: one bad item is a Trouble beside what could be kept of it; only Throttled, a vanished resource and
-        a lost permission end the page.
-Rule 3: whatever was put into the step may be committed at any moment, also in the middle of a page: the
-        feed's link moves on only when the whole page is in.
+Rule 1: an item whose fingerprint is the stored one is not downloaded again; moves, renames and read
+        flips cost a few bytes.
+Rule 2: one bad item is a Trouble beside what could be kept of it; only Throttled, a vanished
+        resource and a lost permission end the page.
+Rule 3: whatever was put into the step may be committed at any moment, also in the middle of a page:
+        the feed's link moves on only when the whole page is in.
 
-Theory of operation: a few threads look ahead and fetch parts (the wire keeps the mailbox's slots); this
-thread alone adds to the step, in the order of the feed, so that the last occurrence of an item wins.
+Theory of operation: a few threads look ahead and fetch parts (the wire keeps the mailbox's slots);
+this thread alone adds to the step, in the order of the feed, so that the last occurrence of an item
+wins.
 """
 
 from __future__ import annotations
@@ -61,7 +63,9 @@ class _Fetched:
 
 
 class Progress(Protocol):
-    """Asked after every item: may end the page by raising, may exchange the step for a fresh one."""
+    """Asked after every item: may end the page by raising, may exchange the step for a fresh
+    one.
+    """
 
     def __call__(self) -> None: ...
 
@@ -90,7 +94,9 @@ class Copier:
         self.troubles, self.mended = [], []
 
     def retry(self, item_ids: Iterable[str]) -> None:
-        """Tries items again that earlier runs could not copy whole; what fails again stays as it is."""
+        """Tries items again that earlier runs could not copy whole; what fails again stays as it
+        is.
+        """
         for item_id in item_ids:
             try:
                 change = self._source.complete(item_id)
@@ -154,7 +160,9 @@ class Copier:
                     job.cancel()
 
     def _is_in(self, change: Change) -> Entry | None:
-        """The entry, where a step that was cut has already committed exactly this state of the item."""
+        """The entry, where a step that was cut has already committed exactly this state of the
+        item.
+        """
         known = self._round.recent(change.id)
         same = (
             known is not None
@@ -173,7 +181,9 @@ class Copier:
         try:
             if change.partial and stored and not again:
                 change = self._source.merge(stored, change)
-            elif change.partial:  # never stored, or changed in this round already: ask for the whole
+            elif (
+                change.partial
+            ):  # never stored, or changed in this round already: ask for the whole
                 change = self._source.complete(change.id)
             reuse = (
                 previous is not None

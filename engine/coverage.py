@@ -10,7 +10,9 @@ from engine.assembly import App
 
 
 def statement(app: App, org: str) -> dict[str, Any]:
-    """The coverage statement: totals by state and reason, and every row that is not simply protected."""
+    """The coverage statement: totals by state and reason, and every row that is not simply
+    protected.
+    """
     app.organization(org)
     states: Counter[str] = Counter()
     reasons: Counter[str] = Counter()

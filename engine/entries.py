@@ -1,4 +1,6 @@
-"""Between what a service says of an item (base.item) and what the vault keeps of it (vault.Entry)."""
+"""Between what a service says of an item (base.item) and what the vault keeps of it
+(vault.Entry).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ RAW = "raw"  # the role of the object as Graph sent it; every other role is a Pa
 
 def encode_raw(raw: Mapping[str, Any]) -> bytes:
     """The stored form of a Graph object: compact UTF-8 JSON in the order Graph sent it."""
-    return json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def entry_of(change: Change, contents: Sequence[Content], troubles: Sequence[Trouble]) -> Entry:

@@ -1,8 +1,9 @@
 """Items of a restore point as one zip to take away.
 
-The archive is cut into parts and kept, sealed and create-only, beside the vault until it expires: it needs no
-store of its own, works on every storage, and a browser can fetch it in ranges. The zip is a pure function of
-the restore point and the selection, so a repeated step writes the same parts and skips those that exist.
+The archive is cut into parts and kept, sealed and create-only, beside the vault until it expires:
+it needs no store of its own, works on every storage, and a browser can fetch it in ranges. The zip
+is a pure function of the restore point and the selection, so a repeated step writes the same parts
+and skips those that exist.
 """
 
 from __future__ import annotations
@@ -107,8 +108,12 @@ def find_archive(app: App, org: str, run: str) -> Archive:
     return Archive(**stored)
 
 
-def read_archive(app: App, org: str, run: str, first: int = 0, last: int | None = None) -> Iterator[bytes]:
-    """The bytes of an archive from `first` to `last` (inclusive), for whole downloads and ranges."""
+def read_archive(
+    app: App, org: str, run: str, first: int = 0, last: int | None = None
+) -> Iterator[bytes]:
+    """The bytes of an archive from `first` to `last` (inclusive), for whole downloads and
+    ranges.
+    """
     archive = find_archive(app, org, run)
     repository = app.vault(org)
     end = archive.size if last is None else min(last + 1, archive.size)

@@ -1,6 +1,8 @@
-"""The key slot of an installation in Azure: Key Vault wraps the organization's secret and never shows its own key.
+"""The key slot of an installation in Azure: Key Vault wraps the organization's secret and never
+shows its own key.
 
-Source: https://learn.microsoft.com/azure/key-vault/keys/about-keys-details (RSA-OAEP-256 wrapKey, unwrapKey)
+Source: https://learn.microsoft.com/azure/key-vault/keys/about-keys-details (RSA-OAEP-256 wrapKey,
+unwrapKey)
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class KeyVaultUnreachable(Problem):
 
 
 class KeyVaultSlot:
-    """Wraps with one RSA key; the record keeps the key's version, so that rotated keys still unwrap."""
+    """Wraps with one RSA key; the record keeps the key's version, so that rotated keys still
+    unwrap.
+    """
 
     kind = "azure-key-vault"
 
@@ -36,8 +40,8 @@ class KeyVaultSlot:
         self._credential = credential
 
     def wrap(self, secret: bytes, aad: bytes) -> dict[str, Any]:
-        """Shape: {key_id: with version, algorithm, wrapped: base64}. OAEP takes no associated data: the
-        vault authenticates the record itself under the wrapped secret."""
+        """Shape: {key_id: with version, algorithm, wrapped: base64}. OAEP takes no associated data:
+        the vault authenticates the record itself under the wrapped secret."""
         try:
             answer = self._client(self._key_id).wrap_key(KeyWrapAlgorithm.rsa_oaep_256, secret)
         except AzureError as error:

@@ -24,7 +24,9 @@ def due(app: App, request: Drain) -> list[str]:
     return list(dict.fromkeys(row.item for row in rows))
 
 
-def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
+def listed(
+    app: App, org: str, after: str = "", limit: int = 100
+) -> tuple[list[dict[str, Any]], str]:
     """One page of an organization's ledger."""
     app.organization(org)
     page = app.ledger.page(org, after=after, limit=limit)

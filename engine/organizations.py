@@ -1,4 +1,6 @@
-"""Taking an organization in, changing it, letting it go; its credentials are sealed by its own vault's key."""
+"""Taking an organization in, changing it, letting it go; its credentials are sealed by its own
+vault's key.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class OrganizationExists(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class NewOrganization:
-    """What is needed to take a tenant in; credentials in the clear, sealed before they are stored."""
+    """What is needed to take a tenant in; credentials in the clear, sealed before they are
+    stored.
+    """
 
     name: str
     tenant_id: str

@@ -1,8 +1,9 @@
-"""Which resources and services a run covers, from policy and directory, and the work list that says so.
+"""Which resources and services a run covers, from policy and directory, and the work list that says
+so.
 
-Everybody in the directory is either protected or skipped with a reason: nothing is left out silently. Who
-has a mailbox or a drive is asked of those that no earlier run found one for; what vanishes is noticed by
-its own step, so a quiet night costs the directory a handful of requests.
+Everybody in the directory is either protected or skipped with a reason: nothing is left out
+silently. Who has a mailbox or a drive is asked of those that no earlier run found one for; what
+vanishes is noticed by its own step, so a quiet night costs the directory a handful of requests.
 """
 
 from __future__ import annotations

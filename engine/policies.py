@@ -47,7 +47,9 @@ def show(app: App, org: str) -> dict[str, Any]:
     }
 
 
-def change(app: App, org: str, document: dict[str, Any], version: int, by: str = "") -> dict[str, Any]:
+def change(
+    app: App, org: str, document: dict[str, Any], version: int, by: str = ""
+) -> dict[str, Any]:
     """Replaces the policy of version `version`; raises RowChanged when another is in force."""
     app.organization(org)
     unknown = [name for name in document["services"] if name not in SERVICES]

@@ -1,4 +1,5 @@
-"""What of an organization is protected: chains, the rows that lists and pages show, and how steps change them.
+"""What of an organization is protected: chains, the rows that lists and pages show, and how steps
+change them.
 
 The rows are a cache: the vault's snapshots are the truth, and `note_snapshot` mirrors them.
 """
@@ -48,16 +49,12 @@ def note_step(app: App, request: Drain, answer: Drained) -> None:
     counts = dict(before.counts) if before else {}
     for key, count in answer.counts.items():
         counts[key] = counts.get(key, 0) + count
-    app.progress.put(
-        Progress(request.org, request.run, name, answer.state, answer.code, counts)
-    )
+    app.progress.put(Progress(request.org, request.run, name, answer.state, answer.code, counts))
     if answer.state in ("more", "throttled"):
         return
 
     def ended(row: ResourceRow) -> ResourceRow:
-        row = replace(
-            row, last_run=request.run, last_outcome=answer.state, last_code=answer.code
-        )
+        row = replace(row, last_run=request.run, last_outcome=answer.state, last_code=answer.code)
         if answer.state == "gone":
             return replace(row, state=GONE, reason=answer.code)
         if answer.state in ("done", "unchanged"):
@@ -101,7 +98,9 @@ def row_json(row: ResourceRow) -> dict[str, Any]:
     return shown
 
 
-def listed(app: App, org: str, after: str = "", limit: int = 100) -> tuple[list[dict[str, Any]], str]:
+def listed(
+    app: App, org: str, after: str = "", limit: int = 100
+) -> tuple[list[dict[str, Any]], str]:
     """One page of resources, by service and id."""
     app.organization(org)
     page = app.resources.page(org, after=after, limit=limit)

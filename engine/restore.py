@@ -1,9 +1,12 @@
 """Writes the batches of a planned restore, each item exactly once.
 
-Rule 1: nothing of the target is removed before its replacement is complete and checked (the writers keep it).
-Rule 2: a batch that runs again adopts or completes what a killed attempt wrote: it knows its own writes by
-        a marker on the new item, or, where the service keeps none, by a record of what lay there before.
-Rule 3: a finished batch is a create-only record with a row per item; a second attempt adopts that record.
+Rule 1: nothing of the target is removed before its replacement is complete and checked (the writers
+        keep it).
+Rule 2: a batch that runs again adopts or completes what a killed attempt wrote: it knows its own
+        writes by a marker on the new item, or, where the service keeps none, by a record of what
+        lay there before.
+Rule 3: a finished batch is a create-only record with a row per item; a second attempt adopts that
+        record.
 """
 
 from __future__ import annotations
@@ -83,7 +86,7 @@ class _Batch:
         return BatchWritten("done", counts=dict(counts))
 
     def _rows(self) -> list[dict[str, Any]]:
-        stored = self.repository.get_record(f"{self.base}/request")
+        stored = self.repository.get_record(f"{self.base}/request") or {}
         if "undo" in stored:
             return undo.rows(self.app, self.request.org, stored["undo"], self.request.batch)
         wanted = RestoreRequest.from_json(stored)
@@ -108,7 +111,9 @@ class _Batch:
 
 
 class _Placing:
-    """Finds or makes the target folder of a stored folder; every folder is asked for once a batch."""
+    """Finds or makes the target folder of a stored folder; every folder is asked for once a
+    batch.
+    """
 
     def __init__(self, view: View, writer: Writer, wanted: RestoreRequest) -> None:
         self._view, self._writer, self._wanted = view, writer, wanted
@@ -152,7 +157,9 @@ class _Writing:
         self._before: frozenset[str] | None = None  # None in a first attempt
 
     def clashes(self, entries: list[Entry]) -> list[str]:
-        """Ids in the target that items of the batch collide with; only where no marker can be kept."""
+        """Ids in the target that items of the batch collide with; only where no marker can be
+        kept.
+        """
         if self._wanted.fresh or self._writer.keeps_markers:
             return []
         found = []
@@ -178,7 +185,9 @@ class _Writing:
         except (Throttled, ResourceGone, QuotaFull):
             raise
         except GraphProblem as problem:
-            trouble = Trouble(entry.id, "item", problem.code, retry=False, detail=problem.graph_code)
+            trouble = Trouble(
+                entry.id, "item", problem.code, retry=False, detail=problem.graph_code
+            )
             return _row(entry, Written("", "failed", (trouble,)))
 
     def _write(self, item: StoredItem, into: Folder) -> Written:
@@ -191,7 +200,9 @@ class _Writing:
             self._writer.remove(mine.id)
             mine = None
         others = [
-            one for one in present if one.key == identity.key and not one.marker.startswith(self._run)
+            one
+            for one in present
+            if one.key == identity.key and not one.marker.startswith(self._run)
         ]
         if mine is not None:
             return self._adopted(mine, others, conflict)
@@ -201,10 +212,14 @@ class _Writing:
         if clash is not None and conflict is OnConflict.SKIP:
             return Written(clash.id, "skipped")
         replace = clash if conflict is OnConflict.REPLACE else None
-        return self._writer.write(item, into, marker, replace, new_name=clash is not None and not replace)
+        return self._writer.write(
+            item, into, marker, replace, new_name=clash is not None and not replace
+        )
 
     def _is_ours(self, clash: Existing, identity: Identity) -> bool:
-        """Where no marker can be kept: the same content, there now and not before the first attempt."""
+        """Where no marker can be kept: the same content, there now and not before the first
+        attempt.
+        """
         return (
             self._before is not None
             and clash.id not in self._before
@@ -220,7 +235,9 @@ class _Writing:
         return Written(mine.id, "created")
 
     def _present(self, into: Folder) -> list[Existing]:
-        """What lies in a folder; a folder made for this restore is only looked into by a repeated batch."""
+        """What lies in a folder; a folder made for this restore is only looked into by a repeated
+        batch.
+        """
         if self._wanted.fresh and self._before is None:
             return []
         if into.id not in self._existing:
@@ -229,7 +246,9 @@ class _Writing:
 
 
 def _lacks_something(row: dict[str, Any]) -> bool:
-    """Whether an item came back less than whole; what the service changes by itself does not count."""
+    """Whether an item came back less than whole; what the service changes by itself does not
+    count.
+    """
     return any(trouble["cause"] != REWRITTEN for trouble in row["troubles"])
 
 
@@ -249,5 +268,7 @@ def _row(entry: Entry, written: Written) -> dict[str, Any]:
 
 
 def close_restore(app: App, request: RestoreRun) -> RunClosed:
-    """Adds up a restore: green when every item was written or rightly skipped, else amber or red."""
+    """Adds up a restore: green when every item was written or rightly skipped, else amber or
+    red.
+    """
     return runs.close_restore(app, request)

@@ -1,7 +1,7 @@
 """What a restore is going to do, as data: shown before it runs, then followed batch by batch.
 
-A plan never changes once it is written: the batches lie sealed in the vault under the run's id, so a step
-that runs twice follows the very same plan.
+A plan never changes once it is written: the batches lie sealed in the vault under the run's id, so
+a step that runs twice follows the very same plan.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from vault import Entry
 BATCH_ITEMS = 50
 BATCH_BYTES = 32 * 1024 * 1024
 
-# Figures of the throttle model: one write at a time per mailbox or drive, about three requests an item.
+# Figures of the throttle model: one write at a time per mailbox or drive, about three requests an
+# item.
 _REQUESTS_PER_ITEM = {"message": 2, "file": 2, "folder": 1}
 _REQUESTS_PER_MINUTE = 120
 
@@ -37,8 +38,9 @@ class RestoreRequest:
     """What to restore, and where to.
 
     `items` and `folders` are ids in the restore point; with both empty everything is meant.
-    `target` is a resource id of the same kind ("" = where it came from). `place`: "folder" puts everything
-    under a folder of its own named `folder_name`; "original" puts items back where they lay.
+    `target` is a resource id of the same kind ("" = where it came from). `place`: "folder" puts
+    everything under a folder of its own named `folder_name`; "original" puts items back where they
+    lay.
     """
 
     service: str
@@ -79,7 +81,9 @@ class RestorePlan:
 def prepare(
     app: App, org: str, request: RestoreRequest, *, look: bool = True
 ) -> tuple[RestoreRequest, RestorePlan]:
-    """Checks the request and counts; a dry run also looks for conflicts in the target. Writes nothing."""
+    """Checks the request and counts; a dry run also looks for conflicts in the target. Writes
+    nothing.
+    """
     request = settled(app, org, request)
     view = open_view(app, org, request.service, request.resource, request.snapshot)
     chosen = list(selected(view, request))
@@ -92,7 +96,9 @@ def prepare(
 
 def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
     """The request with its restore point, target and folder name filled in; raises InvalidInput."""
-    number = open_view(app, org, request.service, request.resource, request.snapshot).snapshot.number
+    number = open_view(
+        app, org, request.service, request.resource, request.snapshot
+    ).snapshot.number
     if request.place not in ("folder", "original"):
         raise InvalidInput("place is 'folder' or 'original'.", field="place")
     if request.conflict not in tuple(OnConflict):

@@ -1,10 +1,11 @@
-"""The record of every run: requested, started, progress, cancelled, ended; and green, amber or red by rule.
+"""The record of every run: requested, started, progress, cancelled, ended; and green, amber or red
+by rule.
 
-Rule 1: at most one backup of an organization at a time: its lease is taken when the run is requested,
-        renewed by every step, and given up when the run is closed.
-Rule 2: a run is green when everything it covers was copied, or left out for a documented cause that the
-        ledger names (malware, say); amber when items or resources failed but the rest was copied; red
-        when nothing was, or the run itself broke.
+Rule 1: at most one backup of an organization at a time: its lease is taken when the run is
+        requested, renewed by every step, and given up when the run is closed.
+Rule 2: a run is green when everything it covers was copied, or left out for a documented cause that
+        the ledger names (malware, say); amber when items or resources failed but the rest was
+        copied; red when nothing was, or the run itself broke.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -63,7 +65,9 @@ class Requested:
 
 
 def request_backup(app: App, org: str, by: str, due: datetime | None = None) -> Requested:
-    """Writes a backup down and takes the organization's lease. With `due` the id follows from that time."""
+    """Writes a backup down and takes the organization's lease. With `due` the id follows from that
+    time.
+    """
     app.organization(org)
     now = app.clock.now()
     if due is None:
@@ -72,10 +76,8 @@ def request_backup(app: App, org: str, by: str, due: datetime | None = None) -> 
         run = scheduled_run_id("backup", due, hashlib.sha256(org.encode()).hexdigest()[:6])
     if app.leases.acquire(org, LEASE, run, now, LEASE_LASTS) is None:
         raise AlreadyRunning("A backup of this organization is under way.")
-    try:
+    with suppress(RowExists):  # another timer wrote this scheduled run down
         app.runs.create(Run(org, run, "backup", "queued", now, by))
-    except RowExists:
-        pass  # another timer wrote this scheduled run down
     return Requested(run, _backup_message(app, org, run))
 
 
@@ -116,7 +118,9 @@ def request_undo(app: App, org: str, by: str, undone: str) -> Requested:
 
 
 def request_export(app: App, org: str, by: str, body: dict[str, Any]) -> Requested:
-    """Writes an export down; the restore point is settled now, so that a later step reads the same one."""
+    """Writes an export down; the restore point is settled now, so that a later step reads the same
+    one.
+    """
     wanted = settled(app, org, RestoreRequest.from_json(body))
     now = app.clock.now()
     run = new_run_id("export", now)
@@ -223,14 +227,10 @@ def close(
 def close_backup(app: App, ended: BackupEnded) -> RunClosed:
     """Adds up a backup and says how it went."""
     states, counts = _added_up(app, ended.org, ended.run)
-    for name in ended.crashed:
-        states["failed"] += 1
-        counts["given_up"] += 1
+    states["failed"] += len(ended.crashed)
     state = _verdict(states, counts, ended.code)
     detail = {"resources": dict(states), "given_up": list(ended.crashed)[:20]}
-    closed = close(
-        app, ended.org, ended.run, state, counts=counts, code=ended.code, detail=detail
-    )
+    closed = close(app, ended.org, ended.run, state, counts=counts, code=ended.code, detail=detail)
     app.work.delete(ended.org, ended.run)
     return RunClosed(closed.state, dict(closed.progress), closed.code)
 

@@ -18,8 +18,9 @@ _ACTOR = "schedule"
 def due_backups(app: App) -> list[BackupRun]:
     """The backups to start now: those whose time has come, and queued ones that nobody started.
 
-    The id of a scheduled run follows from its time, and starting a story twice is harmless: two timers
-    that fire at once, or one that dies half-way, make one run. A missed time is caught up once.
+    The id of a scheduled run follows from its time, and starting a story twice is harmless: two
+    timers that fire at once, or one that dies half-way, make one run. A missed time is caught up
+    once.
     """
     for record in list(app.organizations.due(app.clock.now())):
         try:

@@ -1,8 +1,9 @@
-"""Takes a restore back: removes the items it created and nothing else; what it replaced stays replaced.
+"""Takes a restore back: removes the items it created and nothing else; what it replaced stays
+replaced.
 
-An undo is a run of its own with the same batches as the restore it takes back; the rows of that restore's
-report say what to remove. Removed items go to Deleted Items or the recycle bin. Folders stay: somebody may
-have put something into them since.
+An undo is a run of its own with the same batches as the restore it takes back; the rows of that
+restore's report say what to remove. Removed items go to Deleted Items or the recycle bin. Folders
+stay: somebody may have put something into them since.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def rows(app: App, org: str, undone: str, batch: int) -> list[dict[str, Any]]:
     """Removes what one batch created; a row per item. An item that is gone already is fine."""
     repository = app.vault(org)
     names = list(repository.list_records(f"restore/{undone}/done/"))
-    wanted = RestoreRequest.from_json(repository.get_record(f"restore/{undone}/request"))
+    wanted = RestoreRequest.from_json(repository.get_record(f"restore/{undone}/request") or {})
     writer = app.restorer(org, wanted.service, wanted.target)
     answer = []
     for row in repository.get_record(names[batch]) or ():

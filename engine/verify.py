@@ -1,4 +1,6 @@
-"""Reads back what a vault holds and records what it finds; a damaged object never stops the reading."""
+"""Reads back what a vault holds and records what it finds; a damaged object never stops the
+reading.
+"""
 
 from __future__ import annotations
 

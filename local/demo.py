@@ -1,7 +1,9 @@
-"""The whole story on this machine: a simulated tenant is protected, changes, is browsed, restored and compared.
+"""The whole story on this machine: a simulated tenant is protected, changes, is browsed, restored
+and compared.
 
-Starts the simulator and the app as processes of their own and talks to them as a person's browser would:
-over HTTP on loopback. Ends with a report, and with exit code 1 where a single comparison fails.
+Starts the simulator and the app as processes of their own and talks to them as a person's browser
+would: over HTTP on loopback. Ends with a report, and with exit code 1 where a single comparison
+fails.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from urllib.parse import quote
 import urllib3
 
 from base.clock import SystemClock
-from base.errors import Problem
 from local.demo_client import Api, Control, DemoFailed
 from local.demo_report import Display
 from local.demo_story import Story
@@ -48,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
             story = Story(api, control, facts, display)
             story.tell()
             result = story.result(clock.monotonic() - started)
-    except Problem as problem:
-        display.failed(problem, data)
+    except DemoFailed as failure:
+        display.failed(failure, data)
         return 1
     finally:
         if not asked.keep:
@@ -85,7 +86,16 @@ def running(data: Path, profile: str, seed: int) -> Iterator[tuple[Api, Control,
 
 def _simulator(stack: ExitStack, data: Path, profile: str, seed: int) -> dict[str, Any]:
     ca = data / "ca.pem"
-    command = ["simulator", "--profile", profile, "--seed", str(seed), "--ca-out", str(ca), "--json"]
+    command = [
+        "simulator",
+        "--profile",
+        profile,
+        "--seed",
+        str(seed),
+        "--ca-out",
+        str(ca),
+        "--json",
+    ]
     process = _process(stack, command, None, stdout=subprocess.PIPE)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -98,7 +108,7 @@ def _simulator(stack: ExitStack, data: Path, profile: str, seed: int) -> dict[st
 def _process(
     stack: ExitStack, command: list[str], surroundings: dict[str, str] | None, **streams: Any
 ) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(  # noqa: S603  (our own modules)
+    process = subprocess.Popen(
         [sys.executable, "-m", *command], cwd=_ROOT, env=surroundings, **streams
     )
 

@@ -1,4 +1,6 @@
-"""Every comparison the demo makes: what the backup holds, and what a restore wrote, against the tenant's truth."""
+"""Every comparison the demo makes: what the backup holds, and what a restore wrote, against the
+tenant's truth.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +53,9 @@ class Checks:
         self.compared[what] = self.compared.get(what, 0) + 1
         if expected == found:
             return True
-        self.differences.append(f"{what}: {where}: expected {_short(expected)}, found {_short(found)}")
+        self.differences.append(
+            f"{what}: {where}: expected {_short(expected)}, found {_short(found)}"
+        )
         return False
 
     def skip(self, why: str) -> None:
@@ -64,7 +68,9 @@ class Checks:
 
 
 def mail_backed_up(checks: Checks, api: Api, resource: str, number: int, truth: Truth) -> None:
-    """Every message of the mailbox is in the restore point: folder, properties and MIME byte for byte."""
+    """Every message of the mailbox is in the restore point: folder, properties and MIME byte for
+    byte.
+    """
     where = {"service": "mail", "resource": resource, "snapshot": str(number)}
     found = {
         entry["id"]: entry
@@ -86,7 +92,9 @@ def mail_backed_up(checks: Checks, api: Api, resource: str, number: int, truth: 
         checks.same("message MIME, byte for byte", message["mime_sha256"], mime, key)
 
 
-def files_backed_up(checks: Checks, api: Api, resource: str, number: int, truth: Truth) -> None:
+def files_backed_up(
+    checks: Checks, api: Api, resource: str, number: int, truth: Sequence[Truth]
+) -> None:
     """Every file of the drive is in the restore point: folder, size and bytes."""
     where = {"service": "drive", "resource": resource, "snapshot": str(number)}
     found = {entry["id"]: entry for entry in api.items("drive", resource, number)}
@@ -107,7 +115,9 @@ def files_backed_up(checks: Checks, api: Api, resource: str, number: int, truth:
 
 
 def mail_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: Truth) -> None:
-    """Every restored message equals its original, property by property and attachment by attachment."""
+    """Every restored message equals its original, property by property and attachment by
+    attachment.
+    """
     originals = {message["id"]: message for message in before["messages"]}
     restored = {message["id"]: message for message in after["messages"]}
     for row in rows:
@@ -123,12 +133,12 @@ def mail_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: T
                 continue
             expected, found = _comparable(name, original), _comparable(name, copy)
             checks.same(f"restored {name}", expected, found, row["id"])
-        checks.same(
-            "restored attachments", _attachments(original), _attachments(copy), row["id"]
-        )
+        checks.same("restored attachments", _attachments(original), _attachments(copy), row["id"])
 
 
-def files_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: Truth) -> None:
+def files_restored(
+    checks: Checks, rows: Iterable[Truth], before: Sequence[Truth], after: Sequence[Truth]
+) -> None:
     """Every restored file equals its original: name, bytes, and both dates."""
     originals = {one["id"]: one for one in before}
     restored = {one["id"]: one for one in after}
@@ -175,7 +185,9 @@ def _reachable_folders(folders: Iterable[Truth]) -> set[str]:
 
 
 def _attachments(message: Truth) -> list[tuple[Any, ...]]:
-    """Attachments as far as a restore can keep them; an attached item comes back with new inner bytes."""
+    """Attachments as far as a restore can keep them; an attached item comes back with new inner
+    bytes.
+    """
     return sorted(
         (
             one["kind"],

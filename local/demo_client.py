@@ -1,4 +1,6 @@
-"""What the demo talks to: the app's API as an administrator would, and the simulator's control API."""
+"""What the demo talks to: the app's API as an administrator would, and the simulator's control
+API.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,16 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from base.clock import Clock
-from base.errors import Problem
 
 _POLL_S = 0.25
 _RUN_S_MAX = 600.0
 
 
-class DemoFailed(Problem):
-    """A step of the demo did not do what it should."""
+class DemoFailed(Exception):
+    """A step of the demo did not do what it should; the text says which."""
 
-    code = "demo-failed"
-    hint = "Run it with --keep and look into the data folder and its server.log."
+    def __init__(self, text: str, **facts: Any) -> None:
+        super().__init__(text + "".join(f" {name}={value}" for name, value in facts.items()))
 
 
 class Api:
@@ -91,7 +92,12 @@ class Api:
 
     def items(self, service: str, resource: str, snapshot: int) -> Iterator[dict[str, Any]]:
         """Every entry of a restore point, with the names of the folders above it under "path"."""
-        where = {"service": service, "resource": resource, "snapshot": str(snapshot), "limit": "500"}
+        where = {
+            "service": service,
+            "resource": resource,
+            "snapshot": str(snapshot),
+            "limit": "500",
+        }
         waiting: list[tuple[str, list[str]]] = [("", [])]
         while waiting:
             folder, path = waiting.pop()

@@ -12,8 +12,6 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from base.errors import Problem
-
 Watch = Callable[[dict[str, Any]], None]
 _OVER = ("done", "unchanged", "failed", "gone", "cancelled")
 _DIFFERENCES_SHOWN = 20
@@ -81,10 +79,9 @@ class Display:
         )
         console.print(Panel.fit(verdict))
 
-    def failed(self, problem: Problem, data: Path) -> None:
+    def failed(self, failure: Exception, data: Path) -> None:
         """Says what went wrong and what the app logged last."""
-        self._console.print(f"[bold red]{problem.code}[/] {problem.message} {problem.hint}")
-        self._console.print(str(problem.details) if problem.details else "")
+        self._console.print(f"[bold red]The demo stopped:[/] {failure}")
         log = data / "server.log"
         if log.exists():
             self._console.print("\n".join(log.read_text().splitlines()[-5:]), markup=False)

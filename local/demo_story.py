@@ -103,9 +103,7 @@ class Story:
                 graph_id = row["resource"].split(":", 1)[1]
                 if row["service"] == "mail":
                     held = truth["mailboxes"][graph_id]
-                    demo_checks.mail_backed_up(
-                        self._checks, self._api, row["resource"], head, held
-                    )
+                    demo_checks.mail_backed_up(self._checks, self._api, row["resource"], head, held)
                 else:
                     held = truth["drives"][graph_id]
                     demo_checks.files_backed_up(
@@ -127,7 +125,9 @@ class Story:
             self._check_restored(service, rows, truth[kind][_id(source)], after)
 
     def _restore_in_place(self, truth: Mapping[str, Any]) -> None:
-        """Things are deleted in the tenant and come back where they were; the rest is left alone."""
+        """Things are deleted in the tenant and come back where they were; the rest is left
+        alone.
+        """
         for service, kind in (("mail", "mailboxes"), ("drive", "drives")):
             source = self._largest(service)[0]
             before = truth[kind][_id(source)]
@@ -216,9 +216,7 @@ class Story:
         else:
             held = [one for one in before if one["kind"] == "file" and one["readable"]]
             lost = [one["id"] for one in held[:25]]
-            orders = [
-                {"action": "delete_item", "drive": _id(source), "item": key} for key in lost
-            ]
+            orders = [{"action": "delete_item", "drive": _id(source), "item": key} for key in lost]
         self._control.mutate(*orders)
         return lost
 

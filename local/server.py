@@ -1,7 +1,8 @@
-"""The app without Azure: uvicorn on loopback, stories over the local durable host, an admin token in a file.
+"""The app without Azure: uvicorn on loopback, stories over the local durable host, an admin token
+in a file.
 
-`python -m local.server --port 7071 --data data`: everything the installation keeps lies in the data folder
-(vaults, records, stories, the admin token, and the passphrase where none was given).
+`python -m local.server --port 7071 --data data`: everything the installation keeps lies in the data
+folder (vaults, records, stories, the admin token, and the passphrase where none was given).
 """
 
 from __future__ import annotations

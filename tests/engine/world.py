@@ -88,7 +88,9 @@ class World:
         return f"drive:{next(iter(self.tenant.drives))}"
 
     def mail_in_tenant(self, mailbox: Mailbox | None = None) -> dict[str, tuple[Any, ...]]:
-        """Every message by immutable id: path, subject, read, MIME hash (None for one made by JSON)."""
+        """Every message by immutable id: path, subject, read, MIME hash (None for one made by
+        JSON).
+        """
         mailbox = mailbox or self.mailbox
         found = {}
         for folder in mailbox.folders.values():
@@ -175,7 +177,9 @@ def _in_reach(folder: Any) -> bool:
 
 
 def calm_tenant(seed: int) -> simulator.Tenant:
-    """A small tenant that does as documented; its notebooks can be read, which spares their waits."""
+    """A small tenant that does as documented; its notebooks can be read, which spares their
+    waits.
+    """
     tenant = contoso.build("tiny", seed=seed)
     tenant.quirks = simulator.calm()
     for drive in tenant.drives.values():
