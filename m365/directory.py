@@ -53,7 +53,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a person has: the Graph id of it, or "" and the reason (kebab-case) why there is none."""
+    """What a person has: its Graph id, or "" and the reason (kebab-case) why there is none."""
 
     id: str = ""
     reason: str = ""

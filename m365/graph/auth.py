@@ -17,13 +17,12 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from azure.core.exceptions import (
     AzureError,
-    ClientAuthenticationError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -136,7 +135,8 @@ class Tokens:
         self._credential = credential
         self._clock = clock
         self._lock = threading.Lock()
-        self._azure = _azure(place, credential)
+        self._heard: tuple[int, str] = (0, "")  # status and Retry-After of the last answer
+        self._azure = self._signer()
         self._token = ""
         self._claims = ""
         self._use_until = 0.0  # monotonic
@@ -158,9 +158,7 @@ class Tokens:
             if self._token != stale:
                 return
             self._claims = _claims_of(challenge)
-            self._azure = _azure(
-                self._place, self._credential
-            )  # the old one would repeat its token
+            self._azure = self._signer()  # the old one would repeat its token
             self._renew()
 
     def roles(self) -> frozenset[str]:
@@ -168,19 +166,26 @@ class Tokens:
         named = _payload(self.token()).get("roles", [])
         return frozenset(str(role) for role in named) if isinstance(named, list) else frozenset()
 
+    def _signer(self) -> ClientSecretCredential | CertificateCredential:
+        def heard(answer: Any) -> None:
+            response = answer.http_response
+            self._heard = response.status_code, str(response.headers.get("Retry-After", ""))
+
+        return _azure(self._place, self._credential, heard)
+
     def _renew(self) -> None:
         for tries in range(_TRIES_MAX):
+            self._heard = (0, "")
             try:
                 got = self._azure.get_token(
                     self._place.token_scope, claims=self._claims or None, enable_cae=True
                 )
                 break
-            except (ServiceRequestError, ServiceResponseError) as error:
-                if tries == _TRIES_MAX - 1:
-                    raise _unreachable() from error
-                self._clock.sleep(0.5 * 2**tries)
             except (AzureError, ValueError, RuntimeError) as error:
-                raise _problem_of(error) from None  # its text may hold what was sent
+                problem = _problem_of(error, *self._heard)
+                if not isinstance(problem, TransientFailure) or tries == _TRIES_MAX - 1:
+                    raise problem from None  # the text of the error may hold what was sent
+                self._clock.sleep(0.5 * 2**tries)
         life_s = max(0.0, got.expires_on - self._clock.now().timestamp())
         self._token = got.token
         self._use_until = self._clock.monotonic() + max(life_s - _SPARE_S, life_s * _SHARE)
@@ -245,8 +250,11 @@ _ALSO = {
 }  # fmt: skip
 
 
-def _azure(place: Place, credential: Credential) -> ClientSecretCredential | CertificateCredential:
+def _azure(
+    place: Place, credential: Credential, heard: Callable[[Any], None]
+) -> ClientSecretCredential | CertificateCredential:
     options: dict[str, Any] = {
+        "raw_response_hook": heard,
         "authority": place.authority,
         "disable_instance_discovery": place.login_url is not None,
         "retry_total": 0,  # its own retry sleeps through any Retry-After
@@ -277,31 +285,38 @@ def _malformed(credential: Credential, text: str) -> SignInFailed:
     if isinstance(credential, Certificate):
         return WrongSecret(
             "The certificate cannot be used.",
-            hint="It has to be PEM or PKCS #12 with an RSA key, and the password has to fit.",
+            hint="It has to be PEM or PKCS #12 with an RSA key; check the password too.",
         )
     if "client_id" in text:
         return UnknownApp("The client id is missing.")
     return WrongSecret("The client secret is missing.")
 
 
-def _problem_of(error: Exception) -> Problem:
-    text = str(error)
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", 0)
-    match = _AADSTS.search(text)
-    number = match[1] if match else ""
-    if number in _WHY:
-        kind, message, hint = _WHY[number]
-        return kind(message, f"AADSTS{number}", hint=hint)
+def _problem_of(error: Exception, status: int, retry_after: str) -> Problem:
+    """What went wrong; `status` and `retry_after` are of the last answer, (0, "") without one."""
+    chain = list(_causes(error))
+    if any(isinstance(one, (ServiceRequestError, ServiceResponseError)) for one in chain):
+        return _unreachable()
     if status == 429:
-        after = str(response.headers.get("Retry-After", "")) if response is not None else ""
-        wait_s = float(after) if after.isdecimal() else 30.0
+        wait_s = float(retry_after) if retry_after.isdecimal() else 30.0
         return Throttled("The sign-in service asks for a pause.", wait_s, scope="sign-in")
     if status >= 500:
         return _unreachable()
-    if number or isinstance(error, ClientAuthenticationError):
-        return SignInFailed("Microsoft Entra refused the sign-in.", number and f"AADSTS{number}")
-    return SignInFailed("The sign-in service gave an answer that makes no sense.")
+    match = next(filter(None, (_AADSTS.search(str(one)) for one in chain)), None)
+    if match is None:
+        return SignInFailed("The sign-in service gave an answer that makes no sense.")
+    kind, message, hint = _WHY.get(
+        match[1], (SignInFailed, "Microsoft Entra refused the sign-in.", None)
+    )
+    return kind(message, f"AADSTS{match[1]}", hint=hint)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from: azure-identity and msal wrap what they met."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 def _unreachable() -> TransientFailure:

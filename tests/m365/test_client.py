@@ -1,4 +1,4 @@
-"""The reader and the writer on a hostile wire: where tokens go, what is repeated, what is never used."""
+"""Reader and writer on a hostile wire: where tokens go, what is repeated, what is never used."""
 
 from __future__ import annotations
 

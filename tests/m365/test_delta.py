@@ -1,4 +1,4 @@
-"""Pages and delta links as one cursor: nothing skipped, nothing rebuilt, nothing followed in a circle."""
+"""Pages and delta links as one cursor: nothing skipped, rebuilt, or followed in a circle."""
 
 from __future__ import annotations
 

@@ -6,7 +6,9 @@ for ever. Replies can be cut, break the connection before a word, or be made by 
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 import ssl
 import tempfile
 import threading
@@ -94,6 +96,14 @@ def fails(status: int, code: str = "", **headers: str) -> Reply:
     return says(value, status, request_id="5a2c0f6e", **headers)
 
 
+def token(*roles: str, life_s: int = 3600) -> Reply:
+    """A token answer whose token has these roles; each one is another token."""
+    claims = {"roles": list(roles), "jti": secrets.token_hex(4)}
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in ({}, claims)]
+    text = ".".join(part.decode().rstrip("=") for part in parts) + ".unsigned"
+    return says({"access_token": text, "token_type": "Bearer", "expires_in": life_s})
+
+
 @dataclass(frozen=True)
 class Heard:
     """One request as it came in; header names in lower case."""
@@ -132,6 +142,17 @@ class Hostile:
     def on(self, path: str, *replies: Say) -> None:
         """Queues replies for a path (without query); the last one is repeated for ever."""
         self._queued[path] = list(replies)
+
+    def on_sign_in(self, tenant: str, *replies: Say) -> None:
+        """Answers for the token endpoint of a tenant, with the documents libraries ask for."""
+        here = f"{self.origin}/{tenant}"
+        endpoints = {
+            "token_endpoint": f"{here}/oauth2/v2.0/token",
+            "authorization_endpoint": f"{here}/oauth2/v2.0/authorize",
+            "issuer": f"{here}/v2.0",
+        }
+        self.on(f"/{tenant}/v2.0/.well-known/openid-configuration", says(endpoints))
+        self.on(f"/{tenant}/oauth2/v2.0/token", *replies)
 
     def paths(self, start: str = "/") -> list[str]:
         """The paths asked for, queries included, in order."""
