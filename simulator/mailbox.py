@@ -353,11 +353,8 @@ class Mailbox:
     def _refuse_twin(self, name: str, parent: Folder | None) -> None:
         children = parent.children.values() if parent is not None else ()
         if any(child.name.lower() == name.lower() for child in children):
-            raise GraphError(
-                409,
-                "ErrorFolderExists",
-                "A folder with the specified name already exists.",
-            )
+            text = "A folder with the specified name already exists."
+            raise GraphError(409, "ErrorFolderExists", text)
 
     def _forget(self, message: Message, reason: str) -> None:
         del self.messages[message.number]
