@@ -100,9 +100,13 @@ def _same_site_only(request: Request) -> None:
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    if (site and site not in ("same-origin", "none")) or (origin and origin != own):
+    if site is not None:  # the browser itself says so; without a referrer its Origin is only "null"
+        foreign = site not in ("same-origin", "none")
+    else:
+        origin = request.headers.get("origin")
+        own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        foreign = origin is not None and origin != own
+    if foreign:
         raise CrossSite("This request came from another site.")
 
 

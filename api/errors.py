@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -60,7 +60,9 @@ def install(app: FastAPI) -> None:
         )
 
     @app.exception_handler(HTTPException)
-    async def plain(_: Request, error: HTTPException) -> JSONResponse:
+    async def plain(_: Request, error: HTTPException) -> Response:
+        if error.status_code < 400:  # the console sends whoever is not signed in to its door
+            return Response(status_code=error.status_code, headers=error.headers)
         code = _BY_STATUS.get(error.status_code, "invalid-input")
         return problem_json(
             error.status_code, code, str(error.detail), "See /api/v1/openapi.json for what exists."

@@ -45,14 +45,22 @@ def as_cell(value: Any, kind: str) -> str:
             return as_bytes(value)
         case "datetime":
             return as_time(value)
+        case "address":
+            return _name_of(value)
         case "addresses":
-            return ", ".join(map(str, value or ()))
+            return ", ".join(map(_name_of, value or ()))
         case "flag":
             return "yes" if value else "no"
         case "count":
             return str(value or "")
         case _:
             return str(value or "")
+
+
+def _name_of(address: Any) -> str:
+    """ "Ada <ada@contoso.com>" as Ada; an address alone as it is."""
+    name, _, rest = str(address or "").partition(" <")
+    return name if rest else str(address or "")
 
 
 def _url(text: Any) -> str:

@@ -62,6 +62,7 @@ _CONTENT = (
     "isDraft",
 )
 _LISTED_FACTS = ("id", "size", "name")  # of an attachment
+_NEWEST_FIRST = str.maketrans("0123456789", "9876543210")  # turns the order of times around
 _ROW_RECIPIENTS = 10  # addresses kept in the catalog's row; the rest is in the stored object
 
 
@@ -258,6 +259,7 @@ def _row(raw: Mapping[str, Any]) -> dict[str, Any]:
     flag = raw.get("flag") or {}
     attachments = raw.get("attachments")
     return {
+        "sort": str(raw.get("receivedDateTime") or "").translate(_NEWEST_FIRST),
         "from": _address(raw.get("from") or raw.get("sender")),
         "to": [_address(one) for one in recipients[:_ROW_RECIPIENTS]],
         "received": raw.get("receivedDateTime") or "",
