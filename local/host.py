@@ -154,7 +154,7 @@ class LocalHost:
         except Exception as error:  # noqa: BLE001  (whatever it raises ends only this step)
             kind, where = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
             log.event(
-                "step-crashed", step=work.step, error=kind, file=where.name, line=where.lineno
+                "step-crashed", step=work.step, error=kind, function=where.name, line=where.lineno
             )
             reason = f"Activity function '{work.step}' failed:  {kind}"
             return replay_events.task_failed(self._clock.now(), work.task, reason)
