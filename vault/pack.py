@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -199,9 +199,10 @@ class PackBuilder:
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
-        parts.append(_TRAILER.pack(len(parts[-1]), digest.digest(), MAGIC))
-        data = b"".join(parts)
-        sealed = SealedPack(self.id, data, hashlib.sha256(data).hexdigest(), self._shared())
+        trailer = _TRAILER.pack(len(parts[-1]), digest.digest(), MAGIC)
+        digest.update(trailer)
+        data = b"".join([*parts, trailer])
+        sealed = SealedPack(self.id, data, digest.hexdigest(), self._shared())
         if verify:
             for _ in open_pack(self._ring, self.id, data):
                 pass
@@ -243,8 +244,8 @@ class OpenedBox:
     data: bytes
 
 
-def open_pack(ring: KeyRing, pack: str, data: bytes) -> list[OpenedBox]:
-    """Opens and checks every box of a whole pack. Raises VaultDamaged, UnknownFeature."""
+def open_pack(ring: KeyRing, pack: str, data: bytes) -> Iterator[OpenedBox]:
+    """Opens and checks the boxes of a whole pack one by one. Raises VaultDamaged, UnknownFeature."""
     keys = _Keys(ring, _checked_header(ring, pack, data))
     directory_bytes, digest, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
     body = memoryview(data)[: -_TRAILER.size]
@@ -254,7 +255,6 @@ def open_pack(ring: KeyRing, pack: str, data: bytes) -> list[OpenedBox]:
         raise VaultDamaged("A pack's directory is out of bounds.", name=blob_name(pack))
     sealed = body[len(body) - directory_bytes :]
     _, _, text = keys.open_box(sealed, _DIRECTORY_NUMBER, _NO_ID)
-    opened: list[OpenedBox] = []
     for number, row in enumerate(json.loads(text)["boxes"]):
         at, size, kind, domain, _, members = row
         location = Location(pack, number, at, size)
@@ -263,8 +263,7 @@ def open_pack(ring: KeyRing, pack: str, data: bytes) -> list[OpenedBox]:
         _, _, plain = keys.open_box(body[at : at + size], number, id_)
         for member in known:
             check_member(ring, BoxKind(kind), plain, member)
-        opened.append(OpenedBox(BoxKind(kind), Domain(domain), location, known, plain))
-    return opened
+        yield OpenedBox(BoxKind(kind), Domain(domain), location, known, plain)
 
 
 def open_box(ring: KeyRing, location: Location, id_: bytes, sealed: bytes) -> tuple[BoxKind, bytes]:

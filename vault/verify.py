@@ -50,6 +50,7 @@ class VerifyReport:
             "nodes": 0,
             "packs": 0,
             "packs_read": 0,
+            "boxes_read": 0,
             "packs_unreferenced": 0,
             "records": 0,
             "bytes": 0,
@@ -211,7 +212,9 @@ class _Check:
         data = self._tools.store.read(name)
         if hashlib.sha256(data).hexdigest() != self._vouched[name][1]:
             raise VaultDamaged("A pack is not the one its page vouches for.")
-        open_pack(self._tools.ring, text_of(bytes.fromhex(name.rpartition("/")[2])), data)
+        pack = text_of(bytes.fromhex(name.rpartition("/")[2]))
+        for _ in open_pack(self._tools.ring, pack, data):
+            self._report.counts["boxes_read"] += 1
 
     def _records(self) -> None:
         for listed in self._tools.store.list("r/"):
