@@ -245,7 +245,7 @@ class OpenedBox:
 
 
 def open_pack(ring: KeyRing, pack: str, data: bytes) -> Iterator[OpenedBox]:
-    """Opens and checks the boxes of a whole pack one by one. Raises VaultDamaged, UnknownFeature."""
+    """Opens and checks a whole pack box by box. Raises VaultDamaged, UnknownFeature."""
     keys = _Keys(ring, _checked_header(ring, pack, data))
     directory_bytes, digest, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
     body = memoryview(data)[: -_TRAILER.size]
