@@ -28,18 +28,11 @@ from m365.graph.client import GraphReader, GraphWriter
 from m365.graph.hosts import Place
 from m365.graph.throttle import Limiter
 from m365.service import Resource, Service, Writer
-from state.audit import Audit
-from state.leases import Leases
-from state.ledger import Ledger
-from state.organizations import Organization, Organizations
-from state.policies import Policies
+from state.organizations import Organization
 from state.port import Tables
-from state.progress import ProgressRows
-from state.resources import Resources
-from state.runs import Runs
+from state.records import Records
 from state.tables.azure_tables import AzureTables
 from state.tables.sqlite import SqliteTables
-from state.work import Work
 from vault import CountingStore, KeySlot, PassphraseSlot, Repository, Store
 from vault.stores.azure_blob import AzureBlobStore
 from vault.stores.folder import FolderStore
@@ -92,16 +85,16 @@ class App:
         )
         self.limiter = Limiter(clock=self.clock)
         self.tables: Tables = tables or self._make_tables()
-        sealing = _VaultSealing(self)
-        self.organizations = Organizations(self.tables)
-        self.policies = Policies(self.tables, sealing)
-        self.runs = Runs(self.tables, sealing)
-        self.resources = Resources(self.tables, sealing)
-        self.leases = Leases(self.tables)
-        self.work = Work(self.tables)
-        self.progress = ProgressRows(self.tables)
-        self.ledger = Ledger(self.tables)
-        self.audit = Audit(self.tables, self.clock)
+        records = Records(self.tables, self.clock, _VaultSealing(self))
+        self.organizations = records.organizations
+        self.policies = records.policies
+        self.runs = records.runs
+        self.resources = records.resources
+        self.leases = records.leases
+        self.work = records.work
+        self.progress = records.progress
+        self.ledger = records.ledger
+        self.audit = records.audit
 
     # --- Organizations and their vaults ---
 

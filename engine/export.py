@@ -20,6 +20,7 @@ from engine.browse import View, open_view
 from engine.restore_plan import RestoreRequest, selected
 from formats import archive_entry
 from formats.zip import zip_stream
+from vault import Missing, VaultDamaged
 
 PART_BYTES = 8 * 1024 * 1024
 
@@ -75,7 +76,7 @@ class _Writing:
         self.incomplete = 0
 
     def blocks(self) -> Iterator[bytes]:
-        return zip_stream(self._entries())
+        return zip_stream(self._entries(), left_out=(VaultDamaged, Missing))
 
     def _entries(self) -> Iterator[Any]:
         for entry in selected(self._view, self._wanted):

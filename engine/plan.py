@@ -24,6 +24,7 @@ from state.resources import PROTECTED, SKIPPED, ResourceRow
 from state.runs import Run
 
 SHARD_RESOURCES = 50
+SHARDS_PER_LANE = 4  # so that one large mailbox does not hold up a lane at the end
 NOT_SELECTED = "not-selected"
 LEFT = "left-the-directory"
 
@@ -165,11 +166,11 @@ def _kept(row: ResourceRow, before: ResourceRow | None) -> ResourceRow:
 
 
 def _shards(rows: list[ResourceRow], lanes: int) -> Iterator[list[dict[str, Any]]]:
-    """Shards of at most 50, at least as many as lanes where there is work for them.
+    """Shards of at most 50 resources, several for each lane where there is work for them.
 
     The services of one person stay in one shard, and so take turns: they share a mailbox's slots.
     """
-    size = min(SHARD_RESOURCES, max(1, -(-len(rows) // lanes)))
+    size = min(SHARD_RESOURCES, max(1, -(-len(rows) // (SHARDS_PER_LANE * lanes))))
     ordered = sorted(rows, key=lambda row: (str(row.facts.get("owner")), row.service))
     shard: list[dict[str, Any]] = []
     for _, group in groupby(ordered, key=lambda row: str(row.facts.get("owner"))):

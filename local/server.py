@@ -27,10 +27,7 @@ from base.ids import new_passphrase, new_token
 from base.settings import Settings
 from engine.assembly import App, install
 from local.azurite import start_azurite
-from local.host import LocalHost, functions_of
-from local.host_client import LocalClient, stories_of
-from local.instances import Instances
-from local.timers import Timers
+from local.host_client import run_functions
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,16 +61,12 @@ def serving(data: Path, storage: str = "folder") -> Iterator[FastAPI]:
     with ExitStack() as stack:
         app = App(_settings(data, storage, stack))
         install(app)
-        instances = Instances(data / "stories.sqlite", app.clock)
-        functions = functions_of(function_app.app)
-        host = LocalHost(functions, instances, app.clock, app.settings.steps_at_once)
-        host.start()
-        stack.callback(host.stop)
-        timers = Timers(functions.timers, instances, app.clock, LocalClient(host, app.clock))
-        timers.start()
-        stack.callback(timers.stop)
+        running = run_functions(
+            function_app.app, data / "stories.sqlite", app.clock, app.settings.steps_at_once
+        )
+        stack.callback(running.stop)
         token = _kept(data / "admin-token", new_token)
-        yield build(app, stories_of(host, app.clock), AdminToken(token))
+        yield build(app, running.stories, AdminToken(token))
 
 
 def _settings(data: Path, storage: str, stack: ExitStack) -> Settings:

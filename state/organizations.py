@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from state.columns import Plain, Sealing, from_columns, sealed, to_columns
+from state.columns import from_columns, to_columns
 from state.listing import Page, change_row, page_of
 from state.names import ORGANIZATIONS
-from state.port import Row, Tables, Value
+from state.port import Row, Tables
 
 _ALL = "organizations"  # one partition: hundreds of rows, read together by the timer
 
@@ -31,8 +31,6 @@ class Organization:
     credential_sealed: str = ""
     restore_credential_sealed: str = ""
     active: bool = True
-    services: tuple[str, ...] = ()
-    selection: Mapping[str, Any] = sealed(factory=dict)
     schedule: str = ""
     time_zone: str = "UTC"
     next_run_at: datetime | None = None
@@ -42,26 +40,25 @@ class Organization:
 class Organizations:
     """All organizations of the installation."""
 
-    def __init__(self, tables: Tables, sealing: Sealing | None = None) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._sealing = sealing or Plain()
 
     def create(self, organization: Organization) -> None:
         """Raises RowExists when the id is taken."""
-        self._tables.insert(ORGANIZATIONS, _ALL, organization.id, self._encode(organization))
+        self._tables.insert(ORGANIZATIONS, _ALL, organization.id, to_columns(organization))
 
     def get(self, org: str) -> Organization | None:
         row = self._tables.get(ORGANIZATIONS, _ALL, org)
-        return self._decode(row) if row else None
+        return _decode(row) if row else None
 
     def page(self, after: str = "", limit: int = 100) -> Page[Organization]:
         """One page by id."""
         rows = self._tables.query(ORGANIZATIONS, _ALL, after=after, limit=limit)
-        return page_of(rows, self._decode)
+        return page_of(rows, _decode)
 
     def all(self) -> Iterator[Organization]:
         for row in self._tables.scan(ORGANIZATIONS, _ALL):
-            yield self._decode(row)
+            yield _decode(row)
 
     def due(self, now: datetime) -> Iterator[Organization]:
         """Active organizations whose next run lies not in the future."""
@@ -72,17 +69,11 @@ class Organizations:
 
     def change(self, org: str, change: Callable[[Organization], Organization]) -> Organization:
         """Read, change, write if unchanged, again when somebody was faster: listing.change_row."""
-        return change_row(
-            self._tables, ORGANIZATIONS, _ALL, org, self._decode, self._encode, change
-        )
+        return change_row(self._tables, ORGANIZATIONS, _ALL, org, _decode, to_columns, change)
 
     def delete(self, org: str) -> None:
         self._tables.delete(ORGANIZATIONS, _ALL, org)
 
-    def _encode(self, organization: Organization) -> dict[str, Value]:
-        org = organization.id
-        return to_columns(organization, lambda text: self._sealing.seal(org, text))
 
-    def _decode(self, row: Row) -> Organization:
-        org = str(row.values["id"])
-        return from_columns(Organization, row.values, lambda text: self._sealing.open(org, text))
+def _decode(row: Row) -> Organization:
+    return from_columns(Organization, row.values)

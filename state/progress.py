@@ -1,4 +1,5 @@
-"""Progress: how each chain of a run, or each batch of a restore, fares; one row each, so writers never collide.
+"""Progress: how each chain of a run, or each batch of a restore, fares; one row each, so writers
+never collide.
 
 Rule: a row holds totals of its chain so far, not a difference, so that a step written twice counts
         once.
@@ -17,7 +18,9 @@ from state.port import Row, Tables
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`name` is a chain "{service}/{resource}" or a batch number; `state` the outcome of its last step."""
+    """`name` is a chain "{service}/{resource}" or a batch number; `state` the outcome of its last
+    step.
+    """
 
     org: str
     run: str

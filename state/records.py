@@ -11,6 +11,7 @@ from state.ledger import Ledger
 from state.organizations import Organizations
 from state.policies import Policies
 from state.port import Tables
+from state.progress import ProgressRows
 from state.resources import Resources
 from state.runs import Runs
 from state.work import Work
@@ -24,11 +25,12 @@ class Records:
 
     def __init__(self, tables: Tables, clock: Clock, sealing: Sealing | None = None) -> None:
         self.tables = tables
-        self.organizations = Organizations(tables, sealing)
+        self.organizations = Organizations(tables)
         self.policies = Policies(tables, sealing)
         self.runs = Runs(tables, sealing)
         self.leases = Leases(tables)
         self.work = Work(tables)
+        self.progress = ProgressRows(tables)
         self.resources = Resources(tables, sealing)
         self.ledger = Ledger(tables)
         self.chunks = Chunks(tables)

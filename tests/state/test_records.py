@@ -11,7 +11,7 @@ from base.item import Cause, Trouble
 from state.chunks import ChunkRow
 from state.counting import CountingTables
 from state.listing import RecordMissing
-from state.names import LEDGER, ORGANIZATIONS, RESOURCES
+from state.names import LEDGER, POLICIES, RESOURCES
 from state.organizations import Organization
 from state.policies import Policy
 from state.port import RowChanged, RowExists
@@ -40,8 +40,6 @@ def test_an_organization_comes_back_with_every_field(records: Records):
     made = organization(
         vault_id="v1",
         credential_sealed="c2VhbGVk" * 5_000,
-        services=("mail", "drive"),
-        selection={"users": ["é", "b"], "all": False},
         schedule="0 2 * * *",
         time_zone="Europe/Berlin",
         next_run_at=NOW + MINUTE,
@@ -280,13 +278,14 @@ def test_names_and_addresses_are_sealed_in_the_tables_and_the_rest_is_not(record
     records.resources.put_many(
         [ResourceRow(ORG, "mail", "mailbox:1", name="Ada", address="ada@contoso.example")]
     )
-    records.organizations.create(organization(selection={"users": ["ada@contoso.example"]}))
+    document = {"selection": {"users": ["ada@contoso.example"]}}
+    records.policies.put_if_version(Policy(ORG, 1, NOW, "somebody", document), 0)
     stored = records.tables.get(RESOURCES, ORG, "mail/mailbox:1").values
     assert stored["name"] == "sealed for contoso: adA"
     assert stored["state"] == "protected"
     rows = [
         *records.tables.scan(RESOURCES, ORG),
-        *records.tables.scan(ORGANIZATIONS, ORGANIZATIONS),
+        *records.tables.scan(POLICIES, ORG),
     ]
     assert len(rows) == 2
     assert "ada@contoso" not in str(rows)
