@@ -31,7 +31,7 @@ def healthy() -> DamagedStore:
             step = repo.round(chain, number).step()
             step.put(folder("inbox"), "folders")
             for item in range(300):
-                seed = hash((chain, number, item)) & 0xFFFF
+                seed = len(chain) * 10_000 + number * 1000 + item
                 content = step.add("mime", noise(seed, 300 + item))
                 id_ = f"{number}-{item}"
                 step.put(Entry(id_, "inbox", "message", id_, contents=(content,)), "inbox")
