@@ -156,7 +156,7 @@ class GraphReader:
         request = self._read(path, None, {**_BYTES, **(headers or {})}, scope, cost, Expects.STREAM)
         answer = self._exchange.perform(request)
         assert answer.opened is not None
-        answer.opened.abandon()
+        answer.opened.dismiss()
         address = answer.headers.get("location", "")
         if answer.status not in (301, 302, 303, 307, 308) or not address:
             raise GraphProblem("Content has no address of its own.", status_code=answer.status)

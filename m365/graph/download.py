@@ -267,7 +267,7 @@ class ContentSource:
             if opened.status not in (301, 302, 303, 307, 308):
                 return opened
             url = opened.headers.get("location", "")
-            opened.abandon()
+            opened.dismiss()
         raise ForeignHost("A content address redirects too often.")
 
     def _refused(self, opened: Opened) -> None:

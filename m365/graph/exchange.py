@@ -196,7 +196,7 @@ class Exchange:
         if request.expects is Expects.STREAM:
             return Answer(opened.status, opened.headers, opened=opened)
         if opened.status >= 300:
-            opened.abandon()  # a redirect's body is of no use
+            opened.dismiss()
             return Answer(opened.status, opened.headers)
         is_json = request.expects is Expects.JSON
         body = _read_whole(opened, JSON_BYTES_MAX if is_json else RAW_BYTES_MAX)
@@ -307,12 +307,12 @@ class Exchange:
         text = headers.get("retry-after", "").strip()
         seconds = _seconds(text)
         if seconds is not None or not text:
-            return seconds
+            return seconds or None  # at once is no answer to "when"
         try:
             until = parsedate_to_datetime(text)
             now_text = headers.get("date", "")  # by the clock of the service, where it says so
             now = parsedate_to_datetime(now_text) if now_text else self.clock.now()
-            return max(0.0, (until - now).total_seconds())
+            return max(0.0, (until - now).total_seconds()) or None
         except (ValueError, TypeError):
             return None
 

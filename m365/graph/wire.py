@@ -35,6 +35,7 @@ from base.errors import ConfigurationProblem
 from m365.graph.hosts import Place
 
 BLOCK_BYTES = 1024 * 1024
+_SMALL_BYTES = 64 * 1024  # cheaper to read than a new connection
 _CONNECT_S = 15.0
 _READ_S = 120.0  # Graph itself gives up on a heavy page after about a minute
 _CONNECTIONS = 64  # per host; more threads than that make connections of their own
@@ -98,6 +99,16 @@ class Opened:
         """Gives a finished connection back to the pool."""
         self._response.release_conn()
         self._tell()
+
+    def dismiss(self) -> None:
+        """Has no use for the body: reads over a small one, which saves the connection."""
+        if self.length is not None and self.length <= _SMALL_BYTES:
+            try:
+                self.read(_SMALL_BYTES + 1)
+            except Broken:
+                return
+        else:
+            self.abandon()
 
     def abandon(self) -> None:
         """Drops the connection with whatever is still on it."""

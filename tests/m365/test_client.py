@@ -431,6 +431,18 @@ def test_content_is_fetched_from_another_host_without_our_token() -> None:
         assert ["authorization" in heard.headers for heard in fake.heard] == [True, False, False]
 
 
+def test_redirects_and_refusals_keep_the_connection() -> None:
+    with Hostile() as fake:
+        moved = Reply(302, b"moved", {"Location": f"{fake.elsewhere}/c"})
+        fake.on("/v1.0/drives/d/items/1/content", moved)
+        reader = fake.reader()
+        for _ in range(5):
+            reader.location("/drives/d/items/1/content", scope=DRIVES)
+            with pytest.raises(ItemGone):
+                reader.get("/drives/d/items/2", scope=DRIVES)
+        assert len({heard.client for heard in fake.heard}) == 1
+
+
 def test_a_broken_download_goes_on_where_it_broke() -> None:
     with Hostile() as fake:
         etag = {"ETag": '"7"'}

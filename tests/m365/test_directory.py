@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import simulator
 from base.errors import Throttled
 from m365 import directory
 from m365.directory import Directory, Found, Person
 from m365.graph.auth import ClientSecret
-from m365.graph.client import GraphReader
+from m365.graph.client import GraphReader, Place
 from m365.graph.errors import Forbidden
+from m365.graph.throttle import Limiter
+from simulator.contoso import build
 from tests.m365.test_batch import answering
 from tests.m365.wire_fake import Hostile, fails, says, token
 
@@ -235,3 +239,83 @@ def test_a_redirect_does_not_carry_a_picker_away() -> None:
         with pytest.raises(directory.GraphProblem):
             Directory(reader).search("users", "a", 5)
         assert fake.paths("/trap") == []
+
+
+# --- Against the simulated tenant ---
+
+
+@pytest.fixture
+def running() -> Iterator[simulator.Running]:
+    with simulator.serve(build("tiny", 3)) as served:
+        yield served
+
+
+def reader_of(running: simulator.Running, app: simulator.AppRegistration) -> GraphReader:
+    place = Place(running.url, running.url, running.ca)
+    secret = ClientSecret(running.tenant.id, app.app_id, next(iter(app.secrets)))
+    return GraphReader(place, secret, Limiter())
+
+
+def test_everybody_of_a_tenant_is_protected_or_missing_something_for_a_reason(
+    running: simulator.Running,
+) -> None:
+    tenant = running.tenant
+    with tenant.lock:
+        tenant.add_user("Nobody Postless", mailbox=False)
+    people = Directory(reader_of(running, tenant.backup_app))
+    ids = [person.id for person in people.users()]
+    assert sorted(ids) == sorted(tenant.users)
+    mailboxes, drives = people.mailboxes_of(ids), people.drives_of(ids)
+    assert {user for user, one in mailboxes.items() if one.id} == set(tenant.mailboxes)
+    assert {one.id for one in drives.values() if one.id} <= set(tenant.drives)
+    for one in (*mailboxes.values(), *drives.values()):
+        assert bool(one.id) != bool(one.reason)
+    assert {one.reason for one in mailboxes.values()} == {"", "no-mailbox"}
+    assert not tenant.counters.violations
+    assert not tenant.counters.offences
+
+
+def test_the_connection_of_a_well_set_up_tenant_is_good(running: simulator.Running) -> None:
+    tenant = running.tenant
+    report = directory.test_connection(reader_of(running, tenant.backup_app), NEEDS)
+    assert (report.ok, report.tenant_id, report.tenant_name) == (True, tenant.id, tenant.name)
+    assert [check.how for check in report.checks] == ["call"] * 3
+
+
+def test_an_application_without_a_permission_learns_which(running: simulator.Running) -> None:
+    app = running.tenant.add_app("Half", ("User.Read.All", "Files.Read.All"))
+    report = directory.test_connection(reader_of(running, app), NEEDS)
+    missing = [check for check in report.checks if not check.granted]
+    assert [(one.permission, one.needed_by) for one in missing] == [("Mail.Read", ("mail",))]
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "client_id", "secret", "code"),
+    [
+        ("{tenant}", "{app}", "wrong", "wrong-secret"),
+        ("00000000-0000-4000-8000-000000000000", "{app}", "wrong", "unknown-tenant"),
+        ("{tenant}", "00000000-0000-4000-8000-000000000000", "wrong", "unknown-application"),
+    ],
+)
+def test_a_sign_in_that_is_refused_says_why(
+    running: simulator.Running, tenant_id: str, client_id: str, secret: str, code: str
+) -> None:
+    tenant = running.tenant
+    credential = ClientSecret(
+        tenant_id.replace("{tenant}", tenant.id),
+        client_id.replace("{app}", tenant.backup_app.app_id),
+        secret,
+    )
+    place = Place(running.url, running.url, running.ca)
+    report = directory.test_connection(GraphReader(place, credential, Limiter()), NEEDS)
+    assert (report.ok, report.problem["code"]) == (False, code)
+
+
+def test_pickers_find_people_and_groups_of_the_tenant(running: simulator.Running) -> None:
+    people = Directory(reader_of(running, running.tenant.backup_app))
+    somebody = next(people.users())
+    found = people.search("users", somebody.display_name[:4], 10)
+    assert somebody.id in {one["id"] for one in found}
+    assert len(people.search("users", "", 2)) == 2
+    assert people.search("users", "nobody is called this", 10) == []
+    assert not running.tenant.counters.violations

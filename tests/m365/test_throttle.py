@@ -8,9 +8,15 @@ from email.utils import format_datetime
 
 import pytest
 
+import simulator
 from base.errors import Throttled
+from m365.graph.auth import ClientSecret
+from m365.graph.client import BatchRequest, GraphReader, Place
 from m365.graph.errors import TransientFailure
 from m365.graph.throttle import Limiter, Limits, Scope, Window
+from simulator.contoso import build
+from simulator.faults import Rule
+from tests.m365.stage import TenantClock
 from tests.m365.wire_fake import Hostile, JumpingClock, Reply, fails, says
 
 ANNA, BEN = Scope.mailbox("anna"), Scope.mailbox("ben")
@@ -129,6 +135,13 @@ def test_many_short_refusals_of_one_request_end_in_a_pause_for_the_caller() -> N
             fake.reader().get("/me", scope=ANNA)
         assert len(fake.heard) == 5
         assert sum(fake.clock.slept) == 4
+
+
+def test_a_wait_of_no_time_is_not_taken_for_leave_to_hurry() -> None:
+    with Hostile() as fake:
+        fake.on("/v1.0/me", fails(429, Retry_After="0"), OK)
+        fake.reader().get("/me", scope=ANNA)
+        assert 0.75 <= sum(fake.clock.slept) <= 1.25
 
 
 def test_an_item_that_is_never_available_becomes_a_failure_and_not_an_endless_pause() -> None:
@@ -254,3 +267,76 @@ def test_mailboxes_where_nothing_happens_are_forgotten() -> None:
     assert len(limiter._lanes) == 2
     with pytest.raises(Throttled):
         enter(limiter, ANNA)
+
+
+# --- Against the simulated tenant, which notes who comes back too early ---
+
+
+def of_tenant(running: simulator.Running, limits: Limits) -> GraphReader:
+    app = running.tenant.backup_app
+    credential = ClientSecret(running.tenant.id, app.app_id, next(iter(app.secrets)))
+    place = Place(running.url, running.url, running.ca)
+    clock = TenantClock(running.tenant)
+    return GraphReader(place, credential, Limiter(clock, limits), clock)
+
+
+@pytest.mark.parametrize("own_limit", [20, 1_250], ids=["counting", "told"])
+def test_sharepoint_is_never_asked_for_more_than_its_minute_gives(own_limit: int) -> None:
+    tenant = build("tiny", 3)
+    tenant.limits.sharepoint_ru_per_minute = 20
+    with simulator.serve(tenant) as running:
+        reader = of_tenant(running, Limits(sharepoint_units_per_min=own_limit))
+        got = read_patiently(reader, f"/drives/{min(tenant.drives)}/root", 70)
+    assert got == 70
+    assert (tenant.counters.throttled.total(), reader.counters.throttled) == (0, 0)
+
+
+def test_whatever_goes_wrong_no_request_comes_before_its_pause_is_over() -> None:
+    tenant = build("tiny", 3)
+    tenant.quirks.http_date_retry_after = True
+    tenant.limits.retry_after_s = 7  # longer than we sleep
+    tenant.faults.rules.append(Rule("drives", "t.T.n.u.U.g.e.w.b.c.X.x.h.", loop=True))
+    with simulator.serve(tenant) as running:
+        reader = of_tenant(running, Limits())
+        got = read_patiently(reader, f"/drives/{min(tenant.drives)}/root", 40)
+    assert got == 40
+    assert set("tTnuUgewbcXxh") <= set("".join(tenant.counters.faults))
+    assert reader.counters.throttled > 10
+    assert not tenant.counters.offences
+
+
+def read_patiently(reader: GraphReader, path: str, times: int) -> int:
+    """Reads a path again and again, waiting as long as is asked; how often it worked."""
+    got = 0
+    while got < times:
+        try:
+            reader.get(path, scope=DRIVES)
+            got += 1
+        except Throttled as asked:
+            reader._exchange.clock.sleep(asked.retry_after_s)
+    return got
+
+
+def test_outlook_never_sees_more_than_four_requests_of_a_mailbox_at_once() -> None:
+    tenant = build("tiny", 3)
+    user = min(tenant.mailboxes)
+    scope = Scope.mailbox(user)
+    with simulator.serve(tenant) as running:
+        reader = of_tenant(running, Limits())
+
+        def work() -> None:
+            for _ in range(5):
+                reader.get(f"/users/{user}/mailFolders", scope=scope)
+                folders = ("inbox", "drafts", "sentitems", "deleteditems", "junkemail")
+                paths = [f"/users/{user}/mailFolders/{name}" for name in folders]
+                for answer in reader.batch([BatchRequest(path) for path in paths], scope):
+                    answer.json()
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert reader.counters.requests == 6 * 5 * 2
+    assert tenant.counters.highest_concurrency[user] <= 4
+    assert not tenant.counters.throttled

@@ -112,6 +112,7 @@ class Heard:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    client: int = 0  # its port: the same as long as the connection is kept
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -209,6 +210,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are written apart
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -224,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.path,
                 {name.lower(): value for name, value in self.headers.items()},
                 self.rfile.read(size),
+                self.client_address[1],
             )
             reply = fake.take(heard)
             if reply.until is not None:
