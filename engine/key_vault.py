@@ -23,8 +23,8 @@ class KeyVaultUnreachable(Problem):
     code = "key-vault-unreachable"
     status = 503
     hint = (
-        "Check that the app's identity has 'Key Vault Crypto User' on the key, and that the key "
-        "is enabled and not deleted."
+        "Check that the app's identity has 'Key Vault Crypto Service Encryption User' on the key, "
+        "and that the key is enabled and not deleted."
     )
 
 

@@ -227,7 +227,8 @@ def close(
 def close_backup(app: App, ended: BackupEnded) -> RunClosed:
     """Adds up a backup and says how it went."""
     states, counts = _added_up(app, ended.org, ended.run)
-    states["failed"] += len(ended.crashed)
+    if ended.crashed:
+        states["failed"] += len(ended.crashed)
     state = _verdict(states, counts, ended.code)
     detail = {"resources": dict(states), "given_up": list(ended.crashed)[:20]}
     closed = close(app, ended.org, ended.run, state, counts=counts, code=ended.code, detail=detail)
