@@ -27,6 +27,7 @@ FOLDER_PROPERTIES = (
 )  # fmt: skip
 ATTACHMENT_PROPERTIES = ("lastModifiedDateTime", "name", "contentType", "size", "isInline")
 _FILE_PROPERTIES = ("contentId", "contentLocation", "contentBytes")
+_ATTACHMENTS = re.compile(r"attachments(?:\(\$select=([^()]*)\))?", re.IGNORECASE)
 _EXTENDED = re.compile(r"singleValueExtendedProperties(?:\(\$filter=(.*)\))?", re.IGNORECASE)
 _EXTENDED_ID = re.compile(r"id eq '([^']+)'", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
@@ -40,6 +41,8 @@ class View:
     salt: int
     select: frozenset[str] | None = None
     attachments: bool = False
+    attachment_select: frozenset[str] | None = None
+    """The $select inside $expand=attachments(…)."""
     extended: tuple[str, ...] = ()
     text_body: bool = False
     basic: bool = False
@@ -49,7 +52,7 @@ class View:
 def view_of(tenant: Tenant, request: Request, options: dict[str, str] | None = None) -> View:
     """The view a request asks for; options replace the query's (a delta's first request)."""
     query = request.query if options is None else options
-    attachments, extended = _expand(query.get("$expand", ""))
+    attachments, nested, extended = _expand(query.get("$expand", ""))
     immutable = wants_immutable(request)
     salted = tenant.quirks.volatile_ids and not immutable
     return View(
@@ -57,6 +60,7 @@ def view_of(tenant: Tenant, request: Request, options: dict[str, str] | None = N
         tenant.rng.getrandbits(32) if salted else 0,
         _select(query.get("$select"), (*ITEM_PROPERTIES, *ON_REQUEST, "id"), "message"),
         attachments,
+        nested,
         extended,
         request.prefer("outlook.body-content-type") == "text",
         request.app is not None and not request.app.roles & _FULL,
@@ -116,8 +120,11 @@ def message_json(
         if shown:
             found["singleValueExtendedProperties"] = shown
     if view.attachments:
+        nested = view.attachment_select
         found["attachments"] = [
-            attachment_json(mailbox, message, item, view, content=item.broken is None)
+            attachment_json(
+                mailbox, message, item, view, select=nested, content=item.broken is None
+            )
             for item in message.attachments.values()
         ]
     return found
@@ -217,7 +224,10 @@ def attachment_id(mailbox: Mailbox, message: Message, item: Attachment, view: Vi
 
 def attachment_select(request: Request) -> frozenset[str] | None:
     """$select for attachments; what only files have needs the cast, as the base type lacks it."""
-    text = request.query.get("$select")
+    return _attachment_select(request.query.get("$select"))
+
+
+def _attachment_select(text: str | None) -> frozenset[str] | None:
     if text is None:
         return None
     cast = "microsoft.graph.fileattachment/"
@@ -285,12 +295,12 @@ def _select(text: str | None, known: tuple[str, ...], kind: str) -> frozenset[st
     return frozenset(wanted)
 
 
-def _expand(text: str) -> tuple[bool, tuple[str, ...]]:
-    """(attachments?, extended property ids) of $expand; anything else is refused."""
-    attachments, extended = False, ()
+def _expand(text: str) -> tuple[bool, frozenset[str] | None, tuple[str, ...]]:
+    """(attachments?, what of them, extended property ids) of $expand; anything else is refused."""
+    attachments, nested, extended = False, None, ()
     for part in _split(text):
-        if part.lower() == "attachments" or part.lower().startswith("attachments("):
-            attachments = True
+        if found := _ATTACHMENTS.fullmatch(part):
+            attachments, nested = True, _attachment_select(found[1])
             continue
         match = _EXTENDED.fullmatch(part)
         if match is None:
@@ -304,7 +314,7 @@ def _expand(text: str) -> tuple[bool, tuple[str, ...]]:
                 "Expanding extended properties needs a filter with their ids.",
             )
         extended = tuple(_EXTENDED_ID.findall(match[1]))
-    return attachments, extended
+    return attachments, nested, extended
 
 
 def _split(text: str) -> list[str]:

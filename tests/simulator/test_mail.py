@@ -316,6 +316,9 @@ def test_attachments_in_a_feed_depend_on_the_tenant(wire, user, box, tenant):
     deliver(box, kind=content_kinds.with_file)
     url = delta(user, query="?$expand=attachments")
     assert wire.get(url)["value"][0]["attachments"][0]["contentBytes"]
+    lean = wire.get(f"{url}($select=id,name)")["value"][0]["attachments"][0]
+    assert "contentBytes" not in lean
+    assert wire.code("GET", f"{url}($select=contentId)")[0] == 400
     tenant.quirks.delta_expand = "ignored"
     assert "attachments" not in wire.get(url)["value"][0]
     tenant.quirks.delta_expand = "refused"
