@@ -17,19 +17,19 @@ from base import log
 from base.clock import parse_iso
 from base.errors import Problem, Throttled
 from base.messages import Drain, Drained
-from engine import ledger, resources, runs
+from engine import ledger, patience, resources, runs
 from engine.assembly import App
 from engine.copying import Copier
 from m365 import SERVICES
 from m365.graph.errors import ResourceGone
 from m365.service import Source
-from vault import Repository, Round
+from vault import Repository, Round, RoundLost, StepTooOld
 
 _ROUNDS_MAX = 100  # how far a stale plan may lie behind; more means the vault and the plan disagree
 
 
 class _StepOver(Exception):
-    """The step's time is up; what is committed counts, the next step goes on."""
+    """The step's time is up, or another attempt is ahead; the next step goes on from the vault."""
 
 
 class _Cancelled(Exception):
@@ -41,14 +41,17 @@ def drain(app: App, request: Drain) -> Drained:
     work = _Work(app, request)
     state, wait_s, code = work.outcome()
     answer = Drained(state, wait_s, code, {k: n for k, n in work.counts.items() if n})
-    resources.note_step(app, request, answer)
+    try:
+        resources.note_step(app, request, answer)
+    except Problem as problem:  # nothing is lost: a repeated step finds its work done
+        answer = Drained("throttled", patience.WAIT_S, problem.code)
     log.event(
         "step-ended",
         org=request.org,
         run=request.run,
         service=request.service,
-        state=state,
-        code=code,
+        state=answer.state,
+        code=answer.code,
         **answer.counts,
     )
     return answer
@@ -70,13 +73,15 @@ class _Work:
             return self._run(), 0.0, ""
         except Throttled as wait:
             return "throttled", wait.retry_after_s, wait.code
-        except _StepOver:
+        except (_StepOver, StepTooOld, RoundLost):
             return "more", 0.0, ""
         except _Cancelled:
             return "cancelled", 0.0, ""
         except ResourceGone as gone:
             return "gone", 0.0, gone.code
         except Problem as problem:
+            if patience.passes(problem):
+                return "throttled", patience.WAIT_S, problem.code
             log.event("step-failed", org=self.request.org, run=self.request.run, code=problem.code)
             return "failed", 0.0, problem.code
 
@@ -87,6 +92,8 @@ class _Work:
         if round_ is None:
             return "done"
         self.round = round_
+        # A step that died behind its commit left them out of the ledger.
+        ledger.note(self.app, self.request, ledger.of_page(round_.troubles), ())
         if round_.complete:
             return self._close()
         reader = self.app.reader(self.request.org)
@@ -111,8 +118,8 @@ class _Work:
             round_ = repository.round(self.chain, number)
             if not round_.closed:
                 return round_
+            resources.note_snapshot(self.app, self.request, repository, number)
             if round_.closed_by == self.request.run:
-                resources.note_snapshot(self.app, self.request, repository, number)
                 return None
         raise Problem(
             "The plan of this run lies too far behind the vault.", hint="Start a new run."
@@ -120,8 +127,8 @@ class _Work:
 
     def _follow(self, source: Source) -> str:
         try:
-            if self.round.pages == 0:
-                self._retry_failed()
+            if self.round.pages == 0:  # what earlier runs could not copy and whose pause is over
+                self.copier.retry(ledger.due(self.app, self.request), self._after_each)
             for page in source.changes(self.round.links, self.round.finished):
                 self.copier.copy(page, self._after_each)
                 self._after_each()
@@ -135,7 +142,7 @@ class _Work:
                 self._close()
             raise
         if not self._worth_keeping():
-            ledger.note(self.app, self.request, self.copier.troubles, self.copier.mended)
+            self._note()
             return "unchanged"
         self._commit(complete=True)
         return self._close()
@@ -166,21 +173,32 @@ class _Work:
         return age >= timedelta(days=self.app.settings.cursor_refresh_days)
 
     def _commit(self, *, complete: bool = False) -> None:
+        """Commits the step. Where another attempt of it was faster, this one ends: the feed may
+        have been read further here than the winner's page says.
+        """
         step = self.copier.step
         if not (complete or step.dirty):
+            self._note()
             return
+        self.round = step.commit(complete=complete)
+        if step.lost:
+            raise _StepOver
         self.counts["items"] += step.items
         self.counts["stored_bytes"] += step.stored_bytes
-        self.round = step.commit(complete=complete)
         self.counts["pages"] += 1
         self.counts["blob_writes"] += self.round.packs + 1
         self.counts["raw_bytes"] += step.raw_bytes
-        permanent = sum(not trouble.retry for trouble in self.copier.troubles)
-        self.counts["left_out"] += permanent  # the service will never give these
-        self.counts["failed_items"] += len(self.copier.troubles) - permanent
-        ledger.note(self.app, self.request, self.copier.troubles, self.copier.mended)
+        self._note()
         if not complete:
             self.copier.exchange(self.round)
+
+    def _note(self) -> None:
+        """Brings the ledger up to what was tried and is safe now."""
+        troubles, mended = self.copier.told()
+        permanent = sum(not trouble.retry for trouble in troubles)
+        self.counts["left_out"] += permanent  # the service will never give these
+        self.counts["failed_items"] += len(troubles) - permanent
+        ledger.note(self.app, self.request, troubles, mended)
 
     def _close(self) -> str:
         snapshot = self.round.close(by=self.request.run)
@@ -189,7 +207,3 @@ class _Work:
             self.app, self.request, self.app.vault(self.request.org), snapshot.number
         )
         return "done"
-
-    def _retry_failed(self) -> None:
-        """Tries again what earlier runs could not copy and whose pause is over."""
-        self.copier.retry(ledger.due(self.app, self.request))

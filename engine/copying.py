@@ -81,8 +81,8 @@ class Copier:
         self._fresh = round_.pages == 0
         self._touched: set[str] = set()
         self.step: Step = round_.step()
-        self.troubles: list[Trouble] = []
-        self.mended: list[str] = []  # ids whose rows in the ledger are done with
+        self._troubles: list[Trouble] = []
+        self._mended: list[str] = []  # ids whose rows in the ledger are done with
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -91,9 +91,14 @@ class Copier:
         """Goes on in a new step after a commit."""
         self._round = round_
         self.step = round_.step()
-        self.troubles, self.mended = [], []
 
-    def retry(self, item_ids: Iterable[str]) -> None:
+    def told(self) -> tuple[list[Trouble], list[str]]:
+        """Troubles since the last call, and ids whose rows in the ledger are done with."""
+        told = self._troubles, self._mended
+        self._troubles, self._mended = [], []
+        return told
+
+    def retry(self, item_ids: Iterable[str], after_each: Progress) -> None:
         """Tries items again that earlier runs could not copy whole; what fails again stays as it
         is.
         """
@@ -102,19 +107,20 @@ class Copier:
                 change = self._source.complete(item_id)
                 parts, troubles = self._source.fetch(change)
             except ItemGone:
-                self.mended.append(item_id)
+                self._mended.append(item_id)
                 continue
             except _ENDS_THE_PAGE:
                 raise
             except Problem as problem:
-                self.troubles.append(_failed(item_id, "item", problem))
+                self._troubles.append(_failed(item_id, "item", problem))
                 continue
             if troubles:
-                self.troubles.extend(troubles)
-                continue
-            self._touched.add(item_id)
-            self._put(_Fetched(change, parts=tuple(parts)), "retry")
-            self.mended.append(item_id)
+                self._troubles.extend(troubles)
+            else:
+                self._touched.add(item_id)
+                if self._put(_Fetched(change, parts=tuple(parts)), "retry"):
+                    self._mended.append(item_id)
+            after_each()
 
     def copy(self, page: FeedPage, after_each: Progress) -> None:
         """Puts a whole page into the step, then lets the feed's link move on."""
@@ -202,13 +208,14 @@ class Copier:
         except Problem as problem:
             return _Fetched(change, previous, troubles=(_failed(change.id, "item", problem),))
 
-    def _put(self, fetched: _Fetched, part: str) -> None:
+    def _put(self, fetched: _Fetched, part: str) -> bool:
+        """Whether the item is whole now."""
         change = fetched.change
         if change is None:
-            return
+            return False
         if change.partial:  # could not be completed: keep what is stored, try again next time
             self._note(fetched.troubles)
-            return
+            return False
         before = fetched.previous
         stored = next((c for c in before.contents if c.role == RAW), None) if before else None
         contents = []
@@ -221,8 +228,9 @@ class Copier:
             self._add(change.id, one, contents, troubles)
         self.step.put(entry_of(change, contents, troubles), part)
         if not troubles and before and before.facts.get("missing"):
-            self.mended.append(change.id)
+            self._mended.append(change.id)
         self._note(troubles)
+        return not troubles
 
     def _add(
         self, item_id: str, part: Part, contents: list[Content], troubles: list[Trouble]
@@ -236,7 +244,7 @@ class Copier:
 
     def _note(self, troubles: tuple[Trouble, ...] | list[Trouble]) -> None:
         for trouble in troubles:
-            self.troubles.append(trouble)
+            self._troubles.append(trouble)
             self.step.trouble(
                 {
                     "item": trouble.item_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,14 @@ def note(app: App, request: Drain, troubles: Sequence[Trouble], mended: Collecti
     org, service, resource = request.org, request.service, request.resource
     app.ledger.note(org, service, resource, troubles, run=request.run, now=app.clock.now())
     app.ledger.clear(org, service, resource, mended)
+
+
+def of_page(troubles: Iterable[Mapping[str, Any]]) -> list[Trouble]:
+    """The troubles that a committed page keeps."""
+    return [
+        Trouble(one["item"], one["part"], one["cause"], one["retry"], one["detail"])
+        for one in troubles
+    ]
 
 
 def due(app: App, request: Drain) -> list[str]:

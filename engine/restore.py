@@ -24,7 +24,13 @@ from engine import runs, undo
 from engine.assembly import App
 from engine.browse import View, open_view
 from engine.restore_plan import RestoreRequest, batches, selected
-from m365.graph.errors import GraphProblem, QuotaFull, ResourceGone
+from m365.graph.errors import (
+    GraphProblem,
+    MaybeDone,
+    QuotaFull,
+    ResourceGone,
+    TransientFailure,
+)
 from m365.service import Existing, Folder, Identity, OnConflict, Writer, Written
 from vault import Entry
 
@@ -62,6 +68,7 @@ def write_batch(app: App, request: WriteBatch) -> BatchWritten:
         return BatchWritten("failed", code=problem.code)
 
 
+WRITES_MAX = 3  # attempts at one item within a batch; each of them looks before it writes
 REWRITTEN = "rewritten-by-service"  # Office files, by SharePoint; said in every plan
 
 
@@ -155,6 +162,7 @@ class _Writing:
         self._placing = _Placing(view, writer, wanted)
         self._existing: dict[str, list[Existing]] = {}
         self._before: frozenset[str] | None = None  # None in a first attempt
+        self._seen_before: frozenset[str] = frozenset()
 
     def clashes(self, entries: list[Entry]) -> list[str]:
         """Ids in the target that items of the batch collide with; only where no marker can be
@@ -168,6 +176,7 @@ class _Writing:
                 key = self._writer.identity(self._view.item(entry.id)).key
                 present = self._present(self._placing.folder(entry.parent))
                 found += [one.id for one in present if one.key == key]
+        self._seen_before = frozenset(found)
         return found
 
     def repeats(self, before: frozenset[str]) -> None:
@@ -176,19 +185,25 @@ class _Writing:
 
     def write(self, entry: Entry) -> dict[str, Any]:
         """One row of the report: id, outcome, the new id, troubles."""
-        try:
-            if entry.kind == "folder":
-                folder = self._placing.folder(entry.id)
-                return _row(entry, Written(folder.id, "folder"))
-            item = self._view.item(entry.id)
-            return _row(entry, self._write(item, self._placing.folder(entry.parent)))
-        except (Throttled, ResourceGone, QuotaFull):
-            raise
-        except GraphProblem as problem:
-            trouble = Trouble(
-                entry.id, "item", problem.code, retry=False, detail=problem.graph_code
-            )
-            return _row(entry, Written("", "failed", (trouble,)))
+        for attempt in range(1, WRITES_MAX + 1):
+            try:
+                return _row(entry, self._written(entry))
+            except (Throttled, ResourceGone, QuotaFull):
+                raise
+            except (TransientFailure, MaybeDone) as problem:
+                if attempt == WRITES_MAX:
+                    return _failed(entry, problem)
+                # It may have been written all the same: look before writing again.
+                self.repeats(self._before if self._before is not None else self._seen_before)
+                self._existing.clear()
+            except GraphProblem as problem:
+                return _failed(entry, problem)
+        raise AssertionError("the last attempt returns")
+
+    def _written(self, entry: Entry) -> Written:
+        if entry.kind == "folder":
+            return Written(self._placing.folder(entry.id).id, "folder")
+        return self._write(self._view.item(entry.id), self._placing.folder(entry.parent))
 
     def _write(self, item: StoredItem, into: Folder) -> Written:
         marker = _marker(self._run, item.id)
@@ -250,6 +265,11 @@ def _lacks_something(row: dict[str, Any]) -> bool:
     count.
     """
     return any(trouble["cause"] != REWRITTEN for trouble in row["troubles"])
+
+
+def _failed(entry: Entry, problem: GraphProblem) -> dict[str, Any]:
+    trouble = Trouble(entry.id, "item", problem.code, retry=False, detail=problem.graph_code)
+    return _row(entry, Written("", "failed", (trouble,)))
 
 
 def _marker(run: str, item_id: str) -> str:

@@ -18,7 +18,7 @@ def request_of(app: App, org: str, run: str) -> dict[str, Any]:
 
 def rows(app: App, org: str, run: str, after: str = "") -> tuple[list[dict[str, Any]], str]:
     """The rows of one batch; `after` is the number of the next."""
-    number = int(after) if after.isdigit() else 0
+    number = int(after) if after.isdecimal() and len(after) < 7 else 0
     repository = app.vault(org)
     found = repository.get_record(f"restore/{run}/done/{number:06d}")
     if found is None:

@@ -40,12 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--profile", default="small", help="size of the simulated tenant")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--hostile", action="store_true", help="a tenant with every oddity and fault"
+    )
     asked = parser.parse_args(arguments)
     display, clock = Display(), SystemClock()
     data = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
     started = clock.monotonic()
     try:
-        with running(data, asked.profile, asked.seed) as (api, control, facts):
+        with running(data, asked) as (api, control, facts):
             story = Story(api, control, facts, display)
             story.tell()
             result = story.result(clock.monotonic() - started)
@@ -64,10 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def running(data: Path, profile: str, seed: int) -> Iterator[tuple[Api, Control, dict[str, Any]]]:
+def running(data: Path, asked: argparse.Namespace) -> Iterator[tuple[Api, Control, dict[str, Any]]]:
     """The simulator and the app, each in a process of its own, ended when the block ends."""
     with ExitStack() as stack:
-        facts = _simulator(stack, data, profile, seed)
+        facts = _simulator(stack, data, asked)
         port = _free_port()
         surroundings = {
             **os.environ,  # noqa: TID251  (handed on to a child, not read)
@@ -84,18 +87,9 @@ def running(data: Path, profile: str, seed: int) -> Iterator[tuple[Api, Control,
         yield Api(url, token, SystemClock()), Control(facts), facts
 
 
-def _simulator(stack: ExitStack, data: Path, profile: str, seed: int) -> dict[str, Any]:
-    ca = data / "ca.pem"
-    command = [
-        "simulator",
-        "--profile",
-        profile,
-        "--seed",
-        str(seed),
-        "--ca-out",
-        str(ca),
-        "--json",
-    ]
+def _simulator(stack: ExitStack, data: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    command = ["simulator", "--profile", asked.profile, "--seed", str(asked.seed)]
+    command += ["--ca-out", str(data / "ca.pem"), "--json", *(["--hostile"] * asked.hostile)]
     process = _process(stack, command, None, stdout=subprocess.PIPE)
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -31,6 +31,7 @@ class RowExists(Problem):
 
     code = "row-exists"
     status = 409
+    hint = "Read what is there before deciding to make it again."
 
 
 class RowChanged(Problem):
@@ -38,6 +39,7 @@ class RowChanged(Problem):
 
     code = "row-changed"
     status = 409
+    hint = "Somebody else was faster: read it again, and decide whether the change is still meant."
 
 
 @dataclass(frozen=True, slots=True)
