@@ -185,13 +185,14 @@ class PackBuilder:
         self._waiting.clear()
 
     def seal(self, verify: bool = True) -> SealedPack:
-        """The pack's bytes, opened again and checked unless `verify` is off."""
+        """The pack's bytes, opened again and checked unless `verify` is off. Uses the builder up."""
         self.settle()
         keys = _Keys(self._ring, self._salt)
         parts = [self._header()]
         for number, box in enumerate(self._settled):
             fields = (box.kind, box.compression, box.domain, box.raw_bytes)
             parts.append(keys.seal_box(fields, number, box.id, box.payload))
+            box.payload = b""  # memory: never a third copy of the pack
         directory = dumps({"boxes": [_described(box) for box in self._settled]})
         compression, packed = compress(directory)
         fields = (BoxKind.DIRECTORY, compression, Domain.SHARED, len(directory))
@@ -202,6 +203,7 @@ class PackBuilder:
         trailer = _TRAILER.pack(len(parts[-1]), digest.digest(), MAGIC)
         digest.update(trailer)
         data = b"".join([*parts, trailer])
+        parts.clear()
         sealed = SealedPack(self.id, data, digest.hexdigest(), self._shared())
         if verify:
             for _ in open_pack(self._ring, self.id, data):
