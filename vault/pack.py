@@ -185,7 +185,7 @@ class PackBuilder:
         self._waiting.clear()
 
     def seal(self, verify: bool = True) -> SealedPack:
-        """The pack's bytes, opened again and checked unless `verify` is off. Uses the builder up."""
+        """The pack's bytes, opened again and checked unless `verify` is off. Once per builder."""
         self.settle()
         keys = _Keys(self._ring, self._salt)
         parts = [self._header()]
