@@ -91,6 +91,7 @@ def _requests(first: Rows, idle: Rows, held: Held) -> dict[str, Any]:
     return {
         "requests_over_minimum": _rounded(_sum(mail, "requests") / minimum, 4),
         "requests_first_mail": _sum(mail, "requests"),
+        "requests_first_mail_batched_ones_too": sum(sum(row["routes"].values()) for row in mail),
         "requests_first_drive": _sum(first, "requests") - _sum(mail, "requests"),
         "idle_requests_per_mailbox": _rounded(_sum(quiet, "requests") / len(quiet)),
         "idle_folders_per_mailbox": _rounded(sum(folders) / len(folders)),

@@ -26,7 +26,7 @@ from typing import Any
 import urllib3
 from pydantic import SecretStr
 
-from base.messages import BackupEnded, Drain, Shard
+from base.messages import BackupEnded, BackupRun, Drain, Shard
 from base.settings import Settings
 from engine import backup, organizations, plan, resources, runs
 from engine.assembly import App
@@ -105,7 +105,7 @@ class Bench:
         self.control = Control(tenant)
         self.tables = ChunkCounting(SqliteTables(folder / "state.sqlite"))
         settings = Settings(
-            _env_file=None,  # type: ignore[call-arg]  # nothing of this machine takes part
+            _env_file=None,  # nothing of this machine takes part
             data_dir=folder,
             passphrase=SecretStr("a passphrase for benchmarks"),
             graph_url=tenant["graph_url"],
@@ -138,6 +138,7 @@ class Bench:
     def back_up(self, round_: str) -> Iterator[dict[str, Any]]:
         """A whole backup; a row of measurements per chain."""
         request = runs.request_backup(self.app, ORG, "benchmark")
+        assert isinstance(request.message, BackupRun)
         planned = plan.plan_backup(self.app, request.message)
         for number in range(planned.shards):
             for drain in plan.shard_resources(self.app, Shard(ORG, request.id, number)):
@@ -168,15 +169,16 @@ class Bench:
         return {**totals, "snapshots": snapshot.number}
 
     def _drain(self, drain: Drain) -> dict[str, Any]:
-        pages = steps = 0
-        for _ in range(STEPS_MAX):
+        pages = requests = 0
+        for steps in range(1, STEPS_MAX):
             answer = backup.drain(self.app, drain)
-            steps += 1
             pages += answer.counts.get("pages", 0)
+            requests += answer.counts.get("requests", 0)
             if answer.state == "throttled":
                 time.sleep(answer.retry_after_s)
             elif answer.state != "more":
-                return {"state": answer.state, "steps": steps, "pages": pages}
+                found = {"state": answer.state, "steps": steps}
+                return {**found, "pages": pages, "requests": requests}
         raise RuntimeError("a chain did not end")
 
     @contextmanager
@@ -194,8 +196,9 @@ class Bench:
         names = ("table_writes", "table_rows", "chunk_writes", "chunk_rows")
         row |= {name: b - a for name, a, b in zip(names, before, after, strict=True)}
         row["blob_writes"], row["stored_bytes"] = store.writes, store.bytes_written
+        row["peak_rss_mb"] = peak_rss_mb()
         seen = self.control.get("/counters")["requests"]
-        row["requests"] = sum(n for route, n in seen.items() if "oauth2" not in route)
+        row["routes"] = {route: n for route, n in seen.items() if "oauth2" not in route}
 
 
 def _new_bytes(content: Content, known: set[bytes]) -> int:
