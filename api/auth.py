@@ -1,5 +1,4 @@
-"""Who is asking. Every route is denied unless `signed_in` lets it through; only /api/health asks
-nobody.
+"""Who is asking. api/guard.py turns everybody else away from /api/ before a route is looked for.
 
 Locally an admin token (bearer header, or the console's cookie); in Azure the principal that App
 Service Authentication has checked. Roles per organization come with the multi-customer work; until
@@ -27,7 +26,10 @@ class NotSignedIn(Problem):
 
     code = "not-signed-in"
     status = 401
-    hint = "Send 'Authorization: Bearer <token>'; locally the token lies in the file admin-token."
+    hint = (
+        "Send 'Authorization: Bearer <token>': locally the one in the file admin-token, in Azure "
+        "an Entra token for the app."
+    )
 
 
 class CrossSite(Problem):
@@ -87,12 +89,12 @@ class AppServiceAuthentication:
         try:
             claims = json.loads(base64.b64decode(encoded, validate=True)).get("claims", [])
             by_type = {claim["typ"]: claim["val"] for claim in claims}
-        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError):
+        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         _same_site_only(request)
         who = by_type.get("http://schemas.microsoft.com/identity/claims/objectidentifier")
         who = who or by_type.get("oid") or by_type.get("azp") or by_type.get("appid")
-        return Principal(who, "entra") if who else None
+        return Principal(who, "entra") if isinstance(who, str) and who else None
 
 
 def _same_site_only(request: Request) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
+from api.answers import Page, RunOut, RunRowOut
 from api.auth import SignedIn
 from api.deps import After, Limit, Org, Run, TheApp, TheStories, page
-from api.models import Page, RunOut
 from engine import runs
 
 router = APIRouter(tags=["backups"])
+
+Kind = Literal["", "backup", "restore", "export", "verify"]
 
 
 @router.post("/organizations/{org}/backups", status_code=202, response_model=RunOut)
@@ -23,8 +25,8 @@ async def start_backup(org: Org, who: SignedIn, app: TheApp, stories: TheStories
     return await run_in_threadpool(runs.show, app, org, run.id)
 
 
-@router.get("/organizations/{org}/runs", response_model=Page)
-def list_runs(org: Org, app: TheApp, after: After = "", limit: Limit = 50, kind: str = "") -> Any:
+@router.get("/organizations/{org}/runs", response_model=Page[RunOut])
+def list_runs(org: Org, app: TheApp, after: After = "", limit: Limit = 50, kind: Kind = "") -> Any:
     """Runs, newest first."""
     found, more = runs.listed(app, org, kind=kind, after=after, limit=limit)
     return page(found, more)
@@ -36,9 +38,10 @@ def read_run(org: Org, run: Run, app: TheApp) -> Any:
     return runs.show(app, org, run)
 
 
-@router.get("/organizations/{org}/runs/{run}/resources", response_model=Page)
+@router.get("/organizations/{org}/runs/{run}/resources", response_model=Page[RunRowOut])
 def run_resources(org: Org, run: Run, app: TheApp, after: After = "", limit: Limit = 200) -> Any:
     """How each resource of a run fares."""
+    runs.show(app, org, run)  # an unknown run is no empty list
     found, more = runs.progress_rows(app, org, run, after=after, limit=limit)
     return page(found, more)
 

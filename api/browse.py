@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from api.answers import ItemOut, ItemsOut, Page, ResourceOut, SnapshotOut
 from api.auth import SignedIn
 from api.deps import After, Limit, Org, ResourceName, ServiceName, SnapshotNumber, TheApp, page
-from api.models import Page
+from api.download import download
 from engine import audit, browse, resources
 
 router = APIRouter(tags=["browse"])
 
 
-@router.get("/organizations/{org}/resources", response_model=Page)
+@router.get("/organizations/{org}/resources", response_model=Page[ResourceOut])
 def list_resources(org: Org, app: TheApp, after: After = "", limit: Limit = 100) -> Any:
     """Everything a policy covers: mailboxes and drives with their services, state and newest
     restore point.
@@ -26,7 +25,7 @@ def list_resources(org: Org, app: TheApp, after: After = "", limit: Limit = 100)
     return page(found, more)
 
 
-@router.get("/organizations/{org}/snapshots", response_model=Page)
+@router.get("/organizations/{org}/snapshots", response_model=Page[SnapshotOut])
 def list_snapshots(org: Org, app: TheApp, service: ServiceName, resource: ResourceName) -> Any:
     """The restore points of one service of one resource, newest first."""
     return page(
@@ -34,7 +33,7 @@ def list_snapshots(org: Org, app: TheApp, service: ServiceName, resource: Resour
     )
 
 
-@router.get("/organizations/{org}/items")
+@router.get("/organizations/{org}/items", response_model=ItemsOut)
 def list_items(
     org: Org,
     app: TheApp,
@@ -68,7 +67,7 @@ def item_content(
     resource: ResourceName,
     snapshot: SnapshotNumber = None,
     part: Annotated[str, Query(max_length=40)] = "",
-    index: Annotated[int, Query(ge=0)] = 0,
+    index: Annotated[int, Query(ge=0, le=10_000)] = 0,
 ) -> StreamingResponse:
     """The bytes of an item: a message as .eml, a file as it was; or one part of it
     (part=attachment&index=0).
@@ -85,7 +84,7 @@ def item_content(
     return download(name, blocks)
 
 
-@router.get("/organizations/{org}/items/{item:path}")
+@router.get("/organizations/{org}/items/{item:path}", response_model=ItemOut)
 def read_item(
     org: Org,
     item: str,
@@ -107,14 +106,3 @@ def read_item(
         "path": [{"id": above.id, "name": above.name} for above in view.path(entry)],
         "snapshot": view.snapshot.number,
     }
-
-
-def download(
-    name: str, blocks: Iterator[bytes], media_type: str = "application/octet-stream"
-) -> StreamingResponse:
-    """An attachment with a safe name: never shown inline, whatever it holds."""
-    headers = {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-    }
-    return StreamingResponse(blocks, media_type=media_type, headers=headers)

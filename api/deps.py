@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 
+from api.models import SNAPSHOT_MAX
 from base.ids import OrgId, RunId, org_id, run_id
 from base.stories import Stories
 from engine.assembly import App
@@ -21,15 +22,18 @@ def _stories(request: Request) -> Stories:
     return stories
 
 
-def _org(org: Annotated[str, Path(max_length=40)]) -> OrgId:
-    return org_id(org)
+TheApp = Annotated[App, Depends(_app)]
 
 
-def _run(run: Annotated[str, Path(max_length=60)]) -> RunId:
+def _org(org: Annotated[str, Path(max_length=200)], app: TheApp) -> OrgId:
+    """An organization that exists, so that no route below it has to ask."""
+    return OrgId(app.organization(org_id(org)).id)
+
+
+def _run(run: Annotated[str, Path(max_length=200)]) -> RunId:
     return run_id(run)
 
 
-TheApp = Annotated[App, Depends(_app)]
 TheStories = Annotated[Stories, Depends(_stories)]
 Org = Annotated[OrgId, Depends(_org)]
 Run = Annotated[RunId, Depends(_run)]
@@ -39,7 +43,9 @@ After = Annotated[
 Limit = Annotated[int, Query(ge=1, le=500)]
 ServiceName = Annotated[str, Query(max_length=40)]
 ResourceName = Annotated[str, Query(max_length=1024)]
-SnapshotNumber = Annotated[int | None, Query(ge=1, description="without it the newest")]
+SnapshotNumber = Annotated[
+    int | None, Query(ge=1, le=SNAPSHOT_MAX, description="without it the newest")
+]
 
 
 def page(items: list[dict[str, Any]], after: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 router = APIRouter()
 
 
-@router.get("/api/health", include_in_schema=False)
+@router.api_route("/api/health", methods=["GET", "HEAD"], include_in_schema=False)
 def health() -> dict[str, str]:
     """Says nothing but that the app answers."""
     return {"status": "ok"}

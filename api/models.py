@@ -1,12 +1,14 @@
-"""What goes in and out over HTTP: pydantic models, and paging with an opaque `next`."""
+"""What comes in over HTTP; api/answers.py says what goes out."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
 
 ID = Field(max_length=1024)
+SNAPSHOT_MAX = 10**9
+_VERSION_MAX = 10**8
 
 
 class In(BaseModel):
@@ -19,20 +21,29 @@ class ClientSecret(In):
     """The application's client secret."""
 
     kind: Literal["client_secret"] = "client_secret"
-    client_id: str = Field(max_length=64)
-    client_secret: SecretStr
+    client_id: str = Field(min_length=1, max_length=64)
+    client_secret: SecretStr = Field(min_length=1)
 
 
 class Certificate(In):
     """The application's certificate with its private key, PEM."""
 
     kind: Literal["certificate"]
-    client_id: str = Field(max_length=64)
-    certificate_pem: SecretStr
+    client_id: str = Field(min_length=1, max_length=64)
+    certificate_pem: SecretStr = Field(min_length=1)
     password: SecretStr | None = None
 
 
-Credential = ClientSecret | Certificate
+def _credential_kind(value: Any) -> str:
+    """Whatever is no certificate is checked as a secret, so that an error never repeats `kind`."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", "")
+    return "certificate" if kind == "certificate" else "client_secret"
+
+
+Credential = Annotated[
+    Annotated[ClientSecret, Tag("client_secret")] | Annotated[Certificate, Tag("certificate")],
+    Discriminator(_credential_kind),
+]
 
 
 class NewOrganization(In):
@@ -81,7 +92,7 @@ class Policy(In):
     selection: Selection = Field(default_factory=Selection)
     schedule: Schedule | None = None
     paused: bool = False
-    version: int = 0
+    version: int = Field(0, ge=0, le=_VERSION_MAX)
 
 
 class RestoreIn(In):
@@ -89,7 +100,7 @@ class RestoreIn(In):
 
     service: str
     resource: str = ID
-    snapshot: int | None = Field(None, ge=1)
+    snapshot: int | None = Field(None, ge=1, le=SNAPSHOT_MAX)
     items: list[str] = Field(default_factory=list, max_length=100_000)
     folders: list[str] = Field(default_factory=list, max_length=10_000)
     target: str = Field("", max_length=1024, description="a resource id; empty: where it came from")
@@ -104,7 +115,7 @@ class ExportIn(In):
 
     service: str
     resource: str = ID
-    snapshot: int | None = Field(None, ge=1)
+    snapshot: int | None = Field(None, ge=1, le=SNAPSHOT_MAX)
     items: list[str] = Field(default_factory=list, max_length=100_000)
     folders: list[str] = Field(default_factory=list, max_length=10_000)
 
@@ -113,23 +124,3 @@ class VerifyIn(In):
     """How thoroughly to verify: structure only, or every byte."""
 
     read_data: bool = True
-
-
-class Page(BaseModel):
-    """One page of a list. `next` is opaque: send it back as `next=`; null at the end."""
-
-    items: list[dict[str, Any]]
-    next: str | None = None
-
-
-class RunOut(BaseModel):
-    """A backup, restore, export or verification."""
-
-    id: str
-    kind: str
-    state: str
-    started: str | None = None
-    ended: str | None = None
-    counts: dict[str, int] = Field(default_factory=dict)
-    code: str = ""
-    detail: dict[str, Any] = Field(default_factory=dict)

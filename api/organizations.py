@@ -6,15 +6,23 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from api.answers import (
+    ConnectionOut,
+    ConsentOut,
+    CreatedOut,
+    OrganizationOut,
+    Page,
+    PolicyOut,
+)
 from api.auth import SignedIn
 from api.deps import After, Limit, Org, TheApp, page
-from api.models import ChangeOrganization, Credential, NewOrganization, Page, Policy
+from api.models import ChangeOrganization, Credential, NewOrganization, Policy
 from engine import audit, connection, organizations, policies
 
 router = APIRouter(tags=["organizations"])
 
 
-@router.post("/organizations", status_code=201)
+@router.post("/organizations", status_code=201, response_model=CreatedOut)
 def create_organization(body: NewOrganization, who: SignedIn, app: TheApp) -> dict[str, Any]:
     """Takes in a tenant and makes its vault. The recovery passphrase is in this answer and never
     again.
@@ -34,20 +42,20 @@ def create_organization(body: NewOrganization, who: SignedIn, app: TheApp) -> di
     return {**made.organization, "recovery_passphrase": made.recovery_passphrase}
 
 
-@router.get("/organizations", response_model=Page)
+@router.get("/organizations", response_model=Page[OrganizationOut])
 def list_organizations(app: TheApp, after: After = "", limit: Limit = 100) -> Any:
     """The organizations of this installation."""
     found, more = organizations.listed(app, after=after, limit=limit)
     return page(found, more)
 
 
-@router.get("/organizations/{org}")
+@router.get("/organizations/{org}", response_model=OrganizationOut)
 def read_organization(org: Org, app: TheApp) -> dict[str, Any]:
     """One organization; credentials are only said to be there."""
     return organizations.show(app, org)
 
 
-@router.patch("/organizations/{org}")
+@router.patch("/organizations/{org}", response_model=OrganizationOut)
 def change_organization(
     org: Org, body: ChangeOrganization, who: SignedIn, app: TheApp
 ) -> dict[str, Any]:
@@ -73,14 +81,14 @@ def delete_organization(org: Org, who: SignedIn, app: TheApp) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/organizations/{org}/connection-test")
+@router.post("/organizations/{org}/connection-test", response_model=ConnectionOut)
 def test_connection(org: Org, who: SignedIn, app: TheApp) -> dict[str, Any]:
     """Signs in and tries each permission; names what is missing and which service that disables."""
     audit.note(app, org, who.id, "connection-tested")
     return connection.test(app, org)
 
 
-@router.get("/organizations/{org}/consent-url")
+@router.get("/organizations/{org}/consent-url", response_model=ConsentOut)
 def consent_url(
     org: Org, app: TheApp, application: Literal["backup", "restore"] = "backup"
 ) -> dict[str, str]:
@@ -88,7 +96,7 @@ def consent_url(
     return {"url": connection.consent_url(app, org, application)}
 
 
-@router.get("/organizations/{org}/directory/{kind}", response_model=Page)
+@router.get("/organizations/{org}/directory/{kind}", response_model=Page[dict[str, Any]])
 def search_directory(
     org: Org,
     kind: Literal["users", "groups", "sites", "teams"],
@@ -100,13 +108,13 @@ def search_directory(
     return page(connection.search(app, org, kind, search, limit), "")
 
 
-@router.get("/organizations/{org}/policy")
+@router.get("/organizations/{org}/policy", response_model=PolicyOut)
 def read_policy(org: Org, app: TheApp) -> dict[str, Any]:
     """What is protected, and when backups start."""
     return policies.show(app, org)
 
 
-@router.put("/organizations/{org}/policy")
+@router.put("/organizations/{org}/policy", response_model=PolicyOut)
 def change_policy(org: Org, body: Policy, who: SignedIn, app: TheApp) -> dict[str, Any]:
     """Replaces the policy; refused when somebody else changed it since `version` was read."""
     changed = policies.change(app, org, body.model_dump(exclude={"version"}), body.version)

@@ -8,15 +8,21 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
+from api.answers import Page, PlannedOut, RestoreOut, RestoreRowOut, RunOut
 from api.auth import SignedIn
 from api.deps import After, Org, Run, TheApp, TheStories, page
-from api.models import Page, RestoreIn
+from api.models import RestoreIn
 from engine import restore_plan, restore_report, runs
 
 router = APIRouter(tags=["restores"])
 
 
-@router.post("/organizations/{org}/restores", status_code=202)
+@router.post(
+    "/organizations/{org}/restores",
+    status_code=202,
+    response_model=RestoreOut | PlannedOut,
+    responses={200: {"model": PlannedOut, "description": "The plan of a dry run"}},
+)
 async def start_restore(
     org: Org, body: RestoreIn, who: SignedIn, app: TheApp, stories: TheStories, response: Response
 ) -> dict[str, Any]:
@@ -34,20 +40,21 @@ async def start_restore(
     return {**shown, **await run_in_threadpool(runs.show, app, org, run.id)}
 
 
-@router.get("/organizations/{org}/restores/{run}")
+@router.get("/organizations/{org}/restores/{run}", response_model=RestoreOut)
 def read_restore(org: Org, run: Run, app: TheApp) -> dict[str, Any]:
     """One restore: its request, plan and progress."""
     return {**runs.show(app, org, run), **restore_report.request_of(app, org, run)}
 
 
-@router.get("/organizations/{org}/restores/{run}/report", response_model=Page)
+@router.get("/organizations/{org}/restores/{run}/report", response_model=Page[RestoreRowOut])
 def restore_rows(org: Org, run: Run, app: TheApp, after: After = "") -> Any:
     """A row per item: what became of it, its new id, and what could not be set."""
+    runs.show(app, org, run)  # an unknown run is no empty list
     rows, more = restore_report.rows(app, org, run, after)
     return page(rows, more)
 
 
-@router.post("/organizations/{org}/restores/{run}/undo", status_code=202)
+@router.post("/organizations/{org}/restores/{run}/undo", status_code=202, response_model=RunOut)
 async def undo_restore(
     org: Org, run: Run, who: SignedIn, app: TheApp, stories: TheStories
 ) -> dict[str, Any]:

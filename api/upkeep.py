@@ -7,9 +7,10 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
+from api.answers import Page, RunOut, VerificationOut
 from api.auth import SignedIn
 from api.deps import After, Limit, Org, Run, TheApp, TheStories, page
-from api.models import Page, RunOut, VerifyIn
+from api.models import VerifyIn
 from engine import runs, verify
 
 router = APIRouter(tags=["upkeep"])
@@ -17,24 +18,25 @@ router = APIRouter(tags=["upkeep"])
 
 @router.post("/organizations/{org}/verifications", status_code=202, response_model=RunOut)
 async def start_verification(
-    org: Org, body: VerifyIn, who: SignedIn, app: TheApp, stories: TheStories
+    org: Org, who: SignedIn, app: TheApp, stories: TheStories, body: VerifyIn | None = None
 ) -> Any:
     """Starts reading the vault back: hash chains, reachability, and every byte unless told
     otherwise.
     """
-    run = await run_in_threadpool(runs.request_verification, app, org, who.id, body.read_data)
+    wanted = body or VerifyIn()
+    run = await run_in_threadpool(runs.request_verification, app, org, who.id, wanted.read_data)
     await stories.start("verify_vault", run.message.to_json(), run.id)
     return await run_in_threadpool(runs.show, app, org, run.id)
 
 
-@router.get("/organizations/{org}/verifications", response_model=Page)
+@router.get("/organizations/{org}/verifications", response_model=Page[RunOut])
 def list_verifications(org: Org, app: TheApp, after: After = "", limit: Limit = 50) -> Any:
     """Verifications, newest first."""
     found, more = runs.listed(app, org, kind="verify", after=after, limit=limit)
     return page(found, more)
 
 
-@router.get("/organizations/{org}/verifications/{run}")
+@router.get("/organizations/{org}/verifications/{run}", response_model=VerificationOut)
 def read_verification(org: Org, run: Run, app: TheApp) -> dict[str, Any]:
     """One verification with every problem it found."""
     return {**runs.show(app, org, run), "report": verify.report(app, org, run)}

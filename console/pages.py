@@ -10,12 +10,19 @@ from urllib.parse import quote
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from base.errors import Problem
+
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 def render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page from a template of console/templates."""
     return HTMLResponse(_environment.get_template(template).render(**values), status_code=status)
+
+
+def problem_page(problem: Problem) -> HTMLResponse:
+    """An error as a page, with what to do about it."""
+    return render("problem.html", status=problem.status, problem=problem, back="/")
 
 
 def as_bytes(count: Any) -> str:

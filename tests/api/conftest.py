@@ -1,0 +1,20 @@
+"""One house for all tests of the HTTP surface that do not change it for others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.api import house as houses
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[houses.House]:
+    with houses.house() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _told_afresh(house: houses.House) -> None:
+    house.stories.started.clear()

@@ -1,0 +1,30 @@
+"""Names of downloads: one header, one name, nothing hidden in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.download import download
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("report.docx", "report.docx"),
+        ('a"b\r\nSet-Cookie: x=1', "a_b__Set-Cookie_ x=1"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("\u202egpj.exe", "_gpj.exe"),
+        ("Übersicht 📎.xlsx", "_bersicht _.xlsx"),
+        ("\ud800", "_"),
+        ("", "download"),
+        ("...", "download"),
+        ("x" * 500 + ".txt", "x" * 146 + ".txt"),
+        ("%41;filename=evil", "_41_filename=evil"),
+    ],
+)
+def test_the_name_is_safe_and_still_readable(name: str, plain: str) -> None:
+    header = download(name, iter(())).headers["content-disposition"]
+
+    assert header.startswith(f"attachment; filename=\"{plain}\"; filename*=UTF-8''")
+    assert header.isascii()
+    assert header.isprintable()
