@@ -37,7 +37,7 @@ from state.runs import Run
 
 LEASE = "backup"
 LEASE_LASTS = timedelta(hours=2)  # longer than any pause a step may be told to make
-_FAILED = ("failed", "step-crashed", "throttled-too-long")
+_WRITTEN_WITHIN = timedelta(minutes=1)  # a run is written down right behind its lease
 
 
 class AlreadyRunning(Conflict):
@@ -74,11 +74,23 @@ def request_backup(app: App, org: str, by: str, due: datetime | None = None) -> 
         run = new_run_id("backup", now)
     else:
         run = scheduled_run_id("backup", due, hashlib.sha256(org.encode()).hexdigest()[:6])
+    _free_abandoned(app, org, now)
     if app.leases.acquire(org, LEASE, run, now, LEASE_LASTS) is None:
         raise AlreadyRunning("A backup of this organization is under way.")
     with suppress(RowExists):  # another timer wrote this scheduled run down
         app.runs.create(Run(org, run, "backup", "queued", now, by))
     return Requested(run, _backup_message(app, org, run))
+
+
+def _free_abandoned(app: App, org: str, now: datetime) -> None:
+    """Gives up the lease of a run that is over, or that died before it was written down."""
+    lease = app.leases.current(org, LEASE)
+    if lease is None:
+        return
+    run = app.runs.get(org, lease.holder)
+    taken_at = lease.expires - LEASE_LASTS
+    if run.over if run is not None else now - taken_at > _WRITTEN_WITHIN:
+        app.leases.release(org, LEASE, lease.holder)
 
 
 def queued_backup(app: App, org: str) -> BackupRun | None:

@@ -23,7 +23,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from base.clock import Clock, iso
 from vault.catalog import Catalog
@@ -109,6 +109,11 @@ class Round:
     def packs(self) -> int:
         """Packs that the last page's step wrote."""
         return len(self._tail[-1].page.packs) if self._tail else 0
+
+    @property
+    def troubles(self) -> list[dict[str, Any]]:
+        """What the last page's step could not copy, as given to Step.trouble()."""
+        return self._tail[-1].page.troubles if self._tail else []
 
     @property
     def complete(self) -> bool:

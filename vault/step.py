@@ -58,6 +58,7 @@ class Step:
         self._troubles: list[dict[str, Any]] = []
         self._raw_bytes = 0
         self._removed = 0
+        self.lost = False  # another attempt committed this page; nothing of ours counts
         self.merge: Merge | None = None  # of a complete commit: what it held and how often it read
 
     @property
@@ -159,6 +160,8 @@ class Step:
     def commit(self, complete: bool = False) -> Round:
         """Stores packs and creates the page; answers the round after it, or after the winner's.
 
+        Then `lost` is set: the winner may have read less of the feed, so go on from the links of
+        the answered round only.
         `complete`: the round ends with this page; the catalog is merged. With nothing to say
         nothing is written and the round comes back as it was. Raises StepTooOld, RoundLost,
         StoreProblem.
@@ -178,6 +181,7 @@ class Step:
         name = name_of(ring.chain_hash(round_.chain), round_.number, page.seq)
         sealed = seal_page(ring, name, page)
         if not self._tools.store.put_new(name, sealed):
+            self.lost = True
             return round_.reopened()
         return round_.after(Committed(page, hashlib.sha256(sealed).hexdigest()))
 

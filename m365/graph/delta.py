@@ -1,8 +1,8 @@
 """Paging and delta as one resumable cursor: a link goes in, pages and the next link come out.
 
 Rules
-- A link is opaque: followed as it is, whatever spelling of /delta it has; its host is checked by
-  the client.
+- A link is opaque: followed as it is, whatever spelling of /delta it has. Its host is checked
+  before its page is handed out, so that no foreign link is ever stored.
 - A page may be empty and still have a nextLink; only a page without one ends the round.
 - Headers are sent again with every page.
 - A page that takes the service too long (504) is asked for again with half as many items. That
@@ -50,13 +50,15 @@ def follow(
 
     `link` is a first path ("/users/…/delta", with `params`), a nextLink or a deltaLink.
     `cost_first` is that of the first request: 2 units for a drive's delta without a token, else 1.
-    Raises ResyncNeeded when the service forgot the link, TransientFailure for a page that makes no
-    sense or leads in a circle.
+    Raises ResyncNeeded when the service forgot the link, ForeignHost for a page that leads away
+    from Graph, TransientFailure for one that makes no sense or leads in a circle.
     """
     seen: set[int] = set()
     answer = _first(reader, link, params, headers, scope, cost_first)
     while True:
         page = _page(answer)
+        if page.link:
+            reader.place.graph_link(page.link)
         yield page
         if not page.more:
             return
