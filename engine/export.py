@@ -103,8 +103,9 @@ def _parts(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 def find_archive(app: App, org: str, run: str) -> Archive:
     """The finished archive of an export."""
+    record = app.runs.get(org, run)
     stored = app.vault(org).get_record(f"export/{run}/archive")
-    if stored is None:
+    if stored is None or (record is not None and record.detail.get("expired")):
         raise ExportMissing("This export is not ready, has failed or has expired.")
     return Archive(**stored)
 

@@ -182,6 +182,13 @@ class Repository:
         """The bytes put_sealed kept, None when there are none. Raises VaultDamaged."""
         return self._get(f"x/{_checked(name)}")
 
+    def drop_sealed(self, prefix: str) -> int:
+        """Removes what put_sealed kept under a name and "/"; answers how many. Raises StoreProblem."""
+        names = [listed.name for listed in self._store.list(f"x/{_checked(prefix)}/")]
+        for name in names:
+            self._store.delete(name)
+        return len(names)
+
     def round(self, chain: str, number: int) -> Round:
         """The round that builds snapshot `number`. Raises RoundOutOfOrder, VaultDamaged."""
         if number < 1:

@@ -1,0 +1,40 @@
+"""What the timer tidies: runs that nobody works on any more, and archives whose time is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from base import log
+from base.errors import Problem
+from engine import runs
+from engine.assembly import App
+from state.runs import Run
+
+STALLED_AFTER = timedelta(hours=6)  # without a heartbeat; the longest pause of a step is one hour
+EXPORTS_LIVE = timedelta(days=7)
+STALLED = "stalled"
+_RUNS_LOOKED_AT = 50  # the newest of each organization
+
+
+def tend(app: App) -> None:
+    """Ends stalled runs as red and removes expired archives, organization by organization."""
+    for organization in app.organizations.all():
+        for run in app.runs.page(organization.id, limit=_RUNS_LOOKED_AT).items:
+            try:
+                _tend(app, run)
+            except Problem as problem:  # one run never holds up the others
+                log.event("upkeep-failed", org=run.org, run=run.id, code=problem.code)
+
+
+def _tend(app: App, run: Run) -> None:
+    now = app.clock.now()
+    alive = run.heartbeat or run.started or run.requested
+    if run.state == "running" and now - alive > STALLED_AFTER:
+        log.event("run-stalled", org=run.org, run=run.id)
+        runs.close(app, run.org, run.id, "red", code=STALLED)
+    expired = run.kind == "export" and run.ended and now - run.ended > EXPORTS_LIVE
+    if expired and not run.detail.get("expired"):
+        app.vault(run.org).drop_sealed(f"export/{run.id}/part")
+        detail = {**run.detail, "expired": True}
+        app.runs.change(run.org, run.id, lambda one: replace(one, detail=detail))
