@@ -1,1 +1,1 @@
-"""The command line: a client of the API, and offline recovery. It has no verbs yet."""
+"""The command line: a client of the API, and recovery from a vault without a server."""

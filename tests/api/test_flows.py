@@ -106,8 +106,8 @@ def test_a_wrong_credential_is_named_and_not_shown(
 ) -> None:
     facts = house.world.running.facts()["apps"]["backup"]
     wrong = {**credential(facts), **change}
-    body = {"name": "Wrong", "id": "wrong", "tenant_id": house.get("")["tenant_id"]}
-    path = f"{API}/organizations/wrong"
+    body = {"name": "Wrong", "id": code, "tenant_id": house.get("")["tenant_id"]}
+    path = f"{API}/organizations/{code}"
     house.client.post(f"{API}/organizations", json={**body, "credential": wrong})
     try:
         tested = house.client.post(f"{path}/connection-test")
@@ -302,18 +302,16 @@ def test_a_header_that_is_no_single_range_is_passed_over(
 def test_an_item_comes_as_a_file_with_a_harmless_name(house: House) -> None:
     names = []
     for where in (house.mail(), house.drive()):
-        entries = [house.first_item(**where)]
-        if where["service"] == "drive":
-            entries = [one for one in everything(house, **where) if one["name"] == HOSTILE]
-        for entry in entries:
+        for entry in [*everything(house, **where)][:60]:
             answer = house.client.get(f"{BELOW}/items/{entry['id']}/content", params=where)
-            assert answer.status_code == 200
-            names.append(answer.headers["content-disposition"])
-            assert answer.headers["content-security-policy"].startswith("sandbox")
-    assert len(names) == 2
+            if answer.status_code == 200:
+                names.append(answer.headers["content-disposition"])
+                assert answer.headers["content-security-policy"].startswith("sandbox")
+    assert len(names) > 60
+    assert any("script" in name for name in names)
     for name in names:
-        assert name.startswith("attachment; ")
-        assert "script" in name
+        assert name.startswith('attachment; filename="')
+        assert name.count('"') == 2
         for bad in ("<", ">", "%0A", "%22", "%E2%80%AE", "%2F"):
             assert bad not in name
 

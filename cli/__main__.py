@@ -1,0 +1,5 @@
+"""`python -m cli` is the command holdfast."""
+
+from cli.commands import main
+
+main()
