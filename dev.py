@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = verbs.add_parser("bench", help="one benchmark of benchmarks/, such as: bench backup")
     bench.add_argument("name")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
+    bench.add_argument("--full", action="store_true", help="the largest size it knows")
     bench.set_defaults(run=_bench)
 
     package = verbs.add_parser("package", help="build dist/holdfast.zip, what Azure runs")
@@ -165,7 +166,8 @@ def _bench(options: argparse.Namespace) -> int:
     if options.name not in names:
         known = ", ".join(names) or "none yet"
         raise Trouble(f"there is no benchmark named {options.name}. There are: {known}.")
-    return _hand_over(f"benchmarks.{options.name}", _flag("--json", options.json))
+    flags = [*_flag("--json", options.json), *_flag("--full", options.full)]
+    return _hand_over(f"benchmarks.{options.name}", flags)
 
 
 def _flag(name: str, given: bool) -> list[str]:

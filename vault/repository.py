@@ -183,7 +183,9 @@ class Repository:
         return self._get(f"x/{_checked(name)}")
 
     def drop_sealed(self, prefix: str) -> int:
-        """Removes what put_sealed kept under a name and "/"; answers how many. Raises StoreProblem."""
+        """Removes what put_sealed kept under a name and "/"; answers how many. Raises
+        StoreProblem.
+        """
         names = [listed.name for listed in self._store.list(f"x/{_checked(prefix)}/")]
         for name in names:
             self._store.delete(name)

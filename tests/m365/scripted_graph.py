@@ -13,6 +13,13 @@ from m365.graph.errors import GraphProblem
 Answer = Any  # a dict, bytes, an exception to raise, or a list of such: one after the other
 
 
+class _Anywhere:
+    """A Place for links that are words of the script."""
+
+    def graph_link(self, link: str) -> str:
+        return link
+
+
 class ScriptedGraph(GraphWriter):
     """Answers "METHOD path?query" or "METHOD path"; an unknown request is an AssertionError.
 
@@ -27,6 +34,10 @@ class ScriptedGraph(GraphWriter):
         self.batched: list[str] = []
         self.uploads: list[tuple[str, bytes]] = []
         self.page_sizes: dict[str, str] = {}
+
+    @property
+    def place(self) -> _Anywhere:  # type: ignore[override]
+        return _Anywhere()
 
     def get(
         self,
