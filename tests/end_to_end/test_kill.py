@@ -1,4 +1,6 @@
-"""kill -9 of the server at any moment: what was begun finishes by itself, everything exactly once."""
+"""kill -9 of the server at any moment: what was begun ends by itself, everything exactly once."""
+once.
+"""
 
 from __future__ import annotations
 

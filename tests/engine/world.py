@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 import simulator
-from base.messages import BackupEnded, Drain, Drained, RestoreRun, Shard, WriteBatch
+from base.messages import BackupEnded, BackupRun, Drain, Drained, RestoreRun, Shard, WriteBatch
 from base.settings import Settings
 from engine import backup, browse, organizations, plan, restore, restore_plan, runs
 from engine.assembly import App
@@ -36,13 +36,16 @@ class World:
 
     def back_up(self) -> dict[str, Any]:
         """A whole backup as its story tells it, one step after another; answers the run."""
-        request = runs.request_backup(self.app, ORG, "test")
-        planned = plan.plan_backup(self.app, request.message)
+        return self.finish_backup(runs.request_backup(self.app, ORG, "test").id)
+
+    def finish_backup(self, run: str) -> dict[str, Any]:
+        """The steps of a run from the first one on, whatever an earlier process did of them."""
+        planned = plan.plan_backup(self.app, BackupRun(ORG, run))
         for number in range(planned.shards):
-            for drain in plan.shard_resources(self.app, Shard(ORG, request.id, number)):
+            for drain in plan.shard_resources(self.app, Shard(ORG, run, number)):
                 self.drain(drain)
-        runs.close_backup(self.app, BackupEnded(ORG, request.id, planned.code))
-        return runs.show(self.app, ORG, request.id)
+        runs.close_backup(self.app, BackupEnded(ORG, run, planned.code))
+        return runs.show(self.app, ORG, run)
 
     def drain(self, request: Drain, steps_max: int = 500) -> Drained:
         """Steps of one chain until it ends; throttled ones are asked again at once."""
@@ -193,33 +196,40 @@ def world(tenant: simulator.Tenant, folder: Path, **settings: Any) -> Iterator[W
     """Serves the tenant and takes it in as an organization."""
     with simulator.serve(tenant, ca_out=folder / "ca.pem") as running:
         app = app_for(running, folder, **settings)
-        facts = running.facts()
-        organizations.create(
-            app,
-            organizations.NewOrganization(
-                id=ORG,
-                name="Contoso",
-                tenant_id=facts["tenant_id"],
-                credential=credential(facts["apps"]["backup"]),
-                restore_credential=credential(facts["apps"]["restore"]),
-            ),
-        )
+        take_in(app, running)
         yield World(app, running)
+
+
+def take_in(app: App, running: simulator.Running) -> None:
+    """Makes the organization with both of its applications."""
+    facts = running.facts()
+    organizations.create(
+        app,
+        organizations.NewOrganization(
+            id=ORG,
+            name="Contoso",
+            tenant_id=facts["tenant_id"],
+            credential=credential(facts["apps"]["backup"]),
+            restore_credential=credential(facts["apps"]["restore"]),
+        ),
+    )
 
 
 def app_for(running: simulator.Running, folder: Path, **settings: Any) -> App:
     """An app over a folder, as a process that just started would make it."""
-    return App(
-        Settings(
-            _env_file=None,
-            data_dir=folder / "data",
-            passphrase=SecretStr("a passphrase for tests"),
-            graph_url=running.url,
-            login_url=running.url,
-            ca_bundle=running.ca,
-            **settings,
-        ),
-        scrypt_n=SCRYPT_N,
+    return App(settings_for(running, folder, **settings), scrypt_n=SCRYPT_N)
+
+
+def settings_for(running: simulator.Running, folder: Path, **settings: Any) -> Settings:
+    """The settings of an installation in a folder that protects the tenant."""
+    return Settings(
+        _env_file=None,
+        data_dir=folder / "data",
+        passphrase=SecretStr("a passphrase for tests"),
+        graph_url=running.url,
+        login_url=running.url,
+        ca_bundle=running.ca,
+        **settings,
     )
 
 
