@@ -61,6 +61,8 @@ def serving(data: Path, storage: str = "folder") -> Iterator[FastAPI]:
     with ExitStack() as stack:
         app = App(_settings(data, storage, stack))
         install(app)
+        for organization in app.organizations.page(limit=1).items:
+            app.vault(organization.id)  # a wrong passphrase is better said now than at the first use
         running = run_functions(
             function_app.app, data / "stories.sqlite", app.clock, app.settings.steps_at_once
         )
