@@ -22,12 +22,14 @@ from pydantic import SecretStr
 import function_app
 from api.app import build
 from api.auth import AdminToken
+from base import log
 from base.errors import ConfigurationProblem, Problem
 from base.ids import new_passphrase, new_token
 from base.settings import Settings
 from engine.assembly import App, install
 from local.azurite import start_azurite
 from local.host_client import run_functions
+from vault import WrongKey
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,14 +63,24 @@ def serving(data: Path, storage: str = "folder") -> Iterator[FastAPI]:
     with ExitStack() as stack:
         app = App(_settings(data, storage, stack))
         install(app)
-        for organization in app.organizations.page(limit=1).items:
-            app.vault(organization.id)  # a wrong passphrase is better said now than at the first use
+        _try_passphrase(app)
         running = run_functions(
             function_app.app, data / "stories.sqlite", app.clock, app.settings.steps_at_once
         )
         stack.callback(running.stop)
         token = _kept(data / "admin-token", new_token)
         yield build(app, running.stories, AdminToken(token))
+
+
+def _try_passphrase(app: App) -> None:
+    """Opens one vault: a wrong passphrase is better said now than at the first use."""
+    for organization in app.organizations.page(limit=1).items:
+        try:
+            app.vault(organization.id)
+        except WrongKey:
+            raise
+        except Problem as problem:  # a damaged vault must not keep the others from being served
+            log.event("vault-not-opened", org=organization.id, code=problem.code)
 
 
 def _settings(data: Path, storage: str, stack: ExitStack) -> Settings:
