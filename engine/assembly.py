@@ -23,7 +23,7 @@ from base.settings import Settings
 from engine.chunks import KnownChunks
 from engine.key_vault import KeyVaultSlot
 from m365 import SERVICES
-from m365.graph.auth import Certificate, ClientSecret, Credential
+from m365.graph.auth import Certificate, ClientSecret, Credential, Tokens, missing_roles
 from m365.graph.client import GraphReader, GraphWriter
 from m365.graph.hosts import Place
 from m365.graph.throttle import Limiter
@@ -53,6 +53,14 @@ class CredentialMissing(Problem):
     code = "credential-missing"
     status = 409
     hint = "Give the organization the credential of the application, then try again."
+
+
+class PermissionMissing(Problem):
+    """The restore application lacks a permission; `permissions` and the service are named."""
+
+    code = "permission-missing"
+    status = 409
+    hint = "Grant the named application permissions in the tenant and consent to them."
 
 
 @dataclass(slots=True)
@@ -159,6 +167,7 @@ class App:
         kind, _, graph_id = resource.partition(":")
         credential = self.credential(org, "restore")
         writer = GraphWriter(self.place, credential, self.limiter, self.clock)
+        _insist_on(self.service(service), writer)
         return self.service(service).writer(writer, Resource(kind, graph_id))
 
     def service(self, name: str) -> Service:
@@ -216,6 +225,21 @@ def credential_of(tenant_id: str, values: Mapping[str, str]) -> Credential:
         pem = values["certificate_pem"].encode()
         return Certificate(tenant_id, values["client_id"], pem, values.get("password"))
     return ClientSecret(tenant_id, values["client_id"], values["client_secret"])
+
+
+def _insist_on(service: Service, writer: GraphWriter) -> None:
+    """Raises PermissionMissing before anything is written; asks anew, as consent may be young."""
+    tokens = writer.tokens
+    if not isinstance(tokens, Tokens) or not missing_roles(service.writes, tokens.roles()):
+        return
+    tokens.refresh(tokens.token(), "")
+    missing = missing_roles(service.writes, tokens.roles())
+    if missing:
+        raise PermissionMissing(
+            "The restore application may not write there.",
+            permissions=list(missing),
+            service=service.name,
+        )
 
 
 class _VaultSealing:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -20,9 +21,10 @@ from base import log
 from base.errors import Problem, Throttled
 from base.item import StoredItem, Trouble
 from base.messages import BatchWritten, RestorePlanned, RestoreRun, RunClosed, WriteBatch
-from engine import runs, undo
+from engine import patience, runs, undo
 from engine.assembly import App
 from engine.browse import View, open_view
+from engine.holding import holding
 from engine.restore_plan import RestoreRequest, batches, selected
 from m365.graph.errors import (
     GraphProblem,
@@ -30,6 +32,7 @@ from m365.graph.errors import (
     QuotaFull,
     ResourceGone,
     TransientFailure,
+    Unauthorized,
 )
 from m365.service import Existing, Folder, Identity, OnConflict, Writer, Written
 from vault import Entry
@@ -58,23 +61,29 @@ def plan_restore(app: App, request: RestoreRun) -> RestorePlanned:
 
 
 def write_batch(app: App, request: WriteBatch) -> BatchWritten:
-    """Writes one batch, or adopts what an earlier attempt of it finished."""
+    """Writes one batch, or adopts what an earlier attempt of it finished; one attempt at a time."""
     try:
-        return _Batch(app, request).write()
+        with holding(app, request.org, request.run) as insist:
+            return _Batch(app, request, insist).write()
     except Throttled as wait:
         return BatchWritten("throttled", retry_after_s=wait.retry_after_s, code=wait.code)
     except Problem as problem:
+        if patience.passes(problem):
+            return BatchWritten("throttled", retry_after_s=patience.WAIT_S, code=problem.code)
         log.event("batch-failed", org=request.org, run=request.run, code=problem.code)
+        runs.note_batch(app, request.org, request.run, request.batch, {}, problem.code)
         return BatchWritten("failed", code=problem.code)
 
 
 WRITES_MAX = 3  # attempts at one item within a batch; each of them looks before it writes
+# The target is gone, full, or no longer opens to us: what is left fails without being tried.
+_ENDS_THE_RESTORE = (ResourceGone, QuotaFull, Unauthorized)
 REWRITTEN = "rewritten-by-service"  # Office files, by SharePoint; said in every plan
 
 
 class _Batch:
-    def __init__(self, app: App, request: WriteBatch) -> None:
-        self.app, self.request = app, request
+    def __init__(self, app: App, request: WriteBatch, insist: Callable[[], None]) -> None:
+        self.app, self.request, self.insist = app, request, insist
         self.repository = app.vault(request.org)
         self.base = f"restore/{request.run}"
 
@@ -89,7 +98,9 @@ class _Batch:
             done = self.repository.get_record(done_name)
         counts = Counter(row["outcome"] for row in done or ())
         counts["incomplete"] = sum(_lacks_something(row) for row in done or ())
-        runs.note_batch(self.app, self.request.org, self.request.run, self.request.batch, counts)
+        causes = (row["troubles"][0]["cause"] for row in done or () if row["outcome"] == "failed")
+        org, run, batch = self.request.org, self.request.run, self.request.batch
+        runs.note_batch(self.app, org, run, batch, counts, next(causes, ""))
         return BatchWritten("done", counts=dict(counts))
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -101,20 +112,30 @@ class _Batch:
         view = open_view(
             self.app, self.request.org, wanted.service, wanted.resource, wanted.snapshot
         )
-        writer = self.app.restorer(self.request.org, wanted.service, wanted.target)
-        writing = _Writing(self.request.run, view, writer, wanted)
         entries = [view.entry(item_id) for item_id in ids]
+        rows: list[dict[str, Any]] = []
+        stopped = self.repository.get_record(f"{self.base}/stopped")
+        if stopped is None:
+            writer = self.app.restorer(self.request.org, wanted.service, wanted.target)
+            try:
+                self._write(_Writing(self.request.run, view, writer, wanted), entries, rows)
+            except _ENDS_THE_RESTORE as problem:
+                stopped = {"code": problem.code}
+                self.repository.put_record(f"{self.base}/stopped", stopped)
+        rows += [_failed(entry, (stopped or {})["code"]) for entry in entries[len(rows) :]]
+        return rows
+
+    def _write(self, writing: _Writing, entries: list[Entry], rows: list[dict[str, Any]]) -> None:
         name = f"{self.base}/before/{self.request.batch:06d}"
         before = self.repository.get_record(name)
         if before is None:
             self.repository.put_record(name, writing.clashes(entries))
         else:
             writing.repeats(frozenset(before))
-        rows = []
         for entry in entries:
+            self.insist()
             rows.append(writing.write(entry))
             runs.heartbeat(self.app, self.request.org, self.request.run)
-        return rows
 
 
 class _Placing:
@@ -165,10 +186,8 @@ class _Writing:
         self._seen_before: frozenset[str] = frozenset()
 
     def clashes(self, entries: list[Entry]) -> list[str]:
-        """Ids in the target that items of the batch collide with; only where no marker can be
-        kept.
-        """
-        if self._wanted.fresh or self._writer.keeps_markers:
+        """Ids in the target that items of the batch collide with; none in a folder of our own."""
+        if self._wanted.fresh:
             return []
         found = []
         for entry in entries:
@@ -188,16 +207,16 @@ class _Writing:
         for attempt in range(1, WRITES_MAX + 1):
             try:
                 return _row(entry, self._written(entry))
-            except (Throttled, ResourceGone, QuotaFull):
+            except (Throttled, *_ENDS_THE_RESTORE):
                 raise
             except (TransientFailure, MaybeDone) as problem:
                 if attempt == WRITES_MAX:
-                    return _failed(entry, problem)
+                    return _failed(entry, problem.code, problem.graph_code)
                 # It may have been written all the same: look before writing again.
                 self.repeats(self._before if self._before is not None else self._seen_before)
                 self._existing.clear()
             except GraphProblem as problem:
-                return _failed(entry, problem)
+                return _failed(entry, problem.code, problem.graph_code)
         raise AssertionError("the last attempt returns")
 
     def _written(self, entry: Entry) -> Written:
@@ -221,9 +240,14 @@ class _Writing:
         ]
         if mine is not None:
             return self._adopted(mine, others, conflict)
+        ours = next((one for one in others if self._is_new(one, identity)), None)
+        if ours is not None and not self._writer.keeps_markers:
+            return Written(ours.id, "created")
+        if ours is not None and not any(one.marker.startswith(self._run) for one in present):
+            # The target may be hiding our markers: better nothing than the same mail twice.
+            unsure = Trouble(item.id, "item", "perhaps-written-before", retry=False)
+            return Written(ours.id, "skipped", (unsure,))
         clash = others[0] if others else None
-        if clash is not None and self._is_ours(clash, identity):
-            return Written(clash.id, "created")
         if clash is not None and conflict is OnConflict.SKIP:
             return Written(clash.id, "skipped")
         replace = clash if conflict is OnConflict.REPLACE else None
@@ -231,14 +255,14 @@ class _Writing:
             item, into, marker, replace, new_name=clash is not None and not replace
         )
 
-    def _is_ours(self, clash: Existing, identity: Identity) -> bool:
-        """Where no marker can be kept: the same content, there now and not before the first
+    def _is_new(self, clash: Existing, identity: Identity) -> bool:
+        """Whether it is the same content, without a marker, there now and not before the first
         attempt.
         """
         return (
             self._before is not None
             and clash.id not in self._before
-            and not self._writer.keeps_markers
+            and not clash.marker
             and clash.same == identity.same
         )
 
@@ -267,8 +291,8 @@ def _lacks_something(row: dict[str, Any]) -> bool:
     return any(trouble["cause"] != REWRITTEN for trouble in row["troubles"])
 
 
-def _failed(entry: Entry, problem: GraphProblem) -> dict[str, Any]:
-    trouble = Trouble(entry.id, "item", problem.code, retry=False, detail=problem.graph_code)
+def _failed(entry: Entry, cause: str, detail: str = "") -> dict[str, Any]:
+    trouble = Trouble(entry.id, "item", cause, retry=False, detail=detail)
     return _row(entry, Written("", "failed", (trouble,)))
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from base.errors import InvalidInput
+from base.ids import fresh_slug
 from engine.assembly import App
 from engine.browse import View, open_view
 from m365 import SERVICES
@@ -106,7 +107,8 @@ def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
     target = request.target or request.resource
     if target.split(":", 1)[0] != request.resource.split(":", 1)[0]:
         raise InvalidInput("The target is of another kind than the source.", field="target")
-    name = request.folder_name or f"Restored {app.clock.now():%Y-%m-%d %H.%M.%S}"
+    # Restores of one second must not share a folder: each would take the other's for its own.
+    name = request.folder_name or fresh_slug(f"Restored {app.clock.now():%Y-%m-%d %H.%M.%S}")
     fresh = request.place == "folder" and not request.folder_name
     changed = {"snapshot": number, "target": target, "folder_name": name, "fresh": fresh}
     return RestoreRequest(**{**request.to_json(), **changed})

@@ -37,6 +37,7 @@ from state.runs import Run
 
 LEASE = "backup"
 LEASE_LASTS = timedelta(hours=2)  # longer than any pause a step may be told to make
+_WRITTEN = ("created", "replaced", "copied", "folder", "removed")
 _WRITTEN_WITHIN = timedelta(minutes=1)  # a run is written down right behind its lease
 
 
@@ -191,9 +192,14 @@ def is_cancelled(app: App, org: str, run: str) -> bool:
     return one is None or one.over
 
 
-def note_batch(app: App, org: str, run: str, batch: int, counts: Mapping[str, int]) -> None:
-    """Writes down how a batch of a restore ended."""
-    app.progress.put(Progress(org, run, f"batch-{batch:06d}", "done", counts=dict(counts)))
+def note_batch(
+    app: App, org: str, run: str, batch: int, counts: Mapping[str, int], code: str = ""
+) -> None:
+    """Writes down how a batch of a restore ended. `code`: of the first item that failed, or, with
+    no counts, of what kept the whole batch from being written.
+    """
+    state = "done" if counts else "failed"
+    app.progress.put(Progress(org, run, f"batch-{batch:06d}", state, code, counts=dict(counts)))
 
 
 def cancel(app: App, org: str, run: str, by: str) -> None:
@@ -238,12 +244,13 @@ def close(
 
 def close_backup(app: App, ended: BackupEnded) -> RunClosed:
     """Adds up a backup and says how it went."""
-    states, counts = _added_up(app, ended.org, ended.run)
+    states, counts, codes = _added_up(app, ended.org, ended.run)
     if ended.crashed:
         states["failed"] += len(ended.crashed)
     state = _verdict(states, counts, ended.code)
+    code = ended.code or (_commonest(codes) if state == "red" else "")
     detail = {"resources": dict(states), "given_up": list(ended.crashed)[:20]}
-    closed = close(app, ended.org, ended.run, state, counts=counts, code=ended.code, detail=detail)
+    closed = close(app, ended.org, ended.run, state, counts=counts, code=code, detail=detail)
     app.work.delete(ended.org, ended.run)
     return RunClosed(closed.state, dict(closed.progress), closed.code)
 
@@ -262,31 +269,40 @@ def _verdict(states: Counter[str], counts: Counter[str], code: str) -> str:
 
 def close_restore(app: App, run: RestoreRun) -> RunClosed:
     """Adds up a restore: green when every item was written or rightly skipped."""
-    _, counts = _added_up(app, run.org, run.run)
-    written = counts["created"] + counts["replaced"] + counts["copied"] + counts["folder"]
-    if run.code or (counts["failed"] and not written):
+    states, counts, codes = _added_up(app, run.org, run.run)
+    written = sum(counts[outcome] for outcome in _WRITTEN)
+    failed = counts["failed"] or states["failed"] or run.crashed
+    if run.code or (failed and not written):
         state = "red"
-    elif counts["failed"] or run.crashed or counts["incomplete"]:
+    elif failed or counts["incomplete"]:
         state = "amber"
     else:
         state = "green"
-    closed = close(app, run.org, run.run, state, counts=counts, code=run.code)
+    code = run.code or _commonest(codes)
+    closed = close(app, run.org, run.run, state, counts=counts, code=code)
     return RunClosed(closed.state, dict(closed.progress), closed.code)
 
 
-def _added_up(app: App, org: str, run: str) -> tuple[Counter[str], Counter[str]]:
-    """How many chains (or batches) ended how, and the sums of their counts."""
+def _commonest(codes: Counter[str]) -> str:
+    return codes.most_common(1)[0][0] if codes else ""
+
+
+def _added_up(app: App, org: str, run: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """How many chains (or batches) ended how, the sums of their counts, and codes of failures."""
     states: Counter[str] = Counter()
     counts: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
     after = ""
     while True:
         page = app.progress.page(org, run, after=after)
         for one in page.items:
             states[one.state] += 1
             counts.update(one.counts)
+            if one.code:
+                codes[one.code] += 1
         after = page.after
         if not after:
-            return states, counts
+            return states, counts, codes
 
 
 # --- Showing ---
@@ -299,7 +315,7 @@ def show(app: App, org: str, run: str) -> dict[str, Any]:
         raise RunMissing("There is no such run.")
     shown = _shown(one)
     if not one.over:
-        states, counts = _added_up(app, org, run)
+        states, counts, _ = _added_up(app, org, run)
         shown["counts"] = dict(counts)
         planned = one.detail.get("planned", 0)
         shown["detail"] = {**one.detail, "planned": planned, "resources": dict(states)}
