@@ -188,6 +188,7 @@ class _Work:
         self.counts["pages"] += 1
         self.counts["blob_writes"] += self.round.packs + 1
         self.counts["raw_bytes"] += step.raw_bytes
+        self.counts["new_bytes"] += step.new_bytes
         self._note()
         if not complete:
             self.copier.exchange(self.round)

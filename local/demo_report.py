@@ -114,9 +114,12 @@ class Display:
                 str(counts.get("blob_writes", 0)),
                 _size(counts.get("stored_bytes", 0)),
             )
-        raw, stored = result["raw_bytes"], result["stored_bytes"]
-        if stored:
-            table.caption = f"{_size(raw)} read, {_size(stored)} stored: {raw / stored:.2f} to 1"
+        raw, new, stored = (result[key] for key in ("raw_bytes", "new_bytes", "stored_bytes"))
+        if new and stored:
+            table.caption = (
+                f"First backup: {_size(raw)} read, {_size(new)} after deduplication "
+                f"({raw / new:.2f} to 1), {_size(stored)} after compression ({new / stored:.2f} to 1)"
+            )
         return table
 
     def _comparisons(self, result: Mapping[str, Any]) -> Table:

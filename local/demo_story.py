@@ -60,6 +60,7 @@ class Story:
             "requests_per_item": round(first["requests"] / first["items"], 2),
             "blob_writes_per_item": round(first["blob_writes"] / first["items"], 3),
             "raw_bytes": first.get("raw_bytes", 0),
+            "new_bytes": first.get("new_bytes", 0),
             "stored_bytes": first["stored_bytes"],
             "runs": {name: run["counts"] for name, run in self._runs.items()},
             "requests_seen": self._requests,

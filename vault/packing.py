@@ -73,6 +73,7 @@ class Packer:
         self.packs: list[WrittenPack] = []
         self.first_look_up: datetime | None = None
         self.held_bytes_max = 0
+        self.new_bytes = 0  # content that was not stored before, as it was given
 
     @property
     def stored_bytes(self) -> int:
@@ -84,6 +85,7 @@ class Packer:
         id_ = identify(self._tools.ring, IdType.CONTENT, data)
         member = Member(id_, len(self._group), len(data))
         self._group += data
+        self.new_bytes += len(data)
         self._members.append(member)
         reference = Reference(id_, self._group_place, member.offset, member.length)
         if len(self._group) >= GROUP_BYTES:
@@ -160,6 +162,7 @@ class Packer:
             location = found.get(one.id)
             if location is None:
                 member = Member(one.id, 0, len(one.data))
+                self.new_bytes += len(one.data)
                 self._builder.add(BoxKind.CHUNK, Domain.SHARED, (member,), one.data, one.place)
                 self._roll()
             else:

@@ -77,6 +77,11 @@ class Step:
         return self._raw_bytes
 
     @property
+    def new_bytes(self) -> int:
+        """Of those, what the vault did not hold yet; complete once the step is committed."""
+        return self._packer.new_bytes
+
+    @property
     def held_bytes_max(self) -> int:
         """The most content this step ever held in memory."""
         return self._packer.held_bytes_max
