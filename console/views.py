@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from zoneinfo import available_timezones
 
 from base.errors import Problem
+from console import forms
+from console.text import TEXT_MAX, words_of
 from engine import browse as browsing
-from engine import coverage, ledger, resources, runs
+from engine import coverage, ledger, policies, resources, restore_report, runs, verify
 from engine import organizations as orgs
 from engine.assembly import App
+from engine.restore_plan import RestorePlan, RestoreRequest
 
 PAGE_ROWS = 100
+_BLANK = {"name": "", "tenant_id": "", "client_id": "", "restore_client_id": ""}
+TARGETS_MAX = 500  # mailboxes or drives in one drop-down list
 
 
-def organizations(app: App) -> list[dict[str, Any]]:
-    """Every organization with its newest backup."""
+def dashboard(
+    app: App, problem: Problem | None = None, kept: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Every organization with its newest backup; `kept` is what a refused form held."""
     found, _ = orgs.listed(app, limit=500)
     for one in found:
         newest, _ = runs.listed(app, one["id"], kind="backup", limit=20)
         one["newest"] = newest[0] if newest else None
-    return found
+    return {"organizations": found, "problem": problem, "kept": {**_BLANK, **(kept or {})}}
 
 
 def organization(app: App, org: str) -> dict[str, Any]:
@@ -31,10 +39,38 @@ def organization(app: App, org: str) -> dict[str, Any]:
         "resources": resources.listed(app, org, limit=500)[0],
         "coverage": coverage.statement(app, org),
         "ledger": ledger.listed(app, org, limit=20)[0],
+        "policy": policies.show(app, org),
+        "services": policies.services(),
     }
 
 
-def run(app: App, org: str, run_id: str) -> dict[str, Any]:
+def policy(app: App, org: str, problem: Problem | None = None) -> dict[str, Any]:
+    """The policy as the form shows it."""
+    shown = policies.show(app, org)
+    return {
+        "org": orgs.show(app, org),
+        "policy": shown,
+        "schedule": forms.rhythm_of(shown["schedule"]),
+        "rhythms": {name: title for name, (title, _) in forms.RHYTHMS.items()},
+        "services": policies.services(),
+        "time_zones": sorted(available_timezones()),
+        "problem": problem,
+    }
+
+
+def plan(app: App, org: str, wanted: RestoreRequest, plan: RestorePlan) -> dict[str, Any]:
+    """A dry run, with the name of whom it writes to."""
+    target = app.resources.get(org, wanted.service, wanted.target)
+    return {
+        "org": orgs.show(app, org),
+        "wanted": wanted,
+        "plan": plan,
+        "target": target.name if target else wanted.target,
+        "elsewhere": wanted.target != wanted.resource,
+    }
+
+
+def run(app: App, org: str, run_id: str, after: str = "") -> dict[str, Any]:
     """A run, how its resources fare, and what they are called."""
     shown = runs.show(app, org, run_id)
     rows, _ = runs.progress_rows(app, org, run_id, limit=500)
@@ -50,7 +86,21 @@ def run(app: App, org: str, run_id: str) -> dict[str, Any]:
         "rows": rows,
         "share": min(share, 100),
         "live": shown["ended"] is None,
+        **_report(app, org, shown, after),
     }
+
+
+def _report(app: App, org: str, shown: dict[str, Any], after: str) -> dict[str, Any]:
+    """What a restore did to each item, or what a verification found."""
+    report: dict[str, Any] = {"report": [], "next": "", "undoes": "", "findings": None}
+    if shown["kind"] == "restore":
+        report["report"], report["next"] = restore_report.rows(app, org, shown["id"], after)
+        request = restore_report.request_of(app, org, shown["id"])["request"] or {}
+        report["undoes"] = request.get("undo", "")
+    elif shown["kind"] == "verify":
+        found = verify.report(app, org, shown["id"])
+        report["findings"] = found["problems"] if found else None
+    return report
 
 
 def browse(
@@ -77,7 +127,72 @@ def browse(
         "entries": [browsing.row_json(entry) for entry in listing.entries],
         "next": listing.after,
         "total": listing.total,
+        "targets": _targets(app, org, service, resource),
     }
+
+
+def _targets(app: App, org: str, service: str, resource: str) -> list[dict[str, str]]:
+    """To whom else this could be restored."""
+    found = [
+        {"resource": row.resource, "name": row.name, "address": row.address}
+        for row in app.resources.all(org)
+        if row.service == service and row.resource != resource and row.state == "protected"
+    ]
+    return sorted(found, key=lambda one: one["name"].casefold())[:TARGETS_MAX]
+
+
+def item(
+    app: App, org: str, service: str, resource: str, number: int | None, item_id: str
+) -> dict[str, Any]:
+    """One item: columns, headers of a message, its words, its attachments."""
+    view = browsing.open_view(app, org, service, resource, number)
+    entry = view.entry(item_id)
+    stored = view.item(item_id)
+    row = app.resources.get(org, service, resource)
+    attached = [part for part in stored.parts if part.role == "attachment"]
+    return {
+        "org": orgs.show(app, org),
+        "service": app.service(service).title,
+        "service_name": service,
+        "resource": resource,
+        "owner": row.name if row else resource,
+        "snapshot": resources.snapshot_json(view.snapshot.info),
+        "columns": resources.columns(service),
+        "item": browsing.row_json(entry),
+        "path": [browsing.row_json(above) for above in view.path(entry)],
+        "people": _people(stored.raw),
+        "words": _words(stored.raw),
+        "attached": [
+            {"name": str(part.meta.get("name") or "(no name)"), "size": part.size}
+            for part in attached
+        ],
+        "whole": any(part.role in ("mime", "content") for part in stored.parts),
+    }
+
+
+def _people(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The address lines of a message: ("To", "Ada <ada@contoso.com>, ...")."""
+    found = []
+    for title, key in (("From", "from"), ("To", "toRecipients"), ("Cc", "ccRecipients")):
+        value = raw.get(key) or []
+        listed = [value] if isinstance(value, dict) else value
+        names = [_address(one.get("emailAddress") or {}) for one in listed]
+        if names:
+            found.append((title, ", ".join(names)))
+    return found
+
+
+def _address(one: Mapping[str, Any]) -> str:
+    name, address = str(one.get("name") or ""), str(one.get("address") or "")
+    return f"{name} <{address}>" if name and address and name != address else name or address
+
+
+def _words(raw: Mapping[str, Any]) -> str:
+    body = raw.get("body") or {}
+    content = str(body.get("content") or "")
+    if str(body.get("contentType")).lower() == "html":
+        return words_of(content)
+    return content[:TEXT_MAX]
 
 
 def problems() -> list[dict[str, Any]]:

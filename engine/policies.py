@@ -90,3 +90,8 @@ def next_start(cron: str, time_zone: str, after: datetime) -> datetime:
             hint="Five fields: minute hour day-of-month month day-of-week, such as 0 1 * * *.",
         ) from error
     return moment.astimezone(after.tzinfo)
+
+
+def services() -> dict[str, str]:
+    """Every service that a policy may name, with its title for people."""
+    return {name: service.title for name, service in SERVICES.items()}

@@ -177,7 +177,7 @@ def test_a_backup_starts_once_and_can_be_cancelled(house: House) -> None:
     assert again.json()["code"] == "backup-running"
     assert cancelled["state"] == "cancelled"
     assert post(house, f"/runs/{run['id']}/cancel")["state"] == "cancelled"
-    assert house.get("/runs")["items"][0]["id"] == run["id"]
+    assert run["id"] in {one["id"] for one in house.get("/runs")["items"][:2]}
     assert [(story, id_) for story, _, id_ in house.stories.started] == [
         ("backup_organization", run["id"])
     ]

@@ -31,6 +31,7 @@ class Waiting:
 
     def sleep(self, seconds: float) -> None:
         self.pauses += 1
+        assert self.pauses < 5, "the run never ends"
         self._work()
 
     def now(self) -> Any: ...
@@ -66,20 +67,19 @@ def test_items_of_a_folder_are_listed(house: House) -> None:
 
 def test_a_backup_is_awaited_to_its_end(house: House) -> None:
     def work() -> None:
-        newest, _ = runs.listed(house.app, ORG, kind="backup", limit=1)
-        runs.close_backup(house.app, BackupEnded(ORG, newest[0]["id"]))
+        runs.close_backup(house.app, BackupEnded(ORG, house.stories.started[-1][2]))
 
     result = run(house, "backup", ORG, "--wait", work=work)
 
     assert result.exit_code == 0, (result.output, result.exception)
     assert " green" in result.stdout
-    assert lines(run(house, "runs", ORG, "--kind", "backup"))[0][1] == "green"
+    states = {line[1] for line in lines(run(house, "runs", ORG, "--kind", "backup"))}
+    assert "green" in states
 
 
 def test_a_backup_that_ends_red_is_a_failure(house: House) -> None:
     def work() -> None:
-        newest, _ = runs.listed(house.app, ORG, kind="backup", limit=1)
-        runs.close(house.app, ORG, newest[0]["id"], "red", code="consent-missing")
+        runs.close(house.app, ORG, house.stories.started[-1][2], "red", code="consent-missing")
 
     result = run(house, "backup", ORG, "--wait", work=work)
 

@@ -1,0 +1,122 @@
+"""Posted forms as what the engine takes; pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from base.errors import InvalidInput
+from engine.organizations import NewOrganization
+
+Fields = Mapping[str, list[str]]
+
+# The choices of the policy page that need no cron expression; {m} and {h} come from the time.
+RHYTHMS = {
+    "daily": ("every day", "{m} {h} * * *"),
+    "twice": ("every 12 hours", "{m} */12 * * *"),
+    "often": ("every 6 hours", "{m} */6 * * *"),
+    "weekly": ("every Sunday", "{m} {h} * * 0"),
+}
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+
+
+def one(form: Fields, name: str, default: str = "") -> str:
+    """The first value of a field."""
+    return form.get(name, [default])[0].strip()
+
+
+def new_organization(form: Fields) -> NewOrganization:
+    """The fields of "Add an organization". Raises InvalidInput."""
+    name, tenant = one(form, "name"), one(form, "tenant_id")
+    if not name or len(name) > 200:
+        raise InvalidInput("An organization has a name of at most 200 characters.", field="name")
+    credential = _credential(form, "")
+    if credential is None:
+        raise InvalidInput("The backup application is missing.", field="client_id")
+    return NewOrganization(
+        name=name,
+        tenant_id=tenant,
+        credential=credential,
+        restore_credential=_credential(form, "restore_"),
+        recovery_passphrase=one(form, "recovery_passphrase") or None,
+    )
+
+
+def _credential(form: Fields, prefix: str) -> dict[str, str] | None:
+    client_id = one(form, f"{prefix}client_id")
+    secret = one(form, f"{prefix}client_secret")
+    if not client_id and not secret:
+        return None
+    if not client_id or not secret or len(client_id) > 64:
+        raise InvalidInput(
+            "An application is given by its id and a client secret.", field=f"{prefix}client_id"
+        )
+    return {"kind": "client_secret", "client_id": client_id, "client_secret": secret}
+
+
+def policy(form: Fields) -> tuple[dict[str, Any], int]:
+    """The policy document and the version that was read. Raises InvalidInput."""
+    services = form.get("service", [])
+    if not services:
+        raise InvalidInput("Choose at least one service.", field="services")
+    mode = one(form, "mode", "all")
+    if mode not in ("all", "include", "exclude"):
+        raise InvalidInput("Everybody, only some, or all but some.", field="mode")
+    version = one(form, "version", "0")
+    document = {
+        "services": services,
+        "selection": {"mode": mode, "users": [] if mode == "all" else _lines(form)},
+        "schedule": _schedule(form),
+        "paused": one(form, "paused") == "yes",
+    }
+    return document, int(version) if re.fullmatch(r"[0-9]{1,8}", version) else 0
+
+
+def _lines(form: Fields) -> list[str]:
+    return [line.strip() for line in one(form, "users").splitlines() if line.strip()]
+
+
+def _schedule(form: Fields) -> dict[str, str] | None:
+    rhythm, time_zone = one(form, "rhythm"), one(form, "time_zone", "UTC")
+    if not rhythm:
+        return None
+    if rhythm == "cron":
+        return {"cron": one(form, "cron"), "time_zone": time_zone}
+    time = _TIME.fullmatch(one(form, "time", "01:00"))
+    if rhythm not in RHYTHMS or time is None:
+        raise InvalidInput("A time of day looks like 01:30.", field="time")
+    cron = RHYTHMS[rhythm][1].format(h=int(time[1]), m=int(time[2]))
+    return {"cron": cron, "time_zone": time_zone}
+
+
+def rhythm_of(schedule: Mapping[str, str] | None) -> dict[str, str]:
+    """The choices that show a stored schedule: {rhythm, time, cron, time_zone}."""
+    shown = {"rhythm": "", "time": "01:00", "cron": "", "time_zone": "UTC"}
+    if not schedule:
+        return shown
+    cron = schedule["cron"]
+    shown |= {"rhythm": "cron", "cron": cron, "time_zone": schedule["time_zone"]}
+    minute, _, rest = cron.partition(" ")
+    hour = rest.partition(" ")[0]
+    if minute.isdecimal():
+        for name, (_, pattern) in RHYTHMS.items():
+            if pattern.format(m=minute, h=hour) == cron:
+                time = f"{int(hour) if hour.isdecimal() else 0:02}:{int(minute):02}"
+                shown |= {"rhythm": name, "time": time}
+    return shown
+
+
+def selection(form: Fields) -> dict[str, Any]:
+    """What was chosen in a listing: the shape of a RestoreRequest."""
+    snapshot = one(form, "snapshot")
+    return {
+        "service": one(form, "service"),
+        "resource": one(form, "resource"),
+        "snapshot": int(snapshot) if re.fullmatch(r"[0-9]{1,9}", snapshot) else None,
+        "items": form.get("item", []),
+        "folders": form.get("folder", []),
+        "target": one(form, "target"),
+        "place": one(form, "place", "folder"),
+        "conflict": one(form, "conflict", "skip"),
+    }
