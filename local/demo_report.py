@@ -118,7 +118,8 @@ class Display:
         if new and stored:
             table.caption = (
                 f"First backup: {_size(raw)} read, {_size(new)} after deduplication "
-                f"({raw / new:.2f} to 1), {_size(stored)} after compression ({new / stored:.2f} to 1)"
+                f"({raw / new:.2f} to 1),\n{_size(stored)} after compression "
+                f"({new / stored:.2f} to 1)"
             )
         return table
 
