@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from base.errors import Problem, Throttled
+from base.errors import InvalidInput, Problem, Throttled
 
 _DOCS = "/problems"  # a page of the console that explains every code
 _FIELDS_MAX = 20  # a body can be wrong in a hundred thousand places
@@ -88,11 +88,9 @@ def install(app: FastAPI, page: ProblemPage) -> None:
         return problem_json(error.status_code, code, str(error.detail), hint, headers=error.headers)
 
 
-class _Malformed(Problem):
+class _Malformed(InvalidInput):
     """The request does not have the form that the API describes."""
 
-    code = "invalid-input"
-    status = 422
     hint = "Correct the named fields; /api/v1/openapi.json describes them."
 
     def __init__(self, error: RequestValidationError) -> None:

@@ -36,7 +36,7 @@ def as_bytes(count: Any) -> str:
 
 
 def as_time(text: Any) -> str:
-    """An ISO time as 2026-11-24 06:05 UTC."""
+    """An ISO time as 2026-11-24 06:05; the pages say that all times are UTC."""
     if not text:
         return "—"
     try:

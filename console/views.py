@@ -109,6 +109,10 @@ def browse(
     """One page of a folder."""
     view = browsing.open_view(app, org, service, resource, number)
     listing = view.list(folder, after, PAGE_ROWS)
+    entries = list(listing.entries)
+    while listing.after and len(entries) < PAGE_ROWS:  # the vault's pages may be short
+        listing = view.list(folder, listing.after, PAGE_ROWS - len(entries))
+        entries += listing.entries
     row = app.resources.get(org, service, resource)
     return {
         "org": orgs.show(app, org),
@@ -124,7 +128,7 @@ def browse(
         "columns": resources.columns(service),
         "folder": browsing.row_json(listing.folder) if listing.folder else None,
         "path": [browsing.row_json(above) for above in listing.path],
-        "entries": [browsing.row_json(entry) for entry in listing.entries],
+        "entries": [browsing.row_json(entry) for entry in entries],
         "next": listing.after,
         "total": listing.total,
         "targets": _targets(app, org, service, resource),
