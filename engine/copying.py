@@ -29,7 +29,7 @@ from m365.service import Source, trouble_of
 from vault import Content, Entry, Repository, Round, Step
 
 FETCHERS = 4  # threads; the wire lets at most three reads of one mailbox fly
-AHEAD = 8  # items being fetched or waiting to be added: bounds memory
+AHEAD = 5  # items being fetched or waiting to be added: bounds memory
 
 _ENDS_THE_PAGE = (Throttled, ResourceGone, Unauthorized)
 

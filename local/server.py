@@ -32,6 +32,9 @@ from local.host_client import run_functions
 from vault import WrongKey
 
 
+STEPS_MAX = 4  # at once in this one process: keeps it below 300 MB
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serves until interrupted; answers 2 when it cannot start, with a sentence that says why."""
     asked = _parser().parse_args(arguments)
@@ -64,9 +67,8 @@ def serving(data: Path, storage: str = "folder") -> Iterator[FastAPI]:
         app = App(_settings(data, storage, stack))
         install(app)
         _try_passphrase(app)
-        running = run_functions(
-            function_app.app, data / "stories.sqlite", app.clock, app.settings.steps_at_once
-        )
+        steps = min(app.settings.steps_at_once, STEPS_MAX)
+        running = run_functions(function_app.app, data / "stories.sqlite", app.clock, steps)
         stack.callback(running.stop)
         token = _kept(data / "admin-token", new_token)
         yield build(app, running.stories, AdminToken(token))

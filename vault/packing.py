@@ -10,6 +10,7 @@ Rule 3: memory is bounded: one pack being filled, one group, and at most LOOK_UP
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,6 +57,9 @@ class _Waiting:
     id: bytes
     data: bytes
     place: Place
+
+
+_SEALING = threading.Lock()  # one pack at a time: a sealed pack and its parts are twice its size
 
 
 class Packer:
@@ -178,7 +182,8 @@ class Packer:
             self._store()
 
     def _store(self) -> None:
-        sealed = self._builder.seal(self._tools.verify)
+        with _SEALING:
+            sealed = self._builder.seal(self._tools.verify)
         self._builder = PackBuilder(self._tools.ring, self._tools.config.chunking)
         store = self._tools.store
         # A name is never drawn twice: if it is taken, a retried request of ours got there first.
