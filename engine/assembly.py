@@ -118,6 +118,8 @@ class App:
         one's.
         """
         store = self._make_store(org)
+        if isinstance(store, AzureBlobStore):  # only here: backups need no right to make containers
+            store.make_containers()
         slots = [self.key_slot(), PassphraseSlot(recovery, self._scrypt_n)]
         Repository.create(store, slots, self.clock)
         return self.vault(org)
@@ -209,7 +211,6 @@ class App:
         else:
             url = str(settings.vault_account_url)
             store = AzureBlobStore.from_credential(url, self._identity(), org)
-        store.make_containers()
         return store
 
     def _identity(self) -> TokenCredential:

@@ -70,7 +70,7 @@ class _Writing:
     """Walks the selection and counts what goes into the archive."""
 
     def __init__(self, app: App, request: ExportRun, view: View, wanted: RestoreRequest) -> None:
-        self._app, self._request = app, request
+        self._pulse = runs.Pulse(app, request.org, request.run)
         self._view, self._wanted = view, wanted
         self.items = 0
         self.incomplete = 0
@@ -86,7 +86,7 @@ class _Writing:
             item = self._view.item(entry.id)
             self.items += 1
             self.incomplete += bool(item.missing)
-            runs.heartbeat(self._app, self._request.org, self._request.run)
+            self._pulse.beat()
             yield archive_entry(item, folders)
 
 

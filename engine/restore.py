@@ -132,10 +132,11 @@ class _Batch:
             self.repository.put_record(name, writing.clashes(entries))
         else:
             writing.repeats(frozenset(before))
+        pulse = runs.Pulse(self.app, self.request.org, self.request.run)
         for entry in entries:
             self.insist()
             rows.append(writing.write(entry))
-            runs.heartbeat(self.app, self.request.org, self.request.run)
+            pulse.beat()
 
 
 class _Placing:

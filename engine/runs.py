@@ -38,6 +38,7 @@ from state.runs import Run
 LEASE = "backup"
 LEASE_LASTS = timedelta(hours=2)  # longer than any pause a step may be told to make
 _WRITTEN = ("created", "replaced", "copied", "folder", "removed")
+_PULSE_S = 20.0
 _WRITTEN_WITHIN = timedelta(minutes=1)  # a run is written down right behind its lease
 
 
@@ -179,6 +180,21 @@ def started(app: App, org: str, run: str) -> None:
 def heartbeat(app: App, org: str, run: str) -> None:
     """Says that a run is alive, and keeps the lease of a backup."""
     app.runs.beat(org, run, app.clock.now())
+
+
+class Pulse:
+    """Heartbeats of a step that works item by item: at most one every 20 seconds is written."""
+
+    def __init__(self, app: App, org: str, run: str) -> None:
+        self._app, self._org, self._run = app, org, run
+        self._next = 0.0
+
+    def beat(self) -> None:
+        """Call it as often as you like."""
+        now = self._app.clock.monotonic()
+        if now >= self._next:
+            self._next = now + _PULSE_S
+            heartbeat(self._app, self._org, self._run)
 
 
 def keeps_lease(app: App, org: str, run: str) -> bool:
