@@ -77,11 +77,9 @@ def item_content(
     audit.note(app, org, who.id, "item-opened", run="", count=1)
     if part:
         one = browse.part_of(stored, part, index)
-        name, blocks = str(one.meta.get("name") or part), one.open()
-    else:
-        exported = browse.as_file(stored)
-        name, blocks = exported.name, exported.blocks()
-    return download(name, blocks)
+        return download(str(one.meta.get("name") or part), one.open(), size=one.size)
+    exported = browse.as_file(stored)
+    return download(exported.name, exported.blocks(), size=exported.size)
 
 
 @router.get("/organizations/{org}/items/{item:path}", response_model=ItemOut)

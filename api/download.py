@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from urllib.parse import quote
 
 from fastapi import HTTPException
@@ -19,9 +20,16 @@ _RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
 
 def download(
-    name: str, blocks: Iterator[bytes], media_type: str = "application/octet-stream"
+    name: str,
+    blocks: Iterator[bytes],
+    media_type: str = "application/octet-stream",
+    size: int | None = None,
 ) -> StreamingResponse:
-    """An attachment with a safe name: never shown inline, whatever it holds."""
+    """An attachment with a safe name: never shown inline, whatever it holds.
+
+    The first block is read before the answer begins, so that what cannot be read is an error and
+    not an empty file; `size` tells the receiver when a later block was missing.
+    """
     clean = _NOT_IN_NAMES.sub("_", name).strip(" .")[-_NAME_MAX:] or "download"
     plain = clean.encode("ascii", "replace").decode().replace("?", "_")
     headers = {
@@ -30,7 +38,10 @@ def download(
         ),
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    return StreamingResponse(blocks, media_type=media_type, headers=headers)
+    if size is not None:
+        headers["Content-Length"] = str(size)
+    begun = list(islice(blocks, 1))
+    return StreamingResponse(chain(begun, blocks), media_type=media_type, headers=headers)
 
 
 def byte_range(header: str, size: int) -> tuple[int, int]:

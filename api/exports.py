@@ -47,10 +47,12 @@ def read_archive(
     first, last = byte_range(range_, archive.size)
     audit.note(app, org, who.id, "archive-fetched", run=run, count=archive.items)
     answer = download(
-        f"{run}.zip", export.read_archive(app, org, run, first, last), "application/zip"
+        f"{run}.zip",
+        export.read_archive(app, org, run, first, last),
+        "application/zip",
+        last - first + 1,
     )
     answer.headers["Accept-Ranges"] = "bytes"
-    answer.headers["Content-Length"] = str(last - first + 1)
     if (first, last) != (0, archive.size - 1):
         answer.status_code = 206
         answer.headers["Content-Range"] = f"bytes {first}-{last}/{archive.size}"

@@ -117,7 +117,9 @@ def read_policy(org: Org, app: TheApp) -> dict[str, Any]:
 @router.put("/organizations/{org}/policy", response_model=PolicyOut)
 def change_policy(org: Org, body: Policy, who: SignedIn, app: TheApp) -> dict[str, Any]:
     """Replaces the policy; refused when somebody else changed it since `version` was read."""
-    changed = policies.change(app, org, body.model_dump(exclude={"version"}), body.version)
+    changed = policies.change(
+        app, org, body.model_dump(exclude={"version"}), body.version, by=who.id
+    )
     audit.note(app, org, who.id, "policy-changed")
     return changed
 

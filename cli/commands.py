@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,9 +115,9 @@ def runs(
     limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
 ) -> None:
     """Lists the newest runs."""
-    page = context.obj.call("GET", f"{below(org)}/runs", kind=kind, limit=limit)
+    found = islice(context.obj.all(f"{below(org)}/runs", kind=kind), limit)
     columns = {"id": "Run", "state": "State", "started": "Started", "ended": "Ended", "code": "Why"}
-    _table(page["items"], columns)
+    _table(found, columns)
 
 
 @app.command()

@@ -38,7 +38,7 @@ def change_policy(org: Org, who: Who, app: TheApp, form: Form) -> Response:
     """Replaces the policy; what was typed stays on the page when it is refused."""
     try:
         document, version = forms.policy(form)
-        policies.change(app, org, document, version)
+        policies.change(app, org, document, version, by=who.id)
     except Problem as problem:
         shown = views.policy(app, org, problem=problem)
         return render("policy.html", status=problem.status, **shown)

@@ -94,6 +94,12 @@ def test_pages_send_a_stranger_to_the_door(house: House) -> None:
         assert all(name in answer.headers for name in SECURITY_HEADERS)
 
 
+def test_a_stranger_cannot_ask_which_organizations_exist(house: House) -> None:
+    for org in ("contoso", "nobody", "NO SUCH"):
+        answer = house.stranger.get(f"/organizations/{org}")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
+
+
 # --- Sessions of a browser ---
 
 
@@ -184,6 +190,12 @@ def test_azure_has_no_admin_token_to_sign_in_with(azure: TestClient) -> None:
     answer = azure.post("/signin", data={"token": TOKEN})
 
     assert "set-cookie" not in answer.headers
+
+
+def test_azure_sends_a_person_to_the_sign_in_of_the_platform(azure: TestClient) -> None:
+    assert azure.get("/").headers["location"] == "/signin"
+    assert azure.get("/signin").headers["location"].startswith("/.auth/login/")
+    assert azure.post("/signout").headers["location"] == "/.auth/logout"
 
 
 def test_the_app_does_not_start_in_azure_without_authentication(

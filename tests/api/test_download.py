@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from api.download import download
+from vault import VaultDamaged
 
 
 @pytest.mark.parametrize(
@@ -28,3 +31,12 @@ def test_the_name_is_safe_and_still_readable(name: str, plain: str) -> None:
     assert header.startswith(f"attachment; filename=\"{plain}\"; filename*=UTF-8''")
     assert header.isascii()
     assert header.isprintable()
+
+
+def test_what_cannot_be_read_is_an_error_before_the_answer_begins() -> None:
+    def damaged() -> Iterator[bytes]:
+        raise VaultDamaged("A box cannot be opened.")
+        yield b""
+
+    with pytest.raises(VaultDamaged):
+        download("x", damaged())
