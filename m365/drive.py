@@ -93,9 +93,12 @@ class DriveSource:
             return [], [trouble_of(change.id, "content", problem)]
         except Problem as problem:
             if _is_onenote(change) and isinstance(problem, _ONENOTE_REFUSALS):
-                self._item(change.id)  # raises when the file is gone, or the service really pauses
-                retry = isinstance(problem, Throttled)
-                return [], [Trouble(change.id, "content", Cause.NOT_DOWNLOADABLE, retry=retry)]
+                if not isinstance(problem, Throttled):
+                    self._item(change.id)  # raises when the file is gone
+                    return [], [Trouble(change.id, "content", Cause.NOT_DOWNLOADABLE, retry=False)]
+                if "refused" in problem.details:
+                    # It would pause the drive at every step; a later run tries again.
+                    return [], [Trouble(change.id, "content", Cause.NOT_DOWNLOADABLE, retry=True)]
             if isinstance(problem, (ItemGone, *PASSED_ON)):
                 raise
             return [], [trouble_of(change.id, "content", problem)]

@@ -27,6 +27,7 @@ from base.item import Change, FeedPage, Gone, Part, Trouble
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
+    AnswerTooLarge,
     GatewayTimeout,
     GraphProblem,
     ItemGone,
@@ -164,10 +165,11 @@ class MailSource:
         folder_id = part.removeprefix("folder:")
         try:
             yield from self._follow(part, link)
-        except (ResyncNeeded, GatewayTimeout) as problem:
+        except (ResyncNeeded, GatewayTimeout, AnswerTooLarge) as problem:
+            self._expands &= not isinstance(problem, AnswerTooLarge)
             start = self._start(folder_id, tree, known=True)
             yield start
-            small = isinstance(problem, GatewayTimeout)
+            small = not isinstance(problem, ResyncNeeded)
             yield from self._follow(part, start.link, PAGE_ITEMS_SMALL if small else PAGE_ITEMS)
         except ItemGone:
             if self._exists(folder_id):
@@ -181,19 +183,26 @@ class MailSource:
             yield FeedPage(part, entries, page.link, page.more)
 
     def _pages(self, link: str, prefer: Mapping[str, str]) -> Iterator[DeltaPage]:
-        """The pages from `link` on; without attachments where the tenant refuses to expand."""
+        """The pages from `link` on; without attachments where the tenant refuses to expand them,
+        or sends their bytes along: a page would be as large as all it speaks of.
+        """
         plain = link.replace(f"?{EXPAND}", "")
         if not self._expands:
             link = plain
-        started = False
+        first = True
         try:
             for page in follow(self._reader, link, headers=prefer, scope=self._scope):
-                started = True
+                if first and link != plain and _brings_bytes(page):
+                    break
+                first = False
                 yield page
+            else:
+                return
         except GraphProblem as problem:
-            if started or link == plain or not self._refused_expand(problem):
+            if not first or link == plain or not self._refused_expand(problem):
                 raise
-            yield from follow(self._reader, plain, headers=prefer, scope=self._scope)
+        self._expands = False
+        yield from follow(self._reader, plain, headers=prefer, scope=self._scope)
 
     def _with_attachments(self, path: str) -> str:
         return f"{path}?{EXPAND}" if self._expands else path
@@ -213,6 +222,15 @@ class MailSource:
         except ItemGone:
             return False
         return True
+
+
+def _brings_bytes(page: DeltaPage) -> bool:
+    """Whether the $select within the expand was ignored."""
+    return any(
+        "contentBytes" in attachment
+        for raw in page.value
+        for attachment in raw.get("attachments") or ()
+    )
 
 
 def _may_hold_messages(folder: Change) -> bool:

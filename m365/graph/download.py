@@ -277,7 +277,12 @@ class ContentSource:
         if status in (429, 503, 509) and (status != 503 or "retry-after" in headers):
             wait_s = self._exchange.note_refusal(self._scope, headers, status)
             if wait_s > self._exchange.limiter.limits.wait_max_s:
-                raise Throttled("Microsoft 365 asks for a pause.", wait_s, scope=self._scope.kind)
+                raise Throttled(
+                    "Microsoft 365 asks for a pause.",
+                    wait_s,
+                    scope=self._scope.kind,
+                    refused=status,  # this very content, where other pauses are anybody's
+                )
             raise Broken(sent=True, reason=f"Status{status}")
         problem = problem_of(status, headers, body)
         if isinstance(problem, TransientFailure):

@@ -160,6 +160,13 @@ class GatewayTimeout(TransientFailure):
     code = "graph-timeout"
 
 
+class AnswerTooLarge(GraphProblem):
+    """An answer is larger than any should be; it was not read to its end."""
+
+    code = "answer-too-large"
+    hint = "The page is asked for in a smaller form; report it if the resource stays unprotected."
+
+
 class MaybeDone(GraphProblem):
     """A write was sent and no answer came: look whether it was done before sending it again."""
 

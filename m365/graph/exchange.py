@@ -29,6 +29,7 @@ from base.clock import Clock
 from base.errors import Throttled
 from base.ids import fraction, new_request_id
 from m365.graph.errors import (
+    AnswerTooLarge,
     ForeignHost,
     GraphProblem,
     MaybeDone,
@@ -330,7 +331,7 @@ def _read_whole(opened: Opened, bytes_max: int) -> bytes:
     body = opened.read(bytes_max + 1)
     if len(body) > bytes_max:
         opened.abandon()
-        raise GraphProblem("An answer of Microsoft Graph is larger than any should be.")
+        raise AnswerTooLarge("An answer of Microsoft Graph is larger than any should be.")
     return body
 
 

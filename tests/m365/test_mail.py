@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from base.item import Change, FeedPage, Gone
-from m365.graph.errors import GatewayTimeout, ItemGone, TransientFailure
-from m365.mail import EXPAND, MailSource
+from m365.graph.errors import AnswerTooLarge, GatewayTimeout, ItemGone, TransientFailure
+from m365.mail import EXPAND, PAGE_ITEMS_SMALL, MailSource
 from tests.m365.scripted_graph import ScriptedGraph
 from tests.m365.scripted_mail import (
     BOX,
@@ -249,6 +249,28 @@ def test_a_tenant_that_refuses_the_expand_is_asked_without_it_once() -> None:
     pages = run(graph)
     assert sum(not page.more for page in pages) == 5
     assert sum(EXPAND in call for call in graph.calls) == 1
+
+
+def test_a_tenant_that_sends_bytes_with_the_expand_is_asked_without_it_once() -> None:
+    script = mailbox()
+    heavy = {"id": "a", "name": "x", "contentBytes": "eHh4"}
+    for key in ("in", "work", "secret", "deep"):
+        page = {"value": [{"id": f"m{key}", "attachments": [heavy]}]}
+        script[f"GET {feed_of(key)}?{EXPAND}"] = {**page, "@odata.deltaLink": f"{key}-x"}
+    graph = ScriptedGraph(script)
+    pages = run(graph)
+    assert sum(not page.more for page in pages) == 5
+    assert sum(EXPAND in call for call in graph.calls) == 1
+
+
+def test_a_page_too_large_to_read_is_asked_for_anew_without_attachments() -> None:
+    script = mailbox()
+    for key in ("in", "work", "secret", "deep"):
+        script[f"GET {feed_of(key)}?{EXPAND}"] = AnswerTooLarge("too large")
+    graph = ScriptedGraph(script)
+    pages = run(graph)
+    assert sum(not page.more for page in pages) == 5
+    assert graph.page_sizes[f"GET {feed_of('in')}"] == f"odata.maxpagesize={PAGE_ITEMS_SMALL}"
 
 
 def test_a_mailbox_need_not_know_every_well_known_name() -> None:
