@@ -6,6 +6,7 @@ The rows are a cache: the vault's snapshots are the truth, and `note_snapshot` m
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,6 +21,9 @@ from state.progress import Progress
 from state.resources import GONE, PROTECTED, ResourceRow
 from vault import Repository, SnapshotInfo
 
+# What becomes a segment of a path in Graph: nothing that could end the segment or climb out of it.
+_GRAPH_ID = re.compile(r"(?!\.{1,2}$)[^/\\?#%\s\x00-\x1f\x7f]{1,1000}")
+
 
 class UnknownChain(InvalidInput):
     """No such service, or not the id of a resource it knows."""
@@ -31,7 +35,8 @@ class UnknownChain(InvalidInput):
 def chain(service: str, resource: str) -> str:
     """The name of one service of one resource in the vault: "mail/mailbox:6e7b…"."""
     found = SERVICES.get(service)
-    if found is None or not resource.startswith(f"{found.resource_kind}:"):
+    kind, _, graph_id = resource.partition(":")
+    if found is None or kind != found.resource_kind or not _GRAPH_ID.fullmatch(graph_id):
         raise UnknownChain("There is no such service of such a resource.")
     return f"{service}/{resource}"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from base.errors import InvalidInput
 from base.ids import fresh_slug
+from engine import resources
 from engine.assembly import App
 from engine.browse import View, open_view
 from m365 import SERVICES
@@ -107,6 +108,7 @@ def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
     target = request.target or request.resource
     if target.split(":", 1)[0] != request.resource.split(":", 1)[0]:
         raise InvalidInput("The target is of another kind than the source.", field="target")
+    resources.chain(request.service, target)  # raises where it is no id
     # Restores of one second must not share a folder: each would take the other's for its own.
     name = request.folder_name or fresh_slug(f"Restored {app.clock.now():%Y-%m-%d %H.%M.%S}")
     fresh = request.place == "folder" and not request.folder_name
