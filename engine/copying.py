@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from base.errors import Problem, Throttled
-from base.item import Change, FeedPage, Gone, Part, Trouble
+from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
 from engine.entries import RAW, encode_raw, entry_of, raw_of
 from m365.graph.errors import Forbidden, ItemGone, ResourceGone, Unauthorized
 from m365.service import Source, trouble_of
@@ -177,7 +177,7 @@ class Copier:
             and known.facts.get("fingerprint") == change.fingerprint
             and known.facts.get("volatile", {}) == dict(change.volatile)
             and (known.parent, known.name) == (change.parent, change.name)
-            and not known.facts.get("retry", False)
+            and (not known.facts.get("retry", False) or _refused_for_now(known))
         )
         return known if same else None
 
@@ -254,6 +254,12 @@ class Copier:
                     "detail": trouble.detail,
                 }
             )
+
+
+def _refused_for_now(entry: Entry) -> bool:
+    """Whether asking again in the same round would only pause the whole drive again."""
+    tail = f": {Cause.NOT_DOWNLOADABLE}"
+    return all(str(missing).endswith(tail) for missing in entry.facts.get("missing", ()))
 
 
 def _resolved(job: Gone | Entry | Future[_Fetched]) -> Gone | Entry | _Fetched:

@@ -64,8 +64,9 @@ def refuse_unreadable(item: Item) -> None:
     if item.infected:
         raise GraphError(403, "malwareDetected", "Malware detected", {"X-Virus-Infected": "true"})
     if item.out_of_order is not None:
-        status, code = item.out_of_order
-        raise GraphError(status, code, "The file cannot be downloaded now.")
+        status, code, *wait_s = item.out_of_order
+        headers = {"Retry-After": str(wait_s[0])} if wait_s else {}
+        raise GraphError(status, code, "The file cannot be downloaded now.", headers)
     if not item.is_file:
         raise invalid("You cannot get content for a folder.")
 

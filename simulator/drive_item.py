@@ -43,7 +43,7 @@ class Item:
     deleted: bool = False
     infected: bool = False
     hashless: bool = False
-    out_of_order: tuple[int, str] | None = None
+    out_of_order: tuple[int, str] | tuple[int, str, int] | None = None
     """(status, code) that content answers: what happens to .one files that are open."""
 
     @property

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import simulator
-from base.messages import Drain
-from engine import backup, ledger, runs
+from base.clock import SystemClock
+from base.messages import BackupEnded, BackupRun, Drain
+from engine import backup, ledger, plan, runs
+from engine.assembly import App
 from simulator import contoso
-from tests.engine.world import ORG, World, calm_tenant, world
+from tests.engine.world import ORG, SCRYPT_N, World, calm_tenant, settings_for, world
 
 
 @pytest.fixture
@@ -24,12 +28,80 @@ def contoso_world(tmp_path: Path) -> Iterator[World]:
 def test_a_notebook_that_cannot_be_downloaded_is_a_row_with_its_cause(tmp_path: Path) -> None:
     tenant = contoso.build("tiny", seed=5)
     tenant.quirks = simulator.calm()
+    refuse_notebooks(tenant, (404, "itemNotFound"))  # a 503 would cost its back-off
     with world(tenant, tmp_path) as made:
         made.back_up()
 
         rows, _ = ledger.listed(made.app, ORG)
         assert {row["cause"] for row in rows} == {"malware", "not-downloadable"}
         assert not any(row["retry"] for row in rows)
+
+
+def refuse_notebooks(tenant: simulator.Tenant, how: tuple[int, str]) -> None:
+    """Those that are refused are refused like this."""
+    for drive in tenant.drives.values():
+        for item in drive.items.values():
+            if item.out_of_order is not None:
+                item.out_of_order = how
+
+
+class _Fast(SystemClock):
+    """Time that a test can let pass."""
+
+    passed_s = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.passed_s)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.passed_s
+
+
+def test_a_notebook_that_asks_for_pauses_costs_one_a_run_and_comes_when_it_can(
+    tmp_path: Path,
+) -> None:
+    tenant = calm_tenant(seed=5)
+    with world(tenant, tmp_path) as made:
+        notebook = next(
+            item
+            for item in tenant.drives[made.drive_id.removeprefix("drive:")].items.values()
+            if item.mime_type == "application/msonenote"
+        )
+        notebook.out_of_order = (503, "serviceNotAvailable", 120)
+        clock = _Fast()
+        made.app = App(settings_for(made.running, tmp_path), clock=clock, scrypt_n=SCRYPT_N)
+
+        assert _drained(made, clock).count("throttled") == 1
+        (row,) = _not_downloadable(made)
+        assert row["retry"]
+        clock.passed_s += 8 * 24 * 3600
+        assert _drained(made, clock).count("throttled") == 1
+        (row,) = _not_downloadable(made)
+        assert row["attempts"] == 2
+        notebook.out_of_order = None
+        clock.passed_s += 8 * 24 * 3600
+        assert _drained(made, clock).count("throttled") == 0
+        assert _not_downloadable(made) == []
+        assert made.files_in_vault() == made.files_in_tenant()
+
+
+def _drained(made: World, clock: _Fast) -> list[str]:
+    """How the steps of one run over the drive ended, with the pauses they asked for."""
+    run = runs.request_backup(made.app, ORG, "test").id
+    plan.plan_backup(made.app, BackupRun(ORG, run))
+    states = ["more"]
+    while states[-1] in ("more", "throttled"):
+        answer = backup.drain(made.app, Drain(ORG, run, "drive", made.drive_id, 1))
+        states.append(answer.state)
+        clock.passed_s += answer.retry_after_s + 1
+        assert len(states) < 20
+    runs.close_backup(made.app, BackupEnded(ORG, run))
+    return states
+
+
+def _not_downloadable(made: World) -> list[dict[str, Any]]:
+    rows, _ = ledger.listed(made.app, ORG)
+    return [row for row in rows if row["cause"] == "not-downloadable"]
 
 
 def test_the_first_backup_holds_every_message_and_every_file(contoso_world: World) -> None:
@@ -98,6 +170,7 @@ def test_a_hostile_tenant_is_backed_up_all_the_same(tmp_path: Path) -> None:
     tenant = contoso.build("tiny", seed=11)
     tenant.quirks = simulator.hostile()
     tenant.faults.hostile()
+    refuse_notebooks(tenant, (404, "itemNotFound"))
     tenant.limits.retry_after_s = 0
     with world(tenant, tmp_path) as made:
         made.back_up()
