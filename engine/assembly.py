@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -228,13 +228,21 @@ def credential_of(tenant_id: str, values: Mapping[str, str]) -> Credential:
     return ClientSecret(tenant_id, values["client_id"], values["client_secret"])
 
 
-def _insist_on(service: Service, writer: GraphWriter) -> None:
-    """Raises PermissionMissing before anything is written; asks anew, as consent may be young."""
-    tokens = writer.tokens
-    if not isinstance(tokens, Tokens) or not missing_roles(service.writes, tokens.roles()):
-        return
+def missing_rights(reader: GraphReader, needed: Sequence[str]) -> tuple[str, ...]:
+    """Which application permissions the tenant has not granted; asks anew, as consent may be young.
+
+    Raises SignInFailed.
+    """
+    tokens = reader.tokens
+    if not isinstance(tokens, Tokens) or not missing_roles(needed, tokens.roles()):
+        return ()
     tokens.refresh(tokens.token(), "")
-    missing = missing_roles(service.writes, tokens.roles())
+    return missing_roles(needed, tokens.roles())
+
+
+def _insist_on(service: Service, writer: GraphWriter) -> None:
+    """Raises PermissionMissing before anything is written."""
+    missing = missing_rights(writer, service.writes)
     if missing:
         raise PermissionMissing(
             "The restore application may not write there.",

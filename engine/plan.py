@@ -17,9 +17,10 @@ from base import log
 from base.errors import Problem
 from base.messages import BackupRun, Drain, Planned, Shard
 from engine import policies, runs
-from engine.assembly import App
+from engine.assembly import App, missing_rights
 from m365 import SERVICES
-from m365.directory import Directory, Person
+from m365.directory import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX, Directory, Person
+from state.progress import Progress
 from state.resources import PROTECTED, SKIPPED, ResourceRow
 from state.runs import Run
 
@@ -27,6 +28,10 @@ SHARD_RESOURCES = 50
 SHARDS_PER_LANE = 4  # so that one large mailbox does not hold up a lane at the end
 NOT_SELECTED = "not-selected"
 LEFT = "left-the-directory"
+PERMISSION_MISSING = "permission-missing"
+_NONE = "none-"  # begins the Graph id in a row of somebody who has no such resource
+# Reasons that are as they are; any other is a fault of this run and shows in its colour.
+_SETTLED = frozenset(("", NO_MAILBOX, NO_DRIVE, LOCKED, FORBIDDEN, NOT_SELECTED, LEFT))
 
 
 def plan_backup(app: App, request: BackupRun) -> Planned:
@@ -40,6 +45,9 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         runs.started(app, org, run)
         rows = _covered(app, org)
         app.resources.put_many(rows)
+        for service, reason in sorted({(row.service, row.reason) for row in rows}):
+            if reason not in _SETTLED:
+                app.progress.put(Progress(org, run, f"{service}: {reason}", "failed", reason))
         covered = [row for row in rows if row.state == PROTECTED]
         shards = list(_shards(covered, request.steps_at_once))
         app.work.put(org, run, shards)
@@ -68,25 +76,45 @@ def _covered(app: App, org: str) -> list[ResourceRow]:
     """A row for every service of everybody, protected or skipped with the reason."""
     policy = policies.current(app, org)
     now = app.clock.now()
-    known: dict[tuple[str, str], ResourceRow] = {}
-    leavers: list[ResourceRow] = []
-    for row in app.resources.all(org):
-        known[(row.service, str(row.facts.get("owner", "")))] = row
-    directory = Directory(app.reader(org))
-    people = list(directory.users())
+    before = list(app.resources.all(org))
+    known = {_key(row): row for row in sorted(before, key=_has_resource)}
+    reader = app.reader(org)
+    people = list(Directory(reader).users())
     rows: list[ResourceRow] = []
     for service in policy["services"]:
-        finder = _Finder(directory, service, known)
-        for person, resource, reason in finder.of_all(people):
-            chosen = _selected(policy["selection"], person)
-            row = _row(org, service, person, resource, reason if chosen else NOT_SELECTED)
-            before = known.get((service, person.id))
-            rows.append(replace(_kept(row, before), last_seen=now))
+        missing = missing_rights(reader, SERVICES[service].reads)
+        chosen = [one for one in people if _selected(policy["selection"], one)]
+        finder = _Finder(Directory(reader), service, known)
+        found = {} if missing else finder.of_all(chosen)
+        reasons = {one.id: PERMISSION_MISSING for one in chosen} if missing else {}
+        for person in people:
+            resource, reason = found.get(person.id) or (
+                finder.known(person),
+                reasons.get(person.id, NOT_SELECTED),
+            )
+            facts = {"permissions": list(missing)} if reason == PERMISSION_MISSING else {}
+            row = _row(org, service, person, resource, reason, facts)
+            rows.append(replace(_kept(row, known.get((service, person.id))), last_seen=now))
     seen = {(row.service, row.resource) for row in rows}
-    for (service, _), row in known.items():
-        if (service, row.resource) not in seen:
-            leavers.append(replace(row, state=SKIPPED, reason=LEFT))
-    return rows + leavers
+    present = {_key(row) for row in rows}
+    for row in before:
+        if (row.service, row.resource) in seen:
+            continue
+        if _key(row) in present and not _has_resource(row):
+            app.resources.delete(org, row.service, row.resource)  # its person has one by now
+            continue
+        reason = LEFT if row.service in policy["services"] else NOT_SELECTED
+        rows.append(replace(row, state=SKIPPED, reason=reason))
+    return rows
+
+
+def _key(row: ResourceRow) -> tuple[str, str]:
+    return row.service, str(row.facts.get("owner", ""))
+
+
+def _has_resource(row: ResourceRow) -> bool:
+    """Whether the row is of a mailbox or drive, not of somebody who has none."""
+    return not row.resource.startswith(f"{row.kind}:{_NONE}")
 
 
 class _Finder:
@@ -103,24 +131,24 @@ class _Finder:
         self._kind = SERVICES[service].resource_kind
         self._known = known
 
-    def of_all(self, people: list[Person]) -> Iterator[tuple[Person, str, str]]:
-        """Person, resource id ("" without one) and the reason why there is none."""
-        asked = [one for one in people if not self._remembered(one)]
-        if self._kind == "mailbox":
-            answers = self._directory.mailboxes_of([one.id for one in asked])
-        else:
-            answers = self._directory.drives_of([one.id for one in asked])
-        for person in people:
-            resource = self._remembered(person)
-            if resource:
-                yield person, resource, ""
-                continue
-            found = answers[person.id]
-            yield person, f"{self._kind}:{found.id}" if found.id else "", found.reason
+    def of_all(self, people: list[Person]) -> dict[str, tuple[str, str]]:
+        """By person: resource id ("" without one) and the reason why there is none."""
+        asked = [one.id for one in people if not self._is_sure(one)]
+        ask = self._directory.mailboxes_of if self._kind == "mailbox" else self._directory.drives_of
+        answers = ask(asked)
+        found = {one.id: (self.known(one), "") for one in people if self._is_sure(one)}
+        for person, answer in answers.items():
+            found[person] = (f"{self._kind}:{answer.id}" if answer.id else "", answer.reason)
+        return found
 
-    def _remembered(self, person: Person) -> str:
+    def known(self, person: Person) -> str:
+        """The resource an earlier run found, "" if none did."""
         row = self._known.get((self._service, person.id))
-        return row.resource if row and row.state == PROTECTED and row.head >= 0 else ""
+        return row.resource if row and _has_resource(row) else ""
+
+    def _is_sure(self, person: Person) -> bool:
+        row = self._known.get((self._service, person.id))
+        return row is not None and row.state == PROTECTED and row.head >= 0
 
 
 def _selected(selection: Mapping[str, Any], person: Person) -> bool:
@@ -136,18 +164,25 @@ def _selected(selection: Mapping[str, Any], person: Person) -> bool:
             return True
 
 
-def _row(org: str, service: str, person: Person, resource: str, reason: str) -> ResourceRow:
+def _row(
+    org: str,
+    service: str,
+    person: Person,
+    resource: str,
+    reason: str,
+    facts: Mapping[str, Any],
+) -> ResourceRow:
     kind = SERVICES[service].resource_kind
     return ResourceRow(
         org=org,
         service=service,
-        resource=resource or f"{kind}:none-{person.id}",
+        resource=resource or f"{kind}:{_NONE}{person.id}",
         kind=kind,
         name=person.display_name or person.user_principal_name,
         address=person.mail or person.user_principal_name,
         state=SKIPPED if reason else PROTECTED,
         reason=reason,
-        facts={"owner": person.id},
+        facts={"owner": person.id, **facts},
     )
 
 

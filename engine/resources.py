@@ -96,6 +96,7 @@ def row_json(row: ResourceRow) -> dict[str, Any]:
     shown = asdict(row)
     shown.pop("org")
     shown.pop("facts")
+    shown["permissions"] = list(row.facts.get("permissions", ()))  # those that are missing
     for key in ("last_seen", "head_at", "verified_at", "cursor_stored_at"):
         moment = shown[key]
         shown[key] = moment.isoformat() if moment else None

@@ -86,6 +86,10 @@ class Resources:
         key = _key(service, resource)
         return change_row(self._tables, RESOURCES, org, key, self._decode, self._encode, change)
 
+    def delete(self, org: str, service: str, resource: str) -> None:
+        """Removes a row; for one that stood for nothing, never for one with restore points."""
+        self._tables.delete(RESOURCES, org, _key(service, resource))
+
     def delete_all(self, org: str) -> None:
         self._tables.delete_partition(RESOURCES, org)
 

@@ -71,7 +71,9 @@ def test_a_notebook_that_asks_for_pauses_costs_one_a_run_and_comes_when_it_can(
         clock = _Fast()
         made.app = App(settings_for(made.running, tmp_path), clock=clock, scrypt_n=SCRYPT_N)
 
-        assert 1 <= _drained(made, clock).count("throttled") <= 3  # those fetched beside it wait too
+        assert (
+            1 <= _drained(made, clock).count("throttled") <= 3
+        )  # those fetched beside it wait too
         (row,) = _not_downloadable(made)
         assert row["retry"]
         clock.passed_s += 8 * 24 * 3600

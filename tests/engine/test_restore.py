@@ -109,7 +109,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
         selection = {"mode": "include", "users": [here.mailbox.user_id]}
         policies.change(here.app, ORG, {"services": list(KINDS), "selection": selection}, 0)
         here.back_up()
-        here.folder = tmp_path  # type: ignore[attr-defined]
         yield here
         mailed = [route for route in here.tenant.counters.requests if "send" in route.lower()]
         assert mailed == []  # no restore mails, whatever else it does
@@ -227,7 +226,7 @@ class MortalLimiter(Limiter):
 
 def dying(place: Place, writes: int) -> App:
     """Another process over the same folder that dies before its n-th write to the tenant."""
-    app = app_for(place.running, place.folder)  # type: ignore[attr-defined]
+    app = app_for(place.running, place.folder)
     limiter = MortalLimiter(clock=app.clock)
     limiter.death = Death(writes, arrives=False)
     app.limiter = limiter
@@ -286,7 +285,7 @@ def test_a_batch_cut_off_by_throttling_reports_and_undoes_its_own_items_only(
     run = place.start(RestoreRequest(service, resource, items=items, folder_name="Back again"))
     restore.plan_restore(place.app, RestoreRun(ORG, run))
     assert restore.write_batch(place.app, WriteBatch(ORG, run, 0)).state == "throttled"
-    fresh = World(app_for(place.running, place.folder), place.running)  # type: ignore[attr-defined]
+    fresh = World(app_for(place.running, place.folder), place.running)
     fresh.finish_restore(run)
 
     outcomes = Counter(row["outcome"] for row in place.rows(run))
@@ -307,7 +306,7 @@ def test_a_batch_beside_its_own_ghost_writes_everything_once(place: Place) -> No
     before = place.ids(resource)
     run = place.start(RestoreRequest("mail", resource, items=items))
     restore.plan_restore(place.app, RestoreRun(ORG, run))
-    apps = [app_for(place.running, place.folder) for _ in range(2)]  # type: ignore[attr-defined]
+    apps = [app_for(place.running, place.folder) for _ in range(2)]
     place.tenant.latency_s = 0.02
 
     with ThreadPoolExecutor(2) as pool:

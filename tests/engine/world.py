@@ -29,6 +29,7 @@ class World:
 
     def __init__(self, app: App, running: simulator.Running) -> None:
         self.app = app
+        self.folder = app.settings.data_dir.parent
         self.running = running
         self.tenant = running.tenant
 
