@@ -4,9 +4,12 @@ twice.
 
 from __future__ import annotations
 
+import io
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,8 @@ import pytest
 
 import simulator
 from base.clock import SystemClock
-from base.messages import Drain
-from engine import backup, ledger, plan, policies, runs
+from base.messages import Drain, ExportRun
+from engine import backup, export, ledger, plan, policies, resources, runs
 from engine.assembly import App
 from simulator import contoso
 from tests.engine.mortal import Death, Killed, MortalApp
@@ -161,12 +164,14 @@ class Overtaken(App):
         return store
 
 
+@pytest.mark.parametrize("step_items", [20, 1000])
 def test_a_step_that_read_further_than_the_twin_that_won_loses_nothing(
-    place: Place, tmp_path: Path
+    place: Place, step_items: int
 ) -> None:
     """The slow one has many items in hand when it finds a page with one item in its place."""
-    folder = place.fresh("overtaken")
-    slow = Overtaken(settings_for(place.running, folder), scrypt_n=SCRYPT_N)
+    folder = place.fresh(f"overtaken-{step_items}")
+    settings = settings_for(place.running, folder, step_items=step_items)
+    slow = Overtaken(settings, scrypt_n=SCRYPT_N)
     fast = app_for(place.running, folder, step_seconds=0.001)
     made = World(slow, place.running)
     request = runs.request_backup(slow, ORG, "test")
@@ -217,18 +222,42 @@ def test_what_a_dead_step_could_not_copy_is_in_the_ledger_all_the_same(place: Pl
     try:
         request = runs.request_backup(made.app, ORG, "test")
         drain = Drain(ORG, request.id, "mail", made.mailbox_id, 1)
-        number = 1
-        while not ledger.listed(made.app, ORG)[0]:
+        chain = resources.chain("mail", made.mailbox_id)
+        committed = False
+        for number in range(1, 20):
             death = Death(number, arrives=False)
             dying = MortalApp(settings_for(place.running, folder), records=death)
-            try:
+            with suppress(Killed):
                 backup.drain(dying, drain)
-            except Killed:
-                number += 1
-            assert number < 20
-        assert number > 2
+            committed = made.app.vault(ORG).round(chain, 1).pages > 0
+            if committed:
+                break
+        assert committed
+        assert ledger.listed(made.app, ORG)[0] == []  # it died in between
+        made.drain(drain)
+        assert [row["part"] for row in ledger.listed(made.app, ORG)[0]] == ["mime"]
     finally:
         message.broken = None
+
+
+def test_an_export_written_by_two_processes_at_once_is_one_archive(place: Place) -> None:
+    folder = place.fresh("exports")
+    made = World(app_for(place.running, folder), place.running)
+    made.back_up()
+    body = {"service": "mail", "resource": made.mailbox_id}
+    request = runs.request_export(made.app, ORG, "test", body)
+    message = ExportRun(ORG, request.id)
+    apps = [app_for(place.running, folder) for _ in range(2)]
+
+    answers = side_by_side(*(lambda app=app: export.write_export(app, message) for app in apps))
+
+    assert {answer.state for answer in answers} == {"done"}
+    assert export.close_export(apps[0], message).state == "done"
+    data = b"".join(export.read_archive(made.app, ORG, request.id))
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        assert opened.testzip() is None
+        assert len(opened.namelist()) >= len(made.mail_in_tenant())
+    made.verify()
 
 
 # --- Answers that break ---

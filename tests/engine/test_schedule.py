@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,10 +44,10 @@ def app_of(folder: Path, clock: SetClock) -> App:
 
 
 @pytest.fixture
-def app(tmp_path: Path, clock: SetClock) -> Iterator[App]:
+def app(tmp_path: Path, clock: SetClock) -> App:
     made = app_of(tmp_path, clock)
     take_in(made, ORG)
-    yield made
+    return made
 
 
 def take_in(app: App, org: str) -> None:
