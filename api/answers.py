@@ -79,8 +79,9 @@ class ApplicationOut(Out):
 class ConnectionOut(Out):
     """The connection test."""
 
-    backup: ApplicationOut
     ok: bool
+    backup: ApplicationOut
+    restore: ApplicationOut | None = Field(description="null without a restore credential")
 
 
 class ConsentOut(Out):

@@ -159,9 +159,9 @@ class App:
 
     # --- The way to Microsoft 365 ---
 
-    def reader(self, org: str) -> GraphReader:
-        """A reader of its own (its counters start at zero) with the backup application's rights."""
-        credential = self.credential(org, "backup")
+    def reader(self, org: str, application: str = "backup") -> GraphReader:
+        """A reader of its own (its counters start at zero) with an application's rights."""
+        credential = self.credential(org, application)
         return GraphReader(self.place, credential, self.limiter, self.clock)
 
     def restorer(self, org: str, service: str, resource: str) -> Writer:

@@ -13,15 +13,27 @@ from m365.directory import Directory, test_connection
 
 
 def test(app: App, org: str) -> dict[str, Any]:
-    """Signs in, tries each permission, and names what is missing with the services it disables."""
-    names = policies.current(app, org)["services"]
-    services = [SERVICES[name] for name in names]
-    reads: dict[str, list[str]] = {"User.Read.All": list(names)}
+    """Signs in, tries each permission, and names what is missing with the services it disables.
+
+    Shape: {ok, backup: ConnectionReport, restore: ConnectionReport or null without a credential}.
+    """
+    services = [SERVICES[name] for name in policies.current(app, org)["services"]]
+    reads = {"User.Read.All": [service.name for service in services]}
+    writes: dict[str, list[str]] = {}
     for service in services:
         for permission in service.reads:
             reads.setdefault(permission, []).append(service.name)
+        for permission in service.writes:
+            writes.setdefault(permission, []).append(service.name)
     backup = test_connection(app.reader(org), reads)
-    return {"backup": asdict(backup), "ok": backup.ok}
+    restore = None
+    if app.organization(org).restore_credential_sealed:
+        restore = test_connection(app.reader(org, "restore"), writes)
+    return {
+        "ok": backup.ok and (restore is None or restore.ok),
+        "backup": asdict(backup),
+        "restore": asdict(restore) if restore else None,
+    }
 
 
 def consent_url(app: App, org: str, application: str) -> str:
