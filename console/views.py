@@ -215,4 +215,4 @@ def _below(kind: type[Problem]) -> Iterator[type[Problem]]:
 
 
 def _first_line(kind: type[Problem]) -> str:
-    return (kind.__doc__ or "").strip().splitlines()[0]
+    return next(iter((kind.__doc__ or "").strip().splitlines()), "")
