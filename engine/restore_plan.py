@@ -17,7 +17,7 @@ from engine import resources
 from engine.assembly import App
 from engine.browse import View, open_view
 from m365 import SERVICES
-from m365.service import OnConflict, Writer
+from m365.service import OnConflict, Service, Writer
 from vault import Entry
 
 BATCH_ITEMS = 50
@@ -88,12 +88,14 @@ def prepare(
     """
     request = settled(app, org, request)
     view = open_view(app, org, request.service, request.resource, request.snapshot)
-    chosen = list(selected(view, request))
-    if not chosen:
+    counted = _Counted()
+    for entry in selected(view, request):  # twice walked rather than once held: it may be long
+        counted.add(entry)
+    if not counted.kinds:
         raise NothingSelected("Nothing in this restore point matches the selection.")
     writer = app.restorer(org, request.service, request.target)
-    conflicts = _conflicts(view, request, chosen, writer) if look else None
-    return request, _counted(view, request, chosen, conflicts)
+    conflicts = _conflicts(view, request, selected(view, request), writer) if look else None
+    return request, counted.plan(SERVICES[request.service], conflicts)
 
 
 def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
@@ -138,43 +140,51 @@ def selected(view: View, request: RestoreRequest) -> Iterator[Entry]:
         yield from (entry for entry in view.below(folder_id) if fresh(entry))
 
 
-def _counted(
-    view: View, request: RestoreRequest, chosen: list[Entry], conflicts: int | None
-) -> RestorePlan:
-    kinds = Counter(entry.kind for entry in chosen)
-    service = SERVICES[request.service]
-    requests = sum(_REQUESTS_PER_ITEM.get(kind, 2) * count for kind, count in kinds.items())
-    requests += sum(
-        1 for entry in chosen for content in entry.contents if content.role == "attachment"
-    )
-    return RestorePlan(
-        items=sum(kinds.values()) - kinds["folder"],
-        folders=kinds["folder"],
-        bytes=sum(content.size for entry in chosen for content in entry.contents),
-        conflicts=conflicts,
-        incomplete=sum(1 for entry in chosen if entry.facts.get("missing")),
-        requests=requests,
-        minutes=-(-requests // _REQUESTS_PER_MINUTE),
-        cannot=tuple(service.not_restorable),
-        by_kind=dict(kinds),
-    )
+class _Counted:
+    """What a selection adds up to."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+        self._bytes = self._incomplete = self._attachments = 0
+
+    def add(self, entry: Entry) -> None:
+        self.kinds[entry.kind] += 1
+        self._bytes += sum(content.size for content in entry.contents)
+        self._incomplete += bool(entry.facts.get("missing"))
+        self._attachments += sum(content.role == "attachment" for content in entry.contents)
+
+    def plan(self, service: Service, conflicts: int | None) -> RestorePlan:
+        kinds = self.kinds
+        requests = sum(_REQUESTS_PER_ITEM.get(kind, 2) * count for kind, count in kinds.items())
+        requests += self._attachments
+        return RestorePlan(
+            items=sum(kinds.values()) - kinds["folder"],
+            folders=kinds["folder"],
+            bytes=self._bytes,
+            conflicts=conflicts,
+            incomplete=self._incomplete,
+            requests=requests,
+            minutes=-(-requests // _REQUESTS_PER_MINUTE),
+            cannot=tuple(service.not_restorable),
+            by_kind=dict(kinds),
+        )
 
 
-def _conflicts(view: View, request: RestoreRequest, chosen: list[Entry], writer: Writer) -> int:
+def _conflicts(view: View, request: RestoreRequest, chosen: Iterator[Entry], writer: Writer) -> int:
     """How many items the target already holds, where they would go."""
     if request.place == "folder":
         return 0  # a folder of its own; what lies in an existing one of that name is looked at then
     found = 0
-    by_parent: dict[str, list[Entry]] = {}
+    by_parent: dict[str, list[str]] = {}
     for entry in chosen:
         if entry.kind != "folder":
-            by_parent.setdefault(entry.parent, []).append(entry)
-    for parent, entries in by_parent.items():
+            by_parent.setdefault(entry.parent, []).append(entry.id)
+    for parent, ids in by_parent.items():
         folder = writer.original_folder(view.item(parent))
         if folder is None:
             continue
         keys = {existing.key for existing in writer.existing(folder)}
-        found += sum(1 for e in entries if writer.identity(view.item(e.id)).key in keys)
+        found += sum(1 for one in ids if writer.identity(view.item(one)).key in keys)
     return found
 
 
