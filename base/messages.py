@@ -34,7 +34,7 @@ class BackupRun(Message):
 
 @dataclass(frozen=True, slots=True)
 class Planned(Message):
-    """What plan_backup answers: `state` is planned, failed or busy.
+    """What plan_backup answers: `state` is planned, throttled (wait `retry_after_s`) or failed.
 
     Lanes share the shards in turn (0, n, 2n …), so about four shards per step at once, the largest
     resources first, keep all lanes busy to the end.
@@ -44,6 +44,7 @@ class Planned(Message):
     shards: int = 0
     resources: int = 0
     code: str = ""
+    retry_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +166,12 @@ class RestoreRun(Message):
 
 @dataclass(frozen=True, slots=True)
 class RestorePlanned(Message):
-    """`state`: planned, failed. `batches` are written one after another per target resource."""
+    """`state`: planned, throttled (wait `retry_after_s`) or failed; batches go one by one."""
 
     state: str
     batches: int = 0
     code: str = ""
+    retry_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

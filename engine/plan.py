@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import Any
 
 from base import log
-from base.errors import Problem
+from base.errors import Problem, Throttled
 from base.messages import BackupRun, Drain, Planned, Shard
-from engine import policies, runs
+from engine import patience, policies, runs
 from engine.assembly import App, missing_rights
 from m365 import SERVICES
 from m365.directory import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX, Directory, Person
@@ -54,7 +54,11 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         count = sum(len(shard) for shard in shards)
         app.runs.change(org, run, lambda one: _planned(one, count))
         return Planned("planned", shards=len(shards), resources=count)
+    except Throttled as wait:
+        return Planned("throttled", code=wait.code, retry_after_s=wait.retry_after_s)
     except Problem as problem:
+        if patience.passes(problem):
+            return Planned("throttled", code=problem.code, retry_after_s=patience.WAIT_S)
         log.event("plan-failed", org=org, run=run, code=problem.code)
         return Planned("failed", code=problem.code)
 

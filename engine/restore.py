@@ -57,6 +57,8 @@ def plan_restore(app: App, request: RestoreRun) -> RestorePlanned:
         runs.started(app, request.org, request.run)
         return RestorePlanned("planned", batches=count)
     except Problem as problem:
+        if patience.passes(problem):
+            return RestorePlanned("throttled", code=problem.code, retry_after_s=patience.WAIT_S)
         return RestorePlanned("failed", code=problem.code)
 
 

@@ -22,7 +22,7 @@ from base.messages import (
     Turn,
 )
 from orchestrators import steps
-from orchestrators.steps import STEPS_PER_GENERATION, Story, attempt, insist
+from orchestrators.steps import STEPS_PER_GENERATION, Story, attempt, insist, patiently
 from orchestrators.waves import run_wave
 
 
@@ -56,8 +56,8 @@ def drain_lane(context: DurableOrchestrationContext) -> Story:
 
 
 def _plan(context: DurableOrchestrationContext, run: BackupRun) -> Generator[Any, Any, Planned]:
-    answer = yield from attempt(context.call_activity("plan_backup", run.to_json()))
-    return Planned("failed", code=steps.CRASHED) if answer is None else Planned.from_json(answer)
+    answer = yield from patiently(context, "plan_backup", run.to_json())
+    return Planned.from_json(answer)
 
 
 def _drain(

@@ -10,7 +10,14 @@ from azure.durable_functions import DurableOrchestrationContext
 
 from base.messages import BatchWritten, RestorePlanned, RestoreRun, RunClosed, WriteBatch
 from orchestrators import steps
-from orchestrators.steps import STEPS_PER_GENERATION, Story, attempt, insist, pause
+from orchestrators.steps import (
+    STEPS_PER_GENERATION,
+    Story,
+    attempt,
+    insist,
+    patiently,
+    pause,
+)
 
 
 def restore_items(context: DurableOrchestrationContext) -> Story:
@@ -32,9 +39,7 @@ def restore_items(context: DurableOrchestrationContext) -> Story:
 
 
 def _plan(context: DurableOrchestrationContext, run: RestoreRun) -> Generator[Any, Any, RestoreRun]:
-    answer = yield from attempt(context.call_activity("plan_restore", run.to_json()))
-    if answer is None:
-        return replace(run, batches=0, code=steps.CRASHED)
+    answer = yield from patiently(context, "plan_restore", run.to_json())
     planned = RestorePlanned.from_json(answer)
     return replace(run, batches=planned.batches, code=planned.code)
 

@@ -20,6 +20,7 @@ WAIT_S_MAX = 3600.0  # the longest single pause; asking again is cheap
 CRASHED = "step-crashed"
 THROTTLED_TOO_LONG = "throttled-too-long"
 
+_PLAN_WAITS_MAX = 24  # with the longest pause a day; 8 events each
 _ATTEMPTS = 3
 _ATTEMPT_PAUSE_S = 60.0
 
@@ -44,6 +45,20 @@ def insist(
         if answer is not None:
             return answer
     return None
+
+
+def patiently(
+    context: DurableOrchestrationContext, step: str, request: dict[str, Any]
+) -> Generator[Any, Any, dict[str, Any]]:
+    """The answer of a step that may be told to wait; failed when it raised or waited too often."""
+    for _ in range(_PLAN_WAITS_MAX):
+        answer = yield from attempt(context.call_activity(step, request))
+        if answer is None:
+            return {"state": "failed", "code": CRASHED}
+        if answer["state"] != "throttled":
+            return answer
+        yield pause(context, answer["retry_after_s"])
+    return {"state": "failed", "code": THROTTLED_TOO_LONG}
 
 
 def pause(context: DurableOrchestrationContext, seconds: float) -> Any:

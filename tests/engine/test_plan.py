@@ -264,3 +264,15 @@ def test_a_cancelled_run_gives_way_at_once(made: World) -> None:
     assert plan.plan_backup(made.app, first.message).code == "cancelled"
     runs.request_backup(made.app, ORG, "test")
     assert runs.show(made.app, ORG, first.id)["state"] == "cancelled"
+
+
+def test_a_directory_that_asks_to_wait_is_asked_again_later(tmp_path: Path) -> None:
+    with world(calm_tenant(seed=4), tmp_path) as made:
+        made.tenant.limits.retry_after_s = 60
+        made.tenant.faults.map(r"^GET /users$", "t")
+        request = runs.request_backup(made.app, ORG, "test")
+
+        planned = plan.plan_backup(made.app, request.message)
+
+        assert planned.state == "throttled"
+        assert planned.retry_after_s > 30

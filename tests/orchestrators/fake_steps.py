@@ -62,7 +62,8 @@ class Tenant:
 
     def plan_backup(self, request: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(("plan_backup", request["run"]))
-        return said(self.plan)
+        plan = self.plan.pop(0) if isinstance(self.plan, list) else self.plan
+        return said(plan)
 
     def shard_resources(self, request: dict[str, Any]) -> dict[str, Any]:
         self.asked.append(("shard_resources", request["shard"]))

@@ -106,6 +106,23 @@ def test_a_run_that_cannot_be_planned_is_closed_with_the_cause(plan: Any, code: 
     assert tenant.closed["code"] == code
 
 
+def test_a_plan_that_is_told_to_wait_is_made_after_the_pause() -> None:
+    tenant = Tenant([["mail/a"]])
+    wait = {"state": "throttled", "code": "throttled", "retry_after_s": 90.0}
+    tenant.plan = [wait, wait, {"state": "planned", "shards": 1}]
+    told(tenant)
+    assert [name for name, _ in tenant.asked[:3]] == ["plan_backup"] * 3
+    assert tenant.drains() == ["mail/a"]
+
+
+def test_a_plan_that_is_told_to_wait_for_ever_is_given_up() -> None:
+    tenant = Tenant([["mail/a"]])
+    tenant.plan = {"state": "throttled", "code": "throttled", "retry_after_s": 1.0}
+    told(tenant)
+    assert tenant.closed is not None
+    assert tenant.closed["code"] == "throttled-too-long"
+
+
 def test_a_run_without_resources_is_closed_at_once() -> None:
     tenant = Tenant([])
     assert told(tenant).output()["state"] == "green"
