@@ -21,13 +21,13 @@ for step in activities.ALL:
 @app.timer_trigger(arg_name="timer", schedule="0 */5 * * * *")
 @app.durable_client_input(client_name="client")
 async def start_due_backups(timer: func.TimerRequest, client: Any) -> None:
-    """Starts a story for every organization whose backup is due."""
-    from activities.schedule import due_backups
+    """Starts the backups that are due, and what a dead process had written down and not started."""
+    from activities.schedule import due_runs
     from api.azure import DurableStories
 
     stories = DurableStories(lambda: client)
-    for run in await asyncio.to_thread(due_backups):
-        await stories.start("backup_organization", run, run["run"])
+    for run in await asyncio.to_thread(due_runs):
+        await stories.start(run["story"], run["message"], run["run"])
 
 
 @app.route(route="{*path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])

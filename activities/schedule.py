@@ -1,4 +1,4 @@
-"""What the timer asks: which organizations are due."""
+"""What the timer asks: which stories are to be started."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from engine import schedule, upkeep
 from engine.assembly import current_app
 
 
-def due_backups() -> list[dict[str, Any]]:
-    """One BackupRun for every organization that is due, its run record already made; tidies
-    first.
+def due_runs() -> list[dict[str, Any]]:
+    """{story, message, run} of every backup that is due and every run that nobody started.
+
+    Their records are made already. Tidies first.
     """
     app = current_app()
     upkeep.tend(app)
-    return [run.to_json() for run in schedule.due_backups(app)]
+    backups = [("backup_organization", run.to_json()) for run in schedule.due_backups(app)]
+    others = [(story, message.to_json()) for story, message in upkeep.forgotten(app)]
+    return [
+        {"story": story, "message": message, "run": message["run"]}
+        for story, message in backups + others
+    ]

@@ -149,7 +149,8 @@ def request_verification(app: App, org: str, by: str, read_data: bool) -> Reques
     app.organization(org)
     now = app.clock.now()
     run = new_run_id("verify", now)
-    app.runs.create(Run(org, run, "verify", "queued", now, by))
+    asked = {"read_data": read_data}
+    app.runs.create(Run(org, run, "verify", "queued", now, by, parameters=asked))
     return Requested(run, VerifyRun(org, run, read_data))
 
 

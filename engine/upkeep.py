@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 from base import log
 from base.errors import Problem
+from base.messages import ExportRun, Message, RestoreRun
 from engine import runs
 from engine.assembly import App
 from state.runs import Run
@@ -14,6 +16,12 @@ from state.runs import Run
 STALLED_AFTER = timedelta(hours=6)  # without a heartbeat; the longest pause of a step is one hour
 EXPORTS_LIVE = timedelta(days=7)
 STALLED = "stalled"
+FORGOTTEN_AFTER = timedelta(minutes=2)
+_STORIES: dict[str, tuple[str, Callable[[Run], Message]]] = {
+    "restore": ("restore_items", lambda run: RestoreRun(run.org, run.id)),
+    "export": ("export_items", lambda run: ExportRun(run.org, run.id)),
+    "verify": ("verify_vault", lambda run: runs.VerifyRun(run.org, run.id, **run.parameters)),
+}
 _RUNS_LOOKED_AT = 50  # the newest of each organization
 
 
@@ -25,6 +33,21 @@ def tend(app: App) -> None:
                 _tend(app, run)
             except Problem as problem:  # one run never holds up the others
                 log.event("upkeep-failed", org=run.org, run=run.id, code=problem.code)
+
+
+def forgotten(app: App) -> list[tuple[str, Message]]:
+    """Stories of restores, exports and verifications that were written down and never started.
+
+    Their process died between the two. Starting a story twice is harmless.
+    """
+    found: list[tuple[str, Message]] = []
+    for organization in app.organizations.all():
+        for run in app.runs.page(organization.id, limit=_RUNS_LOOKED_AT).items:
+            waiting = app.clock.now() - run.requested > FORGOTTEN_AFTER
+            if run.state == "queued" and run.kind in _STORIES and waiting:
+                story, message = _STORIES[run.kind]
+                found.append((story, message(run)))
+    return found
 
 
 def _tend(app: App, run: Run) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from base.messages import ExportRun
-from engine import export, runs, upkeep
+from engine import export, restore_plan, runs, upkeep
+from engine.restore_plan import RestoreRequest
 from tests.engine.world import ORG, World, calm_tenant, world
 
 
@@ -61,3 +62,18 @@ def test_a_run_without_a_heartbeat_for_hours_ends_red_and_frees_its_lease(
     shown = runs.show(backed_up.app, ORG, request.id)
     assert (shown["state"], shown["code"]) == ("red", upkeep.STALLED)
     runs.request_backup(backed_up.app, ORG, "test")
+
+
+def test_a_restore_written_down_and_never_started_is_found(backed_up: World) -> None:
+    wanted, counted = restore_plan.prepare(
+        backed_up.app, ORG, RestoreRequest(service="mail", resource=backed_up.mailbox_id)
+    )
+    request = runs.request_restore(backed_up.app, ORG, "test", wanted, counted)
+    assert upkeep.forgotten(backed_up.app) == []  # somebody may be about to start it
+    long_ago = backed_up.app.clock.now() - upkeep.FORGOTTEN_AFTER - timedelta(seconds=1)
+    backed_up.app.runs.change(ORG, request.id, lambda one: replace(one, requested=long_ago))
+
+    assert upkeep.forgotten(backed_up.app) == [("restore_items", request.message)]
+
+    backed_up.finish_restore(request.id)
+    assert upkeep.forgotten(backed_up.app) == []
