@@ -31,7 +31,6 @@ from local.azurite import start_azurite
 from local.host_client import run_functions
 from vault import WrongKey
 
-
 STEPS_MAX = 4  # at once in this one process: keeps it below 300 MB
 
 
