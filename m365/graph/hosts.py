@@ -48,7 +48,7 @@ class Place:
     def origin(self) -> str:
         """Such as https://graph.microsoft.com; URLs that get a token begin with it and a slash."""
         parts = _parts(self.graph_url)
-        if parts is None or parts.path.strip("/") or parts.query:
+        if parts is None or parts.path.strip("/") not in ("", "v1.0") or parts.query:
             raise ConfigurationProblem(
                 "The address of Microsoft Graph has to be https://host[:port]."
             )

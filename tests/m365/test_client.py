@@ -84,7 +84,7 @@ def test_paths_are_of_version_one_unless_they_say_beta() -> None:
     assert GRAPH.graph_link("/beta/users") == "https://graph.microsoft.com/beta/users"
 
 
-@pytest.mark.parametrize("url", ["http://graph.microsoft.com", "graph", "https://h/v1.0", ""])
+@pytest.mark.parametrize("url", ["http://graph.microsoft.com", "graph", "https://h/beta", ""])
 def test_an_address_of_graph_that_is_none_is_said_to_be_wrong(url: str) -> None:
     with pytest.raises(ConfigurationProblem):
         _ = Place(url).origin
@@ -617,3 +617,10 @@ def test_one_reader_serves_many_threads() -> None:
             thread.join(20)
         assert answers == [{"a": 1}] * 160
         assert reader.counters.requests == 160
+
+
+@pytest.mark.parametrize("given", ["https://Localhost:8443", "https://localhost:8443/v1.0/"])
+def test_the_address_of_graph_may_name_the_version(given: str) -> None:
+    place = Place(given)
+    assert place.origin == "https://localhost:8443"
+    assert place.graph_link("/users") == "https://localhost:8443/v1.0/users"
