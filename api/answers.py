@@ -221,6 +221,23 @@ class ItemOut(EntryOut):
     snapshot: int
 
 
+class PreviewOut(EntryOut):
+    """What of an item can be shown safely, as plain text."""
+
+    people: list[tuple[str, str]] = Field(description="title and names, such as To")
+    words: str
+    attachments: list[dict[str, Any]] = Field(description="name and size")
+
+
+class FoundOut(EntryOut):
+    """An item that a search found, and where it lies."""
+
+    service: str
+    resource: str
+    owner: str
+    snapshot: int
+
+
 class PlanOut(Out):
     """What a restore is going to do."""
 

@@ -7,11 +7,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from api.answers import ItemOut, ItemsOut, Page, ResourceOut, SnapshotOut
+from api.answers import (
+    FoundOut,
+    ItemOut,
+    ItemsOut,
+    Page,
+    PreviewOut,
+    ResourceOut,
+    SnapshotOut,
+)
 from api.auth import SignedIn
 from api.deps import After, Limit, Org, ResourceName, ServiceName, SnapshotNumber, TheApp, page
 from api.download import download
-from engine import audit, browse, resources
+from engine import audit, browse, preview, resources, search
 
 router = APIRouter(tags=["browse"])
 
@@ -80,6 +88,36 @@ def item_content(
         return download(str(one.meta.get("name") or part), one.open(), size=one.size)
     exported = browse.as_file(stored)
     return download(exported.name, exported.blocks(), size=exported.size)
+
+
+@router.get("/organizations/{org}/items/{item:path}/preview", response_model=PreviewOut)
+def preview_item(
+    org: Org,
+    item: str,
+    who: SignedIn,
+    app: TheApp,
+    service: ServiceName,
+    resource: ResourceName,
+    snapshot: SnapshotNumber = None,
+) -> dict[str, Any]:
+    """What of an item can be shown safely: the words of a message or text file, plain text only."""
+    view = browse.open_view(app, org, service, resource, snapshot)
+    entry = view.entry(item)
+    audit.note(app, org, who.id, "item-previewed", run="", count=1)
+    return {**browse.row_json(entry), **preview.of(view.item(item))}
+
+
+@router.get("/organizations/{org}/search", response_model=Page[FoundOut])
+def search_items(
+    org: Org,
+    app: TheApp,
+    q: Annotated[str, Query(min_length=1, max_length=200)],
+    service: Annotated[str, Query(max_length=40)] = "",
+    resource: Annotated[str, Query(max_length=1024)] = "",
+    limit: Limit = 100,
+) -> Any:
+    """Items of the newest restore points whose name or columns hold every word of `q`."""
+    return page(search.find(app, org, q, service=service, resource=resource, limit=limit), "")
 
 
 @router.get("/organizations/{org}/items/{item:path}", response_model=ItemOut)

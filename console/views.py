@@ -8,9 +8,8 @@ from zoneinfo import available_timezones
 
 from base.errors import Problem
 from console import forms
-from console.text import TEXT_MAX, words_of
 from engine import browse as browsing
-from engine import coverage, ledger, policies, resources, restore_report, runs, verify
+from engine import coverage, ledger, policies, preview, resources, restore_report, runs, verify
 from engine import organizations as orgs
 from engine.assembly import App
 from engine.restore_plan import RestorePlan, RestoreRequest
@@ -153,7 +152,7 @@ def item(
     entry = view.entry(item_id)
     stored = view.item(item_id)
     row = app.resources.get(org, service, resource)
-    attached = [part for part in stored.parts if part.role == "attachment"]
+    seen = preview.of(stored)
     return {
         "org": orgs.show(app, org),
         "service": app.service(service).title,
@@ -164,39 +163,11 @@ def item(
         "columns": resources.columns(service),
         "item": browsing.row_json(entry),
         "path": [browsing.row_json(above) for above in view.path(entry)],
-        "people": _people(stored.raw),
-        "words": _words(stored.raw),
-        "attached": [
-            {"name": str(part.meta.get("name") or "(no name)"), "size": part.size}
-            for part in attached
-        ],
+        "people": seen["people"],
+        "words": seen["words"],
+        "attached": seen["attachments"],
         "whole": any(part.role in ("mime", "content") for part in stored.parts),
     }
-
-
-def _people(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The address lines of a message: ("To", "Ada <ada@contoso.com>, ...")."""
-    found = []
-    for title, key in (("From", "from"), ("To", "toRecipients"), ("Cc", "ccRecipients")):
-        value = raw.get(key) or []
-        listed = [value] if isinstance(value, dict) else value
-        names = [_address(one.get("emailAddress") or {}) for one in listed]
-        if names:
-            found.append((title, ", ".join(names)))
-    return found
-
-
-def _address(one: Mapping[str, Any]) -> str:
-    name, address = str(one.get("name") or ""), str(one.get("address") or "")
-    return f"{name} <{address}>" if name and address and name != address else name or address
-
-
-def _words(raw: Mapping[str, Any]) -> str:
-    body = raw.get("body") or {}
-    content = str(body.get("content") or "")
-    if str(body.get("contentType")).lower() == "html":
-        return words_of(content)
-    return content[:TEXT_MAX]
 
 
 def problems() -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ class Story:
         truth = self._control.truth()
         self._compare("after a month", truth, None)
         self._back_up("nothing changed")
+        self._look_around(first, truth)
         self._restore_elsewhere(truth)
         self._restore_in_place(truth)
         self._take_away(truth)
@@ -111,6 +112,29 @@ class Story:
                         self._checks, self._api, row["resource"], head, held
                     )
                 step()
+
+    def _look_around(self, first: Mapping[str, Any], truth: Mapping[str, Any]) -> None:
+        """The state of a month ago, a search, and a look at what was found."""
+        source = self._largest("mail")[0]
+        with self._display.chapter("Browse an earlier restore point, search, preview"):
+            demo_checks.mail_backed_up(
+                self._checks, self._api, source["resource"], 1, first["mailboxes"][_id(source)]
+            )
+            wanted = next(
+                message
+                for message in truth["mailboxes"][_id(source)]["messages"]
+                if message["folder"] == ["Inbox"] and len(message["subject"] or "") > 12
+            )
+            query = urlencode({"q": wanted["subject"], "resource": source["resource"]})
+            found = self._api.of_org("GET", f"/search?{query}")["items"]
+            ids = [one["id"] for one in found]
+            self._checks.same("found by its subject", True, wanted["id"] in ids, wanted["id"])
+            where = {key: source[key] for key in ("service", "resource")}
+            item = quote(wanted["id"], safe="")
+            seen = self._api.of_org("GET", f"/items/{item}/preview?{urlencode(where)}")
+            senders = dict(seen["people"]).get("From", "")
+            sender = wanted["from"]["emailAddress"]["address"]
+            self._checks.same("preview names the sender", True, sender in senders, wanted["id"])
 
     def _restore_elsewhere(self, truth: Mapping[str, Any]) -> None:
         """A whole mailbox and a whole drive into somebody else's."""

@@ -26,6 +26,7 @@ GET    /api/v1/organizations/{org}/exports/{run}/archive
 GET    /api/v1/organizations/{org}/items
 GET    /api/v1/organizations/{org}/items/{item}
 GET    /api/v1/organizations/{org}/items/{item}/content
+GET    /api/v1/organizations/{org}/items/{item}/preview
 GET    /api/v1/organizations/{org}/ledger
 GET    /api/v1/organizations/{org}/policy
 PUT    /api/v1/organizations/{org}/policy
@@ -38,6 +39,7 @@ GET    /api/v1/organizations/{org}/runs
 GET    /api/v1/organizations/{org}/runs/{run}
 POST   /api/v1/organizations/{org}/runs/{run}/cancel
 GET    /api/v1/organizations/{org}/runs/{run}/resources
+GET    /api/v1/organizations/{org}/search
 GET    /api/v1/organizations/{org}/snapshots
 GET    /api/v1/organizations/{org}/usage
 GET    /api/v1/organizations/{org}/verifications

@@ -342,3 +342,19 @@ def test_who_opened_an_item_is_in_the_audit_log(house: House) -> None:
     newest = house.get("/audit", limit=1)["items"][0]
     assert (newest["action"], newest["actor"]) == ("item-opened", "local-admin")
     assert HOSTILE not in str(newest)
+
+
+def test_an_item_is_found_by_its_words_and_shown_as_text_only(house: House) -> None:
+    item = next(one for one in everything(house, **house.mail()) if len(one["name"].split()) > 1)
+    words = " ".join(item["name"].split()[:2])
+
+    found = house.get("/search", q=words.upper(), service="mail")["items"]
+
+    assert item["id"] in [one["id"] for one in found]
+    seen = house.get(f"/items/{item['id']}/preview", **house.mail())
+    assert dict(seen["people"])["From"]
+    assert "<html" not in seen["words"]
+
+
+def test_a_search_that_finds_nothing_is_an_empty_list(house: House) -> None:
+    assert house.get("/search", q="no such words anywhere")["items"] == []

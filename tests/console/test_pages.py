@@ -12,8 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from base.messages import ExportRun
-from console.text import words_of
 from engine import export, verify
+from formats.text import words_of
 from tests.api.house import HOSTILE, ORG, House
 
 BASE = f"/organizations/{ORG}"

@@ -1,0 +1,63 @@
+"""What of an item can be shown safely: its words, its people, its attachments; never its markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from base.item import StoredItem
+from formats.text import TEXT_MAX, words_of
+
+_FILE_BYTES_MAX = 64 * 1024
+_TEXT_TYPES = ("text/", "application/json", "application/xml")
+
+
+def of(item: StoredItem) -> dict[str, Any]:
+    """Shape: {people: [[title, names]], words, attachments: [{name, size}]}. Plain text only."""
+    attached = [part for part in item.parts if part.role == "attachment"]
+    return {
+        "people": _people(item.raw),
+        "words": _words(item.raw) or _file_text(item),
+        "attachments": [
+            {"name": str(part.meta.get("name") or "(no name)"), "size": part.size}
+            for part in attached
+        ],
+    }
+
+
+def _file_text(item: StoredItem) -> str:
+    """The beginning of a file that is text by its type; bytes that are none show as marks."""
+    content = item.part("content")
+    if content is None or not str(item.row.get("type", "")).startswith(_TEXT_TYPES):
+        return ""
+    held = b""
+    for block in content.open():
+        held += block[: _FILE_BYTES_MAX - len(held)]
+        if len(held) >= _FILE_BYTES_MAX:
+            break
+    return held.decode("utf-8-sig", "replace")
+
+
+def _people(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The address lines of a message: ("To", "Ada <ada@contoso.com>, ...")."""
+    found = []
+    for title, key in (("From", "from"), ("To", "toRecipients"), ("Cc", "ccRecipients")):
+        value = raw.get(key) or []
+        listed = [value] if isinstance(value, dict) else value
+        names = [_address(one.get("emailAddress") or {}) for one in listed]
+        if names:
+            found.append((title, ", ".join(names)))
+    return found
+
+
+def _address(one: Mapping[str, Any]) -> str:
+    name, address = str(one.get("name") or ""), str(one.get("address") or "")
+    return f"{name} <{address}>" if name and address and name != address else name or address
+
+
+def _words(raw: Mapping[str, Any]) -> str:
+    body = raw.get("body") or {}
+    content = str(body.get("content") or "")
+    if str(body.get("contentType")).lower() == "html":
+        return words_of(content)
+    return content[:TEXT_MAX]
