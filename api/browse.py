@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 
 from api.answers import (
@@ -41,19 +41,28 @@ def list_snapshots(org: Org, app: TheApp, service: ServiceName, resource: Resour
     )
 
 
-@router.get("/organizations/{org}/items", response_model=ItemsOut)
-def list_items(
+def _view(
     org: Org,
     app: TheApp,
     service: ServiceName,
     resource: ResourceName,
     snapshot: SnapshotNumber = None,
+) -> browse.View:
+    return browse.open_view(app, org, service, resource, snapshot)
+
+
+View = Annotated[browse.View, Depends(_view)]
+
+
+@router.get("/organizations/{org}/items", response_model=ItemsOut)
+def list_items(
+    view: View,
+    service: ServiceName,
     folder: Annotated[str, Query(max_length=1024)] = "",
     after: After = "",
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """One page of a folder of a restore point, with its path and the service's columns."""
-    view = browse.open_view(app, org, service, resource, snapshot)
     listing = view.list(folder, after, limit)
     return {
         **page([browse.row_json(entry) for entry in listing.entries], listing.after),
@@ -71,16 +80,13 @@ def item_content(
     item: str,
     who: SignedIn,
     app: TheApp,
-    service: ServiceName,
-    resource: ResourceName,
-    snapshot: SnapshotNumber = None,
+    view: View,
     part: Annotated[str, Query(max_length=40)] = "",
     index: Annotated[int, Query(ge=0, le=10_000)] = 0,
 ) -> StreamingResponse:
     """The bytes of an item: a message as .eml, a file as it was; or one part of it
     (part=attachment&index=0).
     """
-    view = browse.open_view(app, org, service, resource, snapshot)
     stored = view.item(item)
     audit.note(app, org, who.id, "item-opened", run="", count=1)
     if part:
@@ -91,17 +97,8 @@ def item_content(
 
 
 @router.get("/organizations/{org}/items/{item:path}/preview", response_model=PreviewOut)
-def preview_item(
-    org: Org,
-    item: str,
-    who: SignedIn,
-    app: TheApp,
-    service: ServiceName,
-    resource: ResourceName,
-    snapshot: SnapshotNumber = None,
-) -> dict[str, Any]:
+def preview_item(org: Org, item: str, who: SignedIn, app: TheApp, view: View) -> dict[str, Any]:
     """What of an item can be shown safely: the words of a message or text file, plain text only."""
-    view = browse.open_view(app, org, service, resource, snapshot)
     entry = view.entry(item)
     audit.note(app, org, who.id, "item-previewed", run="", count=1)
     return {**browse.row_json(entry), **preview.of(view.item(item))}
@@ -121,17 +118,8 @@ def search_items(
 
 
 @router.get("/organizations/{org}/items/{item:path}", response_model=ItemOut)
-def read_item(
-    org: Org,
-    item: str,
-    who: SignedIn,
-    app: TheApp,
-    service: ServiceName,
-    resource: ResourceName,
-    snapshot: SnapshotNumber = None,
-) -> dict[str, Any]:
+def read_item(org: Org, item: str, who: SignedIn, app: TheApp, view: View) -> dict[str, Any]:
     """One item: its object as Graph sent it, its parts, where it lay."""
-    view = browse.open_view(app, org, service, resource, snapshot)
     entry = view.entry(item)
     stored = view.item(item)
     audit.note(app, org, who.id, "item-opened", run="", count=1)

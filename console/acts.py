@@ -35,7 +35,7 @@ def add_organization(who: Who, app: TheApp, form: Form) -> HTMLResponse:
 
 @acts.post("/organizations/{org}/policy")
 def change_policy(org: Org, who: Who, app: TheApp, form: Form) -> Response:
-    """Replaces the policy; what was typed stays on the page when it is refused."""
+    """Replaces the policy; a refused one is said to be, above the policy in force."""
     try:
         document, version = forms.policy(form)
         policies.change(app, org, document, version, by=who.id)

@@ -187,9 +187,7 @@ class Copier:
         try:
             if change.partial and stored and not again:
                 change = self._source.merge(stored, change)
-            elif (
-                change.partial
-            ):  # never stored, or changed in this round already: ask for the whole
+            elif change.partial:  # never stored, or changed in this round already
                 change = self._source.complete(change.id)
             reuse = (
                 previous is not None

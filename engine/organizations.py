@@ -13,7 +13,6 @@ from typing import Any
 
 from base.errors import Conflict, InvalidInput
 from base.ids import fresh_slug, new_passphrase, org_id
-from engine import policies
 from engine.assembly import App
 from state.organizations import Organization
 from state.port import RowExists
@@ -125,11 +124,6 @@ def delete(app: App, org: str) -> None:
     app.organization(org)
     app.organizations.delete(org)
     app.policies.delete_all(org)
-
-
-def protects(app: App, org: str) -> list[str]:
-    """The services the organization's policy names."""
-    return list(policies.current(app, org)["services"])
 
 
 def _sealed(app: App, org: str, application: str, credential: Mapping[str, str] | None) -> str:

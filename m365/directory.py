@@ -122,10 +122,6 @@ class Directory:
             lambda user_id, body: user_id,
         )
 
-    def drive_of(self, user_id: str) -> Found:
-        """The OneDrive of one person."""
-        return self.drives_of([user_id])[user_id]
-
     def drives_of(self, user_ids: Sequence[str]) -> dict[str, Found]:
         """The OneDrives of many, twenty a request. Raises Throttled."""
         return self._each(

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -136,21 +135,6 @@ class Repository:
         if not self._store.put_new(key_file.name, key_file.to_bytes()):
             raise VaultExists("Another process changed the keys.", hint="Open the vault again.")
         self._key_file = key_file
-
-    def without_verification(self) -> Repository:
-        """The same vault without opening packs again before they are stored; to measure."""
-        other = Repository(
-            self._store,
-            self._bench.tools.config,
-            self._ring,
-            self._clock,
-            self._bench.tools.index,
-            self._master,
-            self._key_file,
-            self._bench.limits,
-        )
-        other._bench = replace(self._bench, tools=replace(self._bench.tools, verify=False))
-        return other
 
     def seal(self, label: str, data: bytes) -> bytes:
         """Seals a small secret under the organization's key, bound to its label."""
