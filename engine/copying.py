@@ -23,7 +23,7 @@ from typing import Protocol
 
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
-from engine.entries import RAW, encode_raw, entry_of, raw_of
+from engine.entries import MIME, RAW, encode_raw, entry_of, raw_of
 from m365.graph.errors import Forbidden, ItemGone, ResourceGone, Unauthorized
 from m365.service import Source, trouble_of
 from vault import Content, Entry, Repository, Round, Step
@@ -236,7 +236,8 @@ class Copier:
         """Adds one part; a download that breaks for good costs this part, not the item."""
         data = part.data if isinstance(part.data, bytes) else _from_source(part.data)
         try:
-            contents.append(self.step.add(part.role, data, dict(part.meta)))
+            lift = part.role == MIME  # the same file lies in other mails and in drives
+            contents.append(self.step.add(part.role, data, dict(part.meta), lift=lift))
         except _SourceBroke as broke:
             troubles.append(_failed(item_id, part.role, broke.problem))
 

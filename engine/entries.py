@@ -11,6 +11,7 @@ from typing import Any
 from base.item import Change, StoredItem, StoredPart, Trouble
 from vault import Content, Entry, Repository
 
+MIME = "mime"  # the role of a message as RFC 5322 has it, attachments and all
 RAW = "raw"  # the role of the object as Graph sent it; every other role is a Part's
 
 

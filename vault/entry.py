@@ -18,6 +18,9 @@ from vault.problems import UnknownFeature, VaultDamaged
 
 INLINE_REFERENCES_MAX = 32  # longer lists are stored as chunks of kind list
 FOLDER = "folder"
+_LISTED, _SEGMENTED = 1, 2  # flags of a content
+_AS_IS, _BASE64 = 0, 1  # how a segment is written
+_LINE_ENDS = (b"\r\n", b"\n")
 
 
 def text_of(raw: bytes) -> str:
@@ -104,29 +107,75 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Base64:
+    """Text that stands for stored bytes: base64 in lines of `line_chars` (a multiple of 4), with
+    line ends between them but not behind the last.
+    """
+
+    line_chars: int
+    line_end: bytes = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of a content's references; with `text`, their bytes together are written as such."""
+
+    refs: int
+    text: Base64 | None = None
+
+    def to_json(self) -> list[Any]:
+        """Shape: [0, references], or [1, characters of a line, 0 CRLF or 1 LF, references]."""
+        if self.text is None:
+            return [_AS_IS, self.refs]
+        return [_BASE64, self.text.line_chars, _LINE_ENDS.index(self.text.line_end), self.refs]
+
+    @classmethod
+    def from_json(cls, values: list[Any]) -> Self:
+        """Raises UnknownFeature, VaultDamaged."""
+        if values[0] == _AS_IS:
+            return cls(values[1])
+        if values[0] != _BASE64:
+            raise UnknownFeature("A content is written in an unknown way.", encoding=values[0])
+        if values[1] < 4 or values[1] % 4:
+            raise VaultDamaged("A content has impossible lines.")
+        return cls(values[3], Base64(values[1], _LINE_ENDS[values[2]]))
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Bytes of an item under a role ("raw", "mime", "attachment", "content").
 
     `listed` says that `refs` point at reference lists, which hold the references in order.
+    `segments`, where there are any, cover all references: parts of the content are stored decoded.
     """
 
     role: str
     meta: Mapping[str, Any]
-    size: int
+    size: int  # of the content as it was given, and as it is read
     refs: tuple[Reference, ...]
     listed: bool = False
+    segments: tuple[Segment, ...] = ()
 
     def to_json(self) -> list[Any]:
-        """Shape: [role, size, meta, references, flags]; flag 1: listed, others are reserved."""
+        """Shape: [role, size, meta, references, flags], with flag 2 also the segments; flag 1:
+        listed, others are reserved.
+        """
         refs = [ref.to_json() for ref in self.refs]
-        return [self.role, self.size, dict(self.meta), refs, int(self.listed)]
+        flags = _LISTED * self.listed + _SEGMENTED * bool(self.segments)
+        values = [self.role, self.size, dict(self.meta), refs, flags]
+        if self.segments:
+            values.append([segment.to_json() for segment in self.segments])
+        return values
 
     @classmethod
     def from_json(cls, values: list[Any]) -> Self:
-        if values[4] not in (0, 1):
-            raise UnknownFeature("A content has unknown flags.", flags=values[4])
+        flags = values[4]
+        if flags not in range(_LISTED + _SEGMENTED + 1):
+            raise UnknownFeature("A content has unknown flags.", flags=flags)
         refs = tuple(Reference.from_json(ref) for ref in values[3])
-        return cls(values[0], values[2], values[1], refs, values[4] == 1)
+        rows = values[5] if flags & _SEGMENTED else ()
+        segments = tuple(Segment.from_json(row) for row in rows)
+        return cls(values[0], values[2], values[1], refs, bool(flags & _LISTED), segments)
 
 
 @dataclass(frozen=True, slots=True)

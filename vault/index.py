@@ -11,9 +11,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, Self
 
+from base.clock import Clock
 from vault.entry import Location
 
 
@@ -46,28 +48,46 @@ class MemoryChunkIndex:
                 self._rows.setdefault(id_, location)
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of this process by both its clocks: one may be set, the other may sleep."""
+
+    wall: datetime
+    ticks: float
+
+    @classmethod
+    def now(cls, clock: Clock) -> Self:
+        return cls(clock.now(), clock.monotonic())
+
+    def age_s(self, clock: Clock) -> float:
+        """Seconds since then, by the clock that counted more."""
+        wall_s = (clock.now() - self.wall).total_seconds()
+        return max(wall_s, clock.monotonic() - self.ticks)
+
+
 class RecentChunks:
     """The last answers of an index, shared by the steps of a process; safe for several threads."""
 
-    def __init__(self, lifetime: timedelta, entries_max: int = 100_000) -> None:
-        self._lifetime = lifetime
+    def __init__(self, clock: Clock, lifetime_s: float, entries_max: int = 100_000) -> None:
+        self._clock = clock
+        self._lifetime_s = lifetime_s
         self._entries_max = entries_max
         self._lock = threading.Lock()
-        self._rows: OrderedDict[bytes, tuple[Location, datetime]] = OrderedDict()
+        self._rows: OrderedDict[bytes, tuple[Location, Moment]] = OrderedDict()
 
-    def get(self, id_: bytes, now: datetime) -> tuple[Location, datetime] | None:
+    def get(self, id_: bytes) -> tuple[Location, Moment] | None:
         """The location and when it was looked up."""
         with self._lock:
             row = self._rows.get(id_)
             if row is None:
                 return None
-            if now - row[1] > self._lifetime:
+            if row[1].age_s(self._clock) > self._lifetime_s:
                 del self._rows[id_]
                 return None
             self._rows.move_to_end(id_)
             return row
 
-    def put(self, id_: bytes, location: Location, looked_up: datetime) -> None:
+    def put(self, id_: bytes, location: Location, looked_up: Moment) -> None:
         with self._lock:
             self._rows[id_] = (location, looked_up)
             while len(self._rows) > self._entries_max:

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime
 
 from base.clock import Clock
 from vault.config import Config
 from vault.entry import Location, Place, Reference
-from vault.index import ChunkIndex, RecentChunks
+from vault.index import ChunkIndex, Moment, RecentChunks
 from vault.keys import KeyRing
 from vault.pack import TARGET_BYTES, BoxKind, Domain, IdType, Member, PackBuilder, identify
 from vault.problems import VaultDamaged
@@ -26,6 +25,7 @@ from vault.store import Store
 GROUP_BYTES = 256 * 1024
 LOOK_UP_BYTES = 8 * 1024 * 1024
 LOOK_UP_CHUNKS = 64
+SMALL_REMEMBERED = 20_000  # pieces of a step, about 300 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,17 @@ class Packer:
         self._group_place = Place()
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
+        self._small: dict[bytes, Reference] = {}
         self._shared: dict[bytes, Place] = {}  # what this step holds or found already
         self.packs: list[WrittenPack] = []
-        self.first_look_up: datetime | None = None
+        self._look_ups: list[Moment] = []  # the earliest by either clock
         self.held_bytes_max = 0
         self.new_bytes = 0  # content that was not stored before, as it was given
+
+    @property
+    def look_up_age_s(self) -> float:
+        """Seconds since the first look-up this step relies on; 0 without one."""
+        return max((moment.age_s(self._tools.clock) for moment in self._look_ups), default=0)
 
     @property
     def stored_bytes(self) -> int:
@@ -85,13 +91,20 @@ class Packer:
         return sum(pack.size for pack in self.packs) + self._builder.bytes + len(self._group)
 
     def add_small(self, data: bytes) -> Reference:
-        """A piece below 64 KiB, into the step's current group."""
+        """A piece below 64 KiB, into the step's current group, unless this step has it already: a
+        signature's picture, the same small file twice.
+        """
         id_ = identify(self._tools.ring, IdType.CONTENT, data)
+        known = self._small.get(id_)
+        if known is not None:
+            return known
         member = Member(id_, len(self._group), len(data))
         self._group += data
         self.new_bytes += len(data)
         self._members.append(member)
         reference = Reference(id_, self._group_place, member.offset, member.length)
+        if len(self._small) < SMALL_REMEMBERED:
+            self._small[id_] = reference
         if len(self._group) >= GROUP_BYTES:
             self._close_group()
         return reference
@@ -149,10 +162,10 @@ class Packer:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if not waiting:
             return
-        now = self._tools.clock.now()
+        now = Moment.now(self._tools.clock)
         unknown: list[_Waiting] = []
         for one in waiting:
-            row = self._tools.recent.get(one.id, now)
+            row = self._tools.recent.get(one.id)
             if row is None:
                 unknown.append(one)
             else:
@@ -173,8 +186,9 @@ class Packer:
                 one.place.settle(location)
                 self._tools.recent.put(one.id, location, now)
 
-    def _looked_up(self, moment: datetime) -> None:
-        self.first_look_up = min(moment, self.first_look_up or moment)
+    def _looked_up(self, moment: Moment) -> None:
+        seen = [*self._look_ups, moment]
+        self._look_ups = [min(seen, key=lambda m: m.wall), min(seen, key=lambda m: m.ticks)]
 
     def _roll(self) -> None:
         self._note_held()
@@ -185,20 +199,22 @@ class Packer:
         with _SEALING:
             sealed = self._builder.seal(self._tools.verify)
         self._builder = PackBuilder(self._tools.ring, self._tools.config.chunking)
-        store = self._tools.store
+        store, begun = self._tools.store, Moment.now(self._tools.clock)
         # A name is never drawn twice: if it is taken, a retried request of ours got there first.
         if not store.put_new(sealed.name, sealed.data) and store.read(sealed.name) != sealed.data:
             raise VaultDamaged("Another blob has the name of a new pack.", name=sealed.name)
-        self._remember(sealed.shared)
+        self._remember(sealed.shared, begun)
         self.packs.append(WrittenPack(sealed.id, len(sealed.data), sealed.sha256))
 
-    def _remember(self, shared: dict[bytes, Location]) -> None:
-        if shared:
-            now = self._tools.clock.now()
+    def _remember(self, shared: dict[bytes, Location], begun: Moment) -> None:
+        """A pack that took very long to store may have been condemned, for no page needs it yet:
+        then nobody may find it.
+        """
+        if shared and begun.age_s(self._tools.clock) <= self._tools.config.t_max_s:
             self._tools.index.remember(shared)
-            self._looked_up(now)
+            self._looked_up(begun)
             for id_, location in shared.items():
-                self._tools.recent.put(id_, location, now)
+                self._tools.recent.put(id_, location, begun)
 
     def _note_held(self) -> None:
         held = self._builder.bytes + len(self._group) + self._waiting_bytes

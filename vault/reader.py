@@ -10,9 +10,11 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 
-from vault.entry import Content, Location, Reference
+from vault.entry import Content, Location, Reference, Segment
 from vault.keys import KeyRing
+from vault.lift import written
 from vault.pack import BoxKind, Member, blob_name, check_member, open_box
 from vault.problems import VaultDamaged
 from vault.store import Store
@@ -37,8 +39,8 @@ class Reader:
     def read(self, content: Content) -> Iterator[bytes]:
         """The content's bytes, one chunk after another. Raises VaultDamaged, Missing."""
         size = 0
-        for reference in self.references(content):
-            data = self.chunk(reference)
+        chunks = (self.chunk(reference) for reference in self.references(content))
+        for data in _put_together(content.segments, chunks) if content.segments else chunks:
             size += len(data)
             yield data
         if size != content.size:
@@ -102,3 +104,12 @@ class Reader:
             while self._boxes_bytes > self._cache_bytes and len(self._boxes) > 1:
                 _, (_, dropped) = self._boxes.popitem(last=False)
                 self._boxes_bytes -= len(dropped)
+
+
+def _put_together(segments: tuple[Segment, ...], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The content whose parts were stored decoded."""
+    for segment in segments:
+        blocks = islice(chunks, segment.refs)
+        yield from blocks if segment.text is None else written(segment.text, blocks)
+    if next(chunks, None) is not None:
+        raise VaultDamaged("The segments of a content do not cover it.")

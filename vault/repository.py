@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Any
 
 from base.clock import Clock, iso
@@ -61,7 +60,7 @@ class Repository:
         limits: Limits | None = None,
     ) -> None:
         """Use create() or open()."""
-        recent = RecentChunks(timedelta(seconds=config.t_max_s / 2))
+        recent = RecentChunks(clock, lifetime_s=config.t_max_s / 2)
         tools = Tools(store, config, ring, clock, known or MemoryChunkIndex(), recent)
         self._store = store
         self._ring = ring

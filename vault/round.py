@@ -176,8 +176,9 @@ class Round:
 
         return Step(self, clock)
 
-    def close(self, by: str = "") -> Snapshot:
-        """Creates the snapshot, or adopts the one that closed the same pages. `by`: a run's id.
+    def close(self, by: str = "", about: Mapping[str, Any] | None = None) -> Snapshot:
+        """Creates the snapshot, or adopts the one that closed the same pages. `by`: a run's id;
+        `about`: what people call the resource, JSON, so that a vault explains itself.
 
         Raises RoundIncomplete, RoundLost (another run closed or voided this number).
         """
@@ -199,6 +200,7 @@ class Round:
             started=page.began,
             created=iso(tools.clock.now()),
             by=by,
+            about=about or {},
         )
         name = snapshot_name(tools.ring.chain_hash(self.chain), self.number)
         if not tools.store.put_new(name, seal_snapshot(tools.ring, name, snapshot)):

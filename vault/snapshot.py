@@ -49,6 +49,7 @@ class Snapshot:
     started: str = ""
     created: str = ""
     by: str = ""  # who closed it: a run's id
+    about: Mapping[str, Any] = field(default_factory=dict)  # of the resource, for people: title …
 
     @property
     def info(self) -> SnapshotInfo:
@@ -81,6 +82,7 @@ def seal_snapshot(ring: KeyRing, name: str, snapshot: Snapshot) -> bytes:
         "started": snapshot.started,
         "created": snapshot.created,
         "by": snapshot.by,
+        "about": dict(snapshot.about),
     }
     return ring.seal(Kind.SNAPSHOT, name, dumps(document))
 
@@ -101,6 +103,7 @@ def open_snapshot(ring: KeyRing, name: str, sealed: bytes) -> Snapshot:
             started=document["started"],
             created=document["created"],
             by=document["by"],
+            about=document.get("about", {}),
         )
     except (ValueError, KeyError, TypeError) as damage:
         raise VaultDamaged("A snapshot cannot be read.", name=name) from damage

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from itertools import chain as chained
 from typing import Any
 
@@ -18,7 +17,8 @@ from base.errors import InvalidInput
 from vault.catalog import Catalog, roots_of
 from vault.chunker import Chunker
 from vault.config import SMALL_BYTES, WHOLE_BYTES
-from vault.entry import INLINE_REFERENCES_MAX, Content, Entry, Reference, dumps
+from vault.entry import INLINE_REFERENCES_MAX, Content, Entry, Reference, Segment, dumps
+from vault.lift import stretches, written_bytes
 from vault.merge import Merge
 from vault.pack import BoxKind, IdType, identify
 from vault.packing import Packer
@@ -39,6 +39,8 @@ from vault.round import Committed, Round, RoundPages
 from vault.tree import Node, TreeWriter
 
 LIST_REFERENCES = 4096  # references in one reference list
+
+_Stored = tuple[list[Reference], tuple[Segment, ...], int]  # with the size of the content
 
 
 class Step:
@@ -102,27 +104,24 @@ class Step:
         data: bytes | Iterable[bytes],
         meta: Mapping[str, Any] | None = None,
         previous: Content | None = None,
+        lift: bool = False,
     ) -> Content:
         """Stores bytes (an iterable is read once, as a stream) and says what an entry keeps of
         them.
 
         `previous`: the same content in the chain's newest snapshot; equal small bytes are not
-        stored anew.
+        stored anew. `lift`: a message; its attachments are stored as the files they are.
         """
         meta = {} if meta is None else dict(meta)
         if not isinstance(data, bytes):
             data = _whole_if_short(iter(data))
-        if isinstance(data, bytes):
-            if previous is not None and self._is_same(data, previous):
-                return Content(role, meta, len(data), previous.refs)
-            refs = self._whole(data)
-        else:
-            refs = self._cut(data)
-        size = sum(ref.length for ref in refs)
+        if isinstance(data, bytes) and previous is not None and self._is_same(data, previous):
+            return Content(role, meta, len(data), previous.refs)
+        refs, segments, size = self._lifted(data) if lift else self._plain(data)
         self._raw_bytes += size
         if len(refs) <= INLINE_REFERENCES_MAX:
-            return Content(role, meta, size, tuple(refs))
-        return Content(role, meta, size, self._list(refs), listed=True)
+            return Content(role, meta, size, tuple(refs), segments=segments)
+        return Content(role, meta, size, self._list(refs), listed=True, segments=segments)
 
     def put(self, entry: Entry, part: str) -> None:
         """The item is there, like this; `part` is the feed that said so."""
@@ -248,10 +247,27 @@ class Step:
         )
 
     def _refuse_if_old(self) -> None:
-        first = self._packer.first_look_up
-        t_max = timedelta(seconds=self._tools.config.t_max_s)
-        if first is not None and self._clock.now() - first > t_max:
+        if self._packer.look_up_age_s > self._tools.config.t_max_s:
             raise StepTooOld("The step took too long to commit what it looked up.")
+
+    def _plain(self, data: bytes | Iterable[bytes]) -> _Stored:
+        refs = self._whole(data) if isinstance(data, bytes) else self._cut(data)
+        return refs, (), sum(ref.length for ref in refs)
+
+    def _lifted(self, data: bytes | Iterable[bytes]) -> _Stored:
+        """Stores every stretch by itself; a content of one plain stretch is a plain content."""
+        refs: list[Reference] = []
+        segments: list[Segment] = []
+        size = 0
+        for stretch in stretches(data):
+            found, _, stored = self._plain(_whole_if_short(stretch.blocks))
+            if found:
+                refs += found
+                segments.append(Segment(len(found), stretch.text))
+                size += stored if stretch.text is None else written_bytes(stretch.text, stored)
+        if all(segment.text is None for segment in segments):
+            segments.clear()
+        return refs, tuple(segments), size
 
     def _whole(self, data: bytes) -> list[Reference]:
         if not data:
