@@ -4,12 +4,16 @@ from vault.catalog import Catalog
 from vault.config import Chunking
 from vault.entry import Content, Entry, Location, Reference
 from vault.index import ChunkIndex, MemoryChunkIndex
-from vault.keys import KeySlot, PassphraseSlot
 from vault.problems import (
+    KeysChanged,
     Missing,
+    NoRecoverySlot,
     RoundIncomplete,
     RoundLost,
     RoundOutOfOrder,
+    SlotInUse,
+    SlotMissing,
+    SlotNotAtHand,
     StepTooOld,
     StoreForbidden,
     StoreFull,
@@ -23,7 +27,9 @@ from vault.problems import (
     WrongKey,
 )
 from vault.repository import Repository
+from vault.rotation import DataKey, KeyChange, Keys, NewSlot
 from vault.round import Round
+from vault.slots import KeySlot, PassphraseSlot, PublicKeySlot, SlotInfo
 from vault.snapshot import Snapshot, SnapshotInfo
 from vault.step import Step
 from vault.store import CountingStore, Listed, Store
@@ -35,20 +41,31 @@ __all__ = [
     "Chunking",
     "Content",
     "CountingStore",
+    "DataKey",
     "Entry",
     "Finding",
+    "KeyChange",
     "KeySlot",
+    "Keys",
+    "KeysChanged",
     "Listed",
     "Location",
     "MemoryChunkIndex",
     "Missing",
+    "NewSlot",
+    "NoRecoverySlot",
     "PassphraseSlot",
+    "PublicKeySlot",
     "Reference",
     "Repository",
     "Round",
     "RoundIncomplete",
     "RoundLost",
     "RoundOutOfOrder",
+    "SlotInUse",
+    "SlotInfo",
+    "SlotMissing",
+    "SlotNotAtHand",
     "Snapshot",
     "SnapshotInfo",
     "Step",

@@ -1,16 +1,17 @@
-"""The keys of a vault: slots that unwrap one master secret, and the key list sealed under it.
+"""The keys of a vault: one master secret that slots wrap, and the key list sealed under it.
 
 Rule 1: keys/NNNN is created, never changed; the highest number wins. Losing every slot loses the
         vault.
 Rule 2: K_id (identity), the cut seed and the name key never change for a vault's life: chunk ids,
         cuts and blob names depend on them. Data keys (DEKs) may be added; old ones stay so that old
         bytes open.
-Rule 3: only this file and envelope.py, pack.py know key bytes; nothing here is ever logged.
+Rule 3: only this file, rotation.py, envelope.py and pack.py know key bytes; nothing here is ever
+        logged.
 
-Theory of operation: a slot (passphrase, Key Vault key) wraps the 32-byte master secret with its own
-record as authenticated context. The key list - DEKs with their state, K_id, seed, name key, SHA-256
-of the config - is an envelope under the master secret, so adding or exchanging a slot rewrites one
-small object.
+Theory of operation: a slot (slots.py) wraps the 32-byte master secret. The key list - DEKs with
+their state, K_id, seed, name key, SHA-256 of the config and of the slot records - is an envelope
+under the master secret, so adding or exchanging a slot or a DEK rewrites one small object.
+rotation.py says how that is done while others read and write.
 """
 
 from __future__ import annotations
@@ -20,72 +21,24 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol, Self
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from typing import Any, Self
 
 from base.clock import iso
 from vault import envelope
 from vault.envelope import Kind
 from vault.problems import UnknownFeature, VaultDamaged, WrongKey
+from vault.slots import RECOVERY, SERVICE, KeySlot, SlotInfo, context
 
 MAGIC = "holdfast keys"
 FORMAT = 1
-_SCRYPT_N_MAX = 2**22  # refuses a record that would eat all memory
+FIRST = "keys/0001"
 
+_LASTING = ("id", "kind", "purpose", "created")  # fields of a record that no wrapping changes
 
-class KeySlot(Protocol):
-    """One way to the master secret. Raises WrongKey from unwrap when it is not the right one."""
-
-    kind: str
-
-    def wrap(self, secret: bytes, aad: bytes) -> dict[str, Any]: ...
-
-    def unwrap(self, record: dict[str, Any], aad: bytes) -> bytes: ...
-
-
-class PassphraseSlot:
-    """A slot a person can open: scrypt over a passphrase, AES-256-GCM over the secret."""
-
-    kind = "passphrase"
-
-    def __init__(self, passphrase: str, n: int = 2**17) -> None:
-        """`n` is scrypt's cost (memory: n KiB); only tests go below the default."""
-        self._passphrase = passphrase.encode()
-        self._n = n
-
-    def wrap(self, secret: bytes, aad: bytes) -> dict[str, Any]:
-        record: dict[str, Any] = {
-            "n": self._n,
-            "r": 8,
-            "p": 1,
-            "salt": secrets.token_bytes(32).hex(),
-        }
-        sealed = AESGCM(self._key(record)).encrypt(bytes(12), secret, _slot_aad(record, aad))
-        return {**record, "wrapped": sealed.hex()}
-
-    def unwrap(self, record: dict[str, Any], aad: bytes) -> bytes:
-        try:
-            header = {key: record[key] for key in ("n", "r", "p", "salt")}
-            sealed = bytes.fromhex(record["wrapped"])
-            return AESGCM(self._key(header)).decrypt(bytes(12), sealed, _slot_aad(header, aad))
-        except InvalidTag as wrong:
-            raise WrongKey("The passphrase does not open this vault.") from wrong
-        except (KeyError, ValueError, TypeError) as damage:
-            raise VaultDamaged("A key slot cannot be read.") from damage
-
-    def _key(self, record: Mapping[str, Any]) -> bytes:
-        if not 2 <= record["n"] <= _SCRYPT_N_MAX or record["r"] > 32 or record["p"] > 16:
-            raise VaultDamaged("A key slot asks for an impossible amount of work.")
-        derive = Scrypt(
-            bytes.fromhex(record["salt"]), length=32, n=record["n"], r=record["r"], p=record["p"]
-        )
-        return derive.derive(self._passphrase)
+Record = dict[str, Any]  # of a slot, as a key file holds it
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -100,6 +53,7 @@ class KeyRing:
     seed: int  # below 2^63, keys the cut function
     name_key: bytes
     created: Mapping[int, str] = field(default_factory=dict)
+    look_again: Callable[[int], bytes | None] | None = field(default=None, compare=False)
 
     @classmethod
     def new(cls, vault_id: bytes, config_raw: bytes, now: datetime) -> Self:
@@ -115,14 +69,33 @@ class KeyRing:
             created={1: iso(now)},
         )
 
-    def dek(self, kid: int) -> bytes:
-        """A data key by its number."""
-        try:
-            return self.deks[kid]
-        except KeyError:
+    def with_new_dek(self, now: datetime) -> KeyRing:
+        """The same keys and a fresh data key, which is the active one."""
+        kid = max(self.deks) + 1
+        return replace(
+            self,
+            deks={**self.deks, kid: secrets.token_bytes(32)},
+            active_kid=kid,
+            created={**self.created, kid: iso(now)},
+        )
+
+    def dek(self, kid: int, name: str = "") -> bytes:
+        """A data key by its number, looked for again in the newest key file if it is unknown.
+
+        Raises VaultDamaged that names the object (`name`) and the kid.
+        """
+        key = self.deks.get(kid)
+        if key is None and self.look_again is not None:
+            key = self.look_again(kid)
+        if key is None:
+            named = {"name": name} if name else {}
             raise VaultDamaged(
-                "An object names a data key that the key list lacks.", kid=kid
-            ) from None
+                "An object names a data key that the key list lacks: it is damaged, or a newer key "
+                "file is gone.",
+                kid=kid,
+                **named,
+            )
+        return key
 
     def identity(self) -> hmac.HMAC:
         """A fresh HMAC-SHA256 under K_id; feed it type byte and plaintext, its digest is the id."""
@@ -140,7 +113,7 @@ class KeyRing:
 
     def unseal(self, kind: Kind, name: str, sealed: bytes) -> bytes:
         """The data of an envelope stored under `name`. Raises VaultDamaged."""
-        return envelope.unseal(self.dek, kind, self.vault_id, name, sealed)
+        return envelope.unseal(lambda kid: self.dek(kid, name), kind, self.vault_id, name, sealed)
 
     def to_json(self) -> dict[str, Any]:
         """The key list as it is sealed."""
@@ -191,20 +164,48 @@ class KeyFile:
     sealed: bytes
 
     @classmethod
-    def new(cls, ring: KeyRing, slots: Sequence[KeySlot]) -> tuple[KeyFile, bytes]:
-        """The first key file and its master secret."""
+    def new(cls, ring: KeyRing, slots: Sequence[KeySlot], now: datetime) -> KeyFile:
+        """The first key file, with a fresh master secret. The first slot is the service's, the
+        others are for recovery.
+        """
         master = secrets.token_bytes(32)
-        name = "keys/0001"
-        records = tuple(_wrapped(slot, master, ring.vault_id) for slot in slots)
-        return cls(name, ring.vault_id, records, _seal_list(master, name, ring, records)), master
+        records = tuple(
+            new_record(slot, RECOVERY if at else SERVICE, f"1-{at + 1}", master, ring.vault_id, now)
+            for at, slot in enumerate(slots)
+        )
+        return cls._sealed(FIRST, ring, records, master)
 
-    def unwrap(self, slot: KeySlot) -> bytes:
-        """The master secret. Raises WrongKey when no record of the slot's kind opens."""
+    def next(self, ring: KeyRing, records: Sequence[Record], master: bytes) -> KeyFile:
+        """The key file that follows this one."""
+        return self._sealed(number_name(self.number + 1), ring, tuple(records), master)
+
+    @classmethod
+    def _sealed(
+        cls, name: str, ring: KeyRing, records: tuple[Record, ...], master: bytes
+    ) -> KeyFile:
+        document = {**ring.to_json(), "slots_sha256": _slots_sha256(records)}
+        data = json.dumps(document).encode()
+        sealed = envelope.seal(master, 0, Kind.KEY_LIST, ring.vault_id, name, data)
+        return cls(name, ring.vault_id, records, sealed)
+
+    @property
+    def number(self) -> int:
+        return int(self.name.removeprefix("keys/"))
+
+    @property
+    def infos(self) -> tuple[SlotInfo, ...]:
+        """What may be shown of the slots."""
+        return tuple(SlotInfo.of(record) for record in self.slots)
+
+    def unwrap(self, slot: KeySlot) -> tuple[bytes, Record]:
+        """The master secret and the record that gave it. Raises WrongKey when no record of the
+        slot's kind opens.
+        """
         for record in self.slots:
             if record.get("kind") != slot.kind:
                 continue
             try:
-                return slot.unwrap(record, _context(self.vault_id, slot.kind))
+                return slot.unwrap(record, context(self.vault_id, slot.kind)), record
             except WrongKey:
                 continue
         raise WrongKey("No key slot of this vault opens with this key.", kind=slot.kind)
@@ -217,13 +218,6 @@ class KeyFile:
         if json.loads(data).get("slots_sha256") != _slots_sha256(self.slots):
             raise VaultDamaged("The key slots are not those of the key list.", name=self.name)
         return KeyRing.from_json(self.vault_id, data)
-
-    def with_slot(self, slot: KeySlot, master: bytes) -> KeyFile:
-        """The next key file: the same keys, one more slot."""
-        name = f"keys/{int(self.name[-4:]) + 1:04d}"
-        records = (*self.slots, _wrapped(slot, master, self.vault_id))
-        sealed = _seal_list(master, name, self.ring(master), records)
-        return replace(self, name=name, slots=records, sealed=sealed)
 
     def to_bytes(self) -> bytes:
         document = {
@@ -254,27 +248,26 @@ class KeyFile:
             raise VaultDamaged("A key file cannot be read.", name=name) from damage
 
 
-def _wrapped(slot: KeySlot, master: bytes, vault_id: bytes) -> dict[str, Any]:
-    return {"kind": slot.kind, **slot.wrap(master, _context(vault_id, slot.kind))}
+def number_name(number: int) -> str:
+    """The name of a key file."""
+    return f"keys/{number:04d}"
 
 
-def _context(vault_id: bytes, kind: str) -> bytes:
-    return b"holdfast slot/1\x00" + vault_id + kind.encode()
+def new_record(
+    slot: KeySlot, purpose: str, id_: str, master: bytes, vault_id: bytes, now: datetime
+) -> Record:
+    """What a key file keeps of a slot."""
+    wrapped = slot.wrap(master, context(vault_id, slot.kind))
+    return {"id": id_, "kind": slot.kind, "purpose": purpose, "created": iso(now), **wrapped}
 
 
-def _slot_aad(header: Mapping[str, Any], aad: bytes) -> bytes:
-    text = "|".join(f"{key}={header[key]}" for key in sorted(header))
-    return aad + b"\x00" + text.encode()
+def rewrapped(record: Record, slot: KeySlot, master: bytes, vault_id: bytes) -> Record:
+    """The record of the same slot around another master secret."""
+    kept: Record = {key: record[key] for key in _LASTING if key in record}
+    return {**kept, **slot.wrap(master, context(vault_id, slot.kind))}
 
 
-def _seal_list(master: bytes, name: str, ring: KeyRing, slots: tuple[dict[str, Any], ...]) -> bytes:
-    document = {**ring.to_json(), "slots_sha256": _slots_sha256(slots)}
-    return envelope.seal(
-        master, 0, Kind.KEY_LIST, ring.vault_id, name, json.dumps(document).encode()
-    )
-
-
-def _slots_sha256(slots: tuple[dict[str, Any], ...]) -> str:
+def _slots_sha256(slots: tuple[Record, ...]) -> str:
     """Binds the slot records: not every kind of slot can authenticate its own."""
     text = json.dumps(slots, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -331,7 +331,8 @@ class _Keys:
         cipher = self._ciphers.get((kid, domain))
         if cipher is None:
             info = "pack/own" if domain == Domain.OWN else "pack/shared"
-            cipher = AESGCM(derived_key(self._ring.dek(kid), self._salt, info))
+            secret = self._ring.dek(kid, blob_name(text_of(self._salt)))
+            cipher = AESGCM(derived_key(secret, self._salt, info))
             self._ciphers[kid, domain] = cipher
         return cipher
 

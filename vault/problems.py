@@ -57,6 +57,47 @@ class TooFewSlots(InvalidInput):
     hint = "Add a recovery slot (a passphrase kept offline) beside the first one."
 
 
+class NoRecoverySlot(Conflict):
+    """Nothing opens the vault once the service or its cloud is gone, so nothing is backed up."""
+
+    code = "vault-no-recovery-slot"
+    hint = (
+        "Add a recovery slot, a passphrase or an offline public key: "
+        "POST /organizations/{org}/keys/slots, or holdfast keys add-slot."
+    )
+
+
+class SlotMissing(NotFound):
+    """The vault's newest key file has no such slot."""
+
+    code = "vault-slot-missing"
+    hint = "List the keys: a slot that was replaced has another id."
+
+
+class SlotInUse(Conflict):
+    """The slot is the one this process opened the vault with."""
+
+    code = "vault-slot-in-use"
+    hint = "Add the new service slot, start the service with it, then take the old one away."
+
+
+class SlotNotAtHand(Conflict):
+    """A fresh master secret has to be wrapped for every slot that stays; one cannot be."""
+
+    code = "vault-slot-not-at-hand"
+    hint = (
+        "Give the passphrase of the named slot too. Or keep the master secret: then whoever held "
+        "the slot that goes, and kept an old key file, can open later ones."
+    )
+
+
+class KeysChanged(Conflict):
+    """Another process changed the keys meanwhile; this change did not take place."""
+
+    code = "vault-keys-changed"
+    hint = "List the keys and decide again."
+
+
 class StepTooOld(Problem):
     """A step ran longer than T_MAX since its first look-up, so a collector may have acted on it."""
 

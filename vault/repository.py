@@ -1,6 +1,7 @@
 """The facade of a vault: make or open it, build rounds, read snapshots, keep small sealed records.
 
-Rule 1: everything is create-only; nothing here changes or deletes a blob.
+Rule 1: everything is create-only; nothing here changes a blob, and only keys that were superseded
+        and parts that expired are deleted.
 Rule 2: the vault is usable with nothing but its blobs and one key: no table, no index is needed to
         read.
 """
@@ -11,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from base.clock import Clock, iso
@@ -23,7 +25,7 @@ from vault.crypto import fresh_bytes
 from vault.entry import Content, dumps
 from vault.envelope import Kind
 from vault.index import ChunkIndex, MemoryChunkIndex, RecentChunks
-from vault.keys import KeyFile, KeyRing, KeySlot
+from vault.keys import KeyFile, KeyRing
 from vault.merge import Limits
 from vault.packing import Tools
 from vault.problems import (
@@ -36,7 +38,9 @@ from vault.problems import (
     VaultMissing,
 )
 from vault.reader import Reader
+from vault.rotation import KeyChange, Keys, NewSlot, key_files
 from vault.round import Bench, Round, open_round, read_snapshot
+from vault.slots import RECOVERY, KeySlot
 from vault.snapshot import OK, VOID, Snapshot, SnapshotInfo, open_snapshot, seal_snapshot
 from vault.snapshot import name_of as snapshot_name
 from vault.store import Store
@@ -52,21 +56,19 @@ class Repository:
         self,
         store: Store,
         config: Config,
-        ring: KeyRing,
+        keys: Keys,
         clock: Clock,
         known: ChunkIndex | None,
-        master: bytes,
-        key_file: KeyFile,
         limits: Limits | None = None,
     ) -> None:
         """Use create() or open()."""
+        ring = keys.ring
         recent = RecentChunks(clock, lifetime_s=config.t_max_s / 2)
         tools = Tools(store, config, ring, clock, known or MemoryChunkIndex(), recent)
         self._store = store
         self._ring = ring
         self._clock = clock
-        self._master = master
-        self._key_file = key_file
+        self.keys = keys
         self._reader = Reader(store, ring)
         self._bench = Bench(tools, self._reader, limits or Limits())
 
@@ -91,11 +93,13 @@ class Repository:
         config = Config.new(fresh_bytes(16), chunking or Chunking(), now)
         if not store.put_new(config_file.NAME, config.raw):
             config = Config.parse(store.read(config_file.NAME))
+            _refuse_a_used_place(store)
         ring = KeyRing.new(config.vault_id, config.raw, now)
-        key_file, master = KeyFile.new(ring, slots)
+        key_file = KeyFile.new(ring, slots, now)
+        keys = Keys(store, slots[0], key_file)  # opens, before it is written
         if not store.put_new(key_file.name, key_file.to_bytes()):
             raise VaultExists("There is a vault here already.")
-        return cls(store, config, ring, clock, known, master, key_file)
+        return cls(store, config, keys, clock, known)
 
     @classmethod
     def open(
@@ -111,29 +115,28 @@ class Repository:
             config = Config.parse(store.read(config_file.NAME))
         except Missing:
             raise _no_vault(store) from None
-        names = [listed.name for listed in store.list("keys/")]
-        if not names:
-            raise VaultDamaged("The vault has no key file.", name="keys/0001")
-        key_file = KeyFile.parse(names[-1], store.read(names[-1]))
-        if key_file.vault_id != config.vault_id:
-            raise VaultDamaged("config and keys are of different vaults.", name=names[-1])
-        master = key_file.unwrap(slot)
-        ring = key_file.ring(master)
-        if hashlib.sha256(config.raw).digest() != ring.config_sha256:
+        keys = Keys.open(store, slot, config.vault_id)
+        if hashlib.sha256(config.raw).digest() != keys.ring.config_sha256:
             raise VaultDamaged("config/0001 is not the one this vault was made with.")
-        return cls(store, config, ring, clock, known, master, key_file, limits)
+        return cls(store, config, keys, clock, known, limits)
 
     @property
     def vault_id(self) -> str:
         """32 hex digits."""
         return self._ring.vault_id.hex()
 
-    def add_slot(self, slot: KeySlot) -> None:
-        """One more way to the keys. Raises VaultExists when another process added one meanwhile."""
-        key_file = self._key_file.with_slot(slot, self._master)
-        if not self._store.put_new(key_file.name, key_file.to_bytes()):
-            raise VaultExists("Another process changed the keys.", hint="Open the vault again.")
-        self._key_file = key_file
+    def add_slot(self, slot: KeySlot, purpose: str = RECOVERY) -> KeyChange:
+        """One more way to the keys; see Keys.change_slots."""
+        return self.keys.change_slots(self._clock.now(), add=[NewSlot(slot, purpose)], fresh=False)
+
+    def rotate_data_key(self) -> KeyChange:
+        """A fresh data key for the rounds opened from now on. Raises KeysChanged, StoreProblem."""
+        change = self.keys.rotate_data(self._clock.now())
+        self._ring = self.keys.ring
+        self._reader = Reader(self._store, self._ring)
+        tools = replace(self._bench.tools, ring=self._ring)
+        self._bench = Bench(tools, self._reader, self._bench.limits)
+        return change
 
     def seal(self, label: str, data: bytes) -> bytes:
         """Seals a small secret under the organization's key, bound to its label."""
@@ -265,6 +268,14 @@ def _checked(name: str) -> str:
     if not _RECORD.fullmatch(name):
         raise InvalidInput("A record's name is a-z, 0-9 and - . / characters.", field="name")
     return name
+
+
+def _refuse_a_used_place(store: Store) -> None:
+    """A config without anything else is a creation that died; a vault that was used, or whose keys
+    were destroyed, is never given new keys.
+    """
+    if key_files(store) or any(next(store.list(kind), None) for kind in ("s/", "m/", "p/")):
+        raise VaultExists("There is a vault here already.")
 
 
 def _no_vault(store: Store) -> VaultMissing | VaultDamaged:

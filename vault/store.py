@@ -2,7 +2,8 @@
 
 Rule 1: put_new never overwrites. False means the name is taken and nothing was written.
 Rule 2: bytes are durable when put_new returns True, and are all there or not there at all.
-Rule 3: delete is for collectors only; a store without the right to delete serves everything else.
+Rule 3: delete is for collectors, for parts that expire and for superseded key files; a store
+        without the right to delete serves everything else.
 Rule 4: names are ours: a-z, 0-9 and - . / only, so that every store can spell them.
 """
 
@@ -48,7 +49,7 @@ class Store(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Removes a blob; a missing one is fine. Collectors only."""
+        """Removes a blob; a missing one is fine. See rule 3."""
         ...
 
 

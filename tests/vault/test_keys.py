@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from base.errors import InvalidInput
 from tests.vault.world import RECOVERY, SLOT, StillClock, backed_up, message, new_vault, open_vault
 from vault import (
+    NoRecoverySlot,
     PassphraseSlot,
+    PublicKeySlot,
     Repository,
     TooFewSlots,
     UnknownFeature,
@@ -19,7 +27,29 @@ from vault import (
     VaultMissing,
     WrongKey,
 )
+from vault.keys import KeyFile
 from vault.stores.memory import MemoryStore
+
+
+def spki(key: Any) -> str:
+    """A public key in PEM."""
+    pem = key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return str(pem, "ascii")
+
+
+def rsa_pem(bits: int) -> str:
+    return spki(rsa.generate_private_key(65537, bits).public_key())
+
+
+OFFLINE = rsa.generate_private_key(65537, 3072)
+PUBLIC_PEM = spki(OFFLINE.public_key())
+PRIVATE_PEM = OFFLINE.private_bytes(
+    serialization.Encoding.PEM,
+    serialization.PrivateFormat.PKCS8,
+    serialization.BestAvailableEncryption(b"a pin"),
+)
 
 
 class LendingSlot:
@@ -35,7 +65,8 @@ class LendingSlot:
         return {"number": len(self.kept) - 1}
 
     def unwrap(self, record: dict[str, Any], aad: bytes) -> bytes:
-        return self.kept[record["number"]]
+        kept: bytes = self.kept[record["number"]]
+        return kept
 
 
 def rewritten(store: MemoryStore, name: str, **changes: object) -> None:
@@ -73,29 +104,84 @@ def test_one_slot_is_refused_unless_said_to_be_enough() -> None:
     assert Repository.create(MemoryStore(), [SLOT], StillClock(), one_slot_is_enough=True)
 
 
-def test_a_slot_can_be_added_and_the_old_ones_stay() -> None:
+def test_the_first_slot_is_the_services_and_the_others_are_for_recovery() -> None:
+    service, recovery = new_vault().keys.slots
+    assert (service.id, service.purpose, service.recovers) == ("1-1", "service", False)
+    assert (recovery.id, recovery.purpose, recovery.recovers) == ("1-2", "recovery", True)
+    assert service.created == recovery.created == "2026-11-24T06:00:00Z"
+    assert service.fingerprint != recovery.fingerprint
+
+
+def test_a_vault_without_a_recovery_slot_says_so_and_opens_all_the_same() -> None:
+    store = MemoryStore()
+    Repository.create(store, [SLOT], StillClock(), one_slot_is_enough=True)
+    repo = open_vault(store)
+    with pytest.raises(NoRecoverySlot):
+        repo.keys.insist_on_recovery()
+    repo.add_slot(RECOVERY)
+    repo.keys.insist_on_recovery()
+
+
+def test_a_second_slot_that_needs_a_service_is_no_recovery() -> None:
+    repo = Repository.create(MemoryStore(), [SLOT, LendingSlot()], StillClock())
+    with pytest.raises(NoRecoverySlot):
+        repo.keys.insist_on_recovery()
+
+
+def test_an_offline_key_wraps_with_its_public_half_and_opens_with_its_private_one() -> None:
     store = MemoryStore()
     repo = new_vault(store)
-    backed_up(repo, [message("a")])
-    third = PassphraseSlot("third", n=2**4)
-    repo.add_slot(third)
-    for slot in (SLOT, RECOVERY, third):
-        assert Repository.open(store, slot, StillClock()).verify(read_data=True).clean
-    assert [row.name for row in store.list("keys/")] == ["keys/0001", "keys/0002"]
+    sealed = repo.seal("label", b"secret")
+    repo.add_slot(PublicKeySlot.from_public_pem(PUBLIC_PEM))
+    with pytest.raises(WrongKey):
+        Repository.open(store, PublicKeySlot.from_public_pem(PUBLIC_PEM), StillClock())
+    offline = PublicKeySlot.from_private_pem(PRIVATE_PEM, "a pin")
+    assert Repository.open(store, offline, StillClock()).unseal("label", sealed) == b"secret"
+    other = rsa.generate_private_key(65537, 3072)
+    with pytest.raises(WrongKey):
+        Repository.open(store, PublicKeySlot(other.public_key(), other), StillClock())
+    with pytest.raises(WrongKey):
+        PublicKeySlot.from_private_pem(PRIVATE_PEM, "another pin")
 
 
-def test_two_processes_adding_a_slot_do_not_overwrite_one_another() -> None:
+def test_openssl_alone_opens_the_slot_of_an_offline_key(tmp_path: Path) -> None:
+    """The command that vault/slots.py documents."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl here")
     store = MemoryStore()
-    new_vault(store)
-    first, second = open_vault(store), open_vault(store)
-    first.add_slot(PassphraseSlot("one", n=2**4))
-    with pytest.raises(VaultExists):
-        second.add_slot(PassphraseSlot("two", n=2**4))
+    new_vault(store).add_slot(PublicKeySlot.from_public_pem(PUBLIC_PEM))
+    file = KeyFile.parse("keys/0002", store.read("keys/0002"))
+    record = next(record for record in file.slots if record["kind"] == "public-key")
+    (tmp_path / "wrapped.bin").write_bytes(base64.b64decode(record["wrapped"]))
+    (tmp_path / "private.pem").write_bytes(PRIVATE_PEM)
+    options = ["rsa_padding_mode:oaep", "rsa_oaep_md:sha256", "rsa_mgf1_md:sha256"]
+    command = [openssl, "pkeyutl", "-decrypt", "-inkey", "private.pem", "-passin", "pass:a pin"]
+    command += ["-in", "wrapped.bin", "-out", "master.bin"]
+    command += [part for option in options for part in ("-pkeyopt", option)]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    assert file.ring((tmp_path / "master.bin").read_bytes()).deks == open_vault(store)._ring.deks
+
+
+@pytest.mark.parametrize(
+    "pem", ["", "no key", rsa_pem(2048), ec.generate_private_key(ec.SECP256R1()).public_key()]
+)
+def test_only_a_strong_rsa_key_becomes_a_recovery_slot(pem: Any) -> None:
+    text = pem if isinstance(pem, str) else spki(pem)
+    with pytest.raises(InvalidInput):
+        PublicKeySlot.from_public_pem(text)
 
 
 def test_a_vault_is_not_made_over_another() -> None:
     store = MemoryStore()
-    new_vault(store)
+    repo = new_vault(store)
+    with pytest.raises(VaultExists):
+        new_vault(store)
+    repo.rotate_data_key()  # keys/0001 is gone now, its name is free
+    with pytest.raises(VaultExists):
+        new_vault(store)
+    backed_up(repo, [message("a")])
+    store.delete("keys/0002")
     with pytest.raises(VaultExists):
         new_vault(store)
 
