@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from state.port import Row, RowPage, Tables, Value
 from state.rows import batches
 
-KEYS_PER_READ = 14  # what Table Storage takes in one query
-
 
 class CountingTables:
     """Any tables, with counts of operations as Table Storage would bill them.
@@ -61,7 +59,7 @@ class CountingTables:
                 return
 
     def get_many(self, table: str, partition: str, keys: Sequence[str]) -> list[Row]:
-        self._count(reads=-(-len(keys) // KEYS_PER_READ))
+        self._count(reads=len(keys))
         return self._inner.get_many(table, partition, keys)
 
     def partitions(self, table: str) -> Iterator[str]:
