@@ -33,6 +33,8 @@ ALGORITHMS = {
 KIB = 1024
 SMALL_BYTES = 64 * KIB  # below: grouped per chain, never looked up
 WHOLE_BYTES = 256 * KIB  # up to here: one box, not cut
+T_MAX_S = 6 * 3600  # one file of some hundred gigabytes is one step
+WAIT_S = 4 * T_MAX_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Config:
 
     vault_id: bytes
     chunking: Chunking
-    t_max_s: int  # a step commits within this time of its first look-up
+    t_max_s: int  # a step commits within this time of its first look-up or stored pack
     wait_s: int  # a collector deletes a condemned pack after this time
     raw: bytes
 
@@ -72,8 +74,8 @@ class Config:
                 "small_bytes": SMALL_BYTES,
                 "whole_bytes": WHOLE_BYTES,
             },
-            "t_max_s": 3600,
-            "wait_s": 86400,
+            "t_max_s": T_MAX_S,
+            "wait_s": WAIT_S,
             "created": iso(created),
             "created_by": CREATED_BY,
         }

@@ -37,6 +37,8 @@ class Kind(IntEnum):
     SNAPSHOT = 3
     RECORD = 4
     SECRET = 5
+    COLLECT = 6
+    FORWARD = 7
 
 
 def seal(

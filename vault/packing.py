@@ -76,14 +76,14 @@ class Packer:
         self._small: dict[bytes, Reference] = {}
         self._shared: dict[bytes, Place] = {}  # what this step holds or found already
         self.packs: list[WrittenPack] = []
-        self._look_ups: list[Moment] = []  # the earliest by either clock
+        self._relied_on: list[Moment] = []  # the earliest by either clock
         self.held_bytes_max = 0
         self.new_bytes = 0  # content that was not stored before, as it was given
 
     @property
-    def look_up_age_s(self) -> float:
-        """Seconds since the first look-up this step relies on; 0 without one."""
-        return max((moment.age_s(self._tools.clock) for moment in self._look_ups), default=0)
+    def age_s(self) -> float:
+        """Seconds since the first look-up or stored pack this step relies on; 0 without one."""
+        return max((moment.age_s(self._tools.clock) for moment in self._relied_on), default=0)
 
     @property
     def stored_bytes(self) -> int:
@@ -170,10 +170,10 @@ class Packer:
                 unknown.append(one)
             else:
                 one.place.settle(row[0])
-                self._looked_up(row[1])
+                self._relies_on(row[1])
         if not unknown:
             return
-        self._looked_up(now)
+        self._relies_on(now)
         found = self._tools.index.find([one.id for one in unknown])
         for one in unknown:
             location = found.get(one.id)
@@ -186,9 +186,9 @@ class Packer:
                 one.place.settle(location)
                 self._tools.recent.put(one.id, location, now)
 
-    def _looked_up(self, moment: Moment) -> None:
-        seen = [*self._look_ups, moment]
-        self._look_ups = [min(seen, key=lambda m: m.wall), min(seen, key=lambda m: m.ticks)]
+    def _relies_on(self, moment: Moment) -> None:
+        seen = [*self._relied_on, moment]
+        self._relied_on = [min(seen, key=lambda m: m.wall), min(seen, key=lambda m: m.ticks)]
 
     def _roll(self) -> None:
         self._note_held()
@@ -203,6 +203,7 @@ class Packer:
         # A name is never drawn twice: if it is taken, a retried request of ours got there first.
         if not store.put_new(sealed.name, sealed.data) and store.read(sealed.name) != sealed.data:
             raise VaultDamaged("Another blob has the name of a new pack.", name=sealed.name)
+        self._relies_on(begun)
         self._remember(sealed.shared, begun)
         self.packs.append(WrittenPack(sealed.id, len(sealed.data), sealed.sha256))
 
@@ -212,7 +213,6 @@ class Packer:
         """
         if shared and begun.age_s(self._tools.clock) <= self._tools.config.t_max_s:
             self._tools.index.remember(shared)
-            self._looked_up(begun)
             for id_, location in shared.items():
                 self._tools.recent.put(id_, location, begun)
 

@@ -6,8 +6,8 @@ Rule 1: names come from the round - same number, next page - never from the atte
 Rule 2 (I1): packs are durable before the page that refers to them is created.
 Rule 3 (I2): every page exists before the snapshot that names it is created.
 Rule 4 (I3): look-up rows are written after their pack and before the page; a step older than T_MAX
-        since its first look-up commits nothing, because a collector may have condemned what it
-        found.
+        since its first look-up or stored pack commits nothing, because a collector may have
+        condemned what it found or stored.
 Rule 5 (I4): links come from committed pages and snapshots only.
 Rule 6: a step writes at most one partial pack and one page beside full packs; a step without
         changes and without links writes nothing; closing writes one snapshot.

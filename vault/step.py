@@ -247,8 +247,8 @@ class Step:
         )
 
     def _refuse_if_old(self) -> None:
-        if self._packer.look_up_age_s > self._tools.config.t_max_s:
-            raise StepTooOld("The step took too long to commit what it looked up.")
+        if self._packer.age_s > self._tools.config.t_max_s:
+            raise StepTooOld("The step took too long to commit what it found and stored.")
 
     def _plain(self, data: bytes | Iterable[bytes]) -> _Stored:
         refs = self._whole(data) if isinstance(data, bytes) else self._cut(data)

@@ -30,6 +30,7 @@ from vault import (
     Step,
     StepTooOld,
 )
+from vault.config import T_MAX_S
 from vault.stores.memory import MemoryStore
 
 
@@ -291,10 +292,45 @@ def test_a_step_that_outlived_its_look_ups_commits_nothing() -> None:
     repo = new_vault(store, clock)
     step = repo.round(CHAIN, 1).step()
     step.put(with_content(step, "a", noise(1, 9_000_000)), "inbox")  # enough for a look-up
-    clock.moment += timedelta(seconds=3601)
+    clock.moment += timedelta(seconds=T_MAX_S + 1)
     with pytest.raises(StepTooOld):
         step.commit(complete=True)
     assert list(store.list("m/")) == []
+
+
+def test_a_step_ages_from_its_first_pack_too_and_by_either_clock() -> None:
+    class Asleep(StillClock):
+        """Its wall clock was set back while the process worked."""
+
+        def monotonic(self) -> float:
+            return self.moment.timestamp() + (2 * T_MAX_S if self.late else 0)
+
+        late = False
+
+    clock = Asleep()
+    store = MemoryStore()
+    step = new_vault(store, clock).round(CHAIN, 1).step()
+    for number in range(300):  # small pieces only: nothing is looked up
+        step.put(with_content(step, f"m{number}", noise(number, 60_000)), "inbox")
+    assert len(list(store.list("p/"))) == 1
+    clock.late = True
+    with pytest.raises(StepTooOld):
+        step.commit(complete=True)
+
+
+def test_a_pack_that_took_too_long_to_store_is_not_remembered() -> None:
+    class Slow(MemoryStore):
+        def put_new(self, name: str, data: bytes) -> bool:
+            if name.startswith("p/"):
+                clock.moment += timedelta(seconds=T_MAX_S + 1)
+            return super().put_new(name, data)
+
+    clock, index = StillClock(), MemoryChunkIndex()
+    step = new_vault(Slow(), clock, index).round(CHAIN, 1).step()
+    content = step.add("mime", noise(1, 100_000))
+    with pytest.raises(StepTooOld):
+        step.commit(complete=True)
+    assert index.find([content.refs[0].id]) == {}
 
 
 def test_a_remembered_look_up_ages_from_when_it_was_made() -> None:
@@ -304,10 +340,10 @@ def test_a_remembered_look_up_ages_from_when_it_was_made() -> None:
     step = repo.round(CHAIN, 1).step()
     step.put(with_content(step, "a", data), "inbox")
     close(step.commit(complete=True))
-    clock.moment += timedelta(minutes=29)
+    clock.moment += timedelta(seconds=T_MAX_S / 2 - 1)
     step = repo.round(CHAIN, 2).step()
-    step.put(with_content(step, "b", data), "inbox")  # found in what was learnt 29 minutes ago
-    clock.moment += timedelta(minutes=32)
+    step.put(with_content(step, "b", data), "inbox")  # found in what was learnt hours ago
+    clock.moment += timedelta(seconds=T_MAX_S / 2 + 2)
     with pytest.raises(StepTooOld):
         step.commit(complete=True)
 
