@@ -1,7 +1,8 @@
 """Reads bytes back: one ranged read per box, checked by seal and by id, with the last boxes kept.
 
 Rule 1: what does not authenticate, or is not what its id says, is never handed out.
-Rule 2: a reference is enough: no index and no pack directory is needed to read.
+Rule 2: a reference is enough: no index and no pack directory is needed to read. Where a pack is
+        missing, its forward says where its boxes are now.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from collections.abc import Iterator
 from itertools import islice
 
 from vault.entry import Content, Location, Reference, Segment
+from vault.forward import MOVES_MAX, Forward, get_forward
 from vault.keys import KeyRing
 from vault.lift import written
 from vault.pack import BoxKind, Member, blob_name, check_member, open_box
-from vault.problems import VaultDamaged
+from vault.problems import Missing, VaultDamaged
 from vault.store import Store
 from vault.tree import Node
 
 CACHE_BYTES = 32 * 1024 * 1024
 NODES_MAX = 256
+FORWARDS_MAX = 1000
 
 
 class Reader:
@@ -35,6 +38,7 @@ class Reader:
         self._boxes: OrderedDict[Location, tuple[BoxKind, bytes]] = OrderedDict()
         self._boxes_bytes = 0
         self._nodes: OrderedDict[bytes, Node] = OrderedDict()
+        self._forwards: OrderedDict[str, Forward] = OrderedDict()
 
     def read(self, content: Content) -> Iterator[bytes]:
         """The content's bytes, one chunk after another. Raises VaultDamaged, Missing."""
@@ -89,11 +93,38 @@ class Reader:
             if box is not None:
                 self._boxes.move_to_end(location)
                 return box
-        sealed = self._store.read(blob_name(location.pack), location.at, location.size)
-        box = open_box(self._ring, location, reference.id, sealed)
+        place, sealed = self._sealed(location)
+        box = open_box(self._ring, place, reference.id, sealed)
         if box[0] != BoxKind.NODE:
             self._keep(location, box)
         return box
+
+    def _sealed(self, location: Location) -> tuple[Location, bytes]:
+        """A box's bytes and where they were found: in its pack, or where a compaction moved it."""
+        place = location
+        for _ in range(MOVES_MAX):
+            moved = self._forwards.get(place.pack)  # known: the old pack need not be asked again
+            if moved is None:
+                try:
+                    sealed = self._store.read(blob_name(place.pack), place.at, place.size)
+                    return place, sealed
+                except Missing:
+                    moved = self._forward(place.pack)
+                    if moved is None or place.box not in moved.boxes:
+                        raise
+            if place.box not in moved.boxes:
+                raise VaultDamaged("A box was not moved with its pack.", name=blob_name(place.pack))
+            place = moved.boxes[place.box]
+        raise VaultDamaged("Forwards of packs go in a circle.", name=blob_name(location.pack))
+
+    def _forward(self, pack: str) -> Forward | None:
+        moved = get_forward(self._store, self._ring, pack)
+        if moved is not None:
+            with self._lock:
+                self._forwards[pack] = moved
+                while len(self._forwards) > FORWARDS_MAX:
+                    self._forwards.popitem(last=False)
+        return moved
 
     def _keep(self, location: Location, box: tuple[BoxKind, bytes]) -> None:
         with self._lock:

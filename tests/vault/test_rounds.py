@@ -328,6 +328,7 @@ def test_a_pack_that_took_too_long_to_store_is_not_remembered() -> None:
     clock, index = StillClock(), MemoryChunkIndex()
     step = new_vault(Slow(), clock, index).round(CHAIN, 1).step()
     content = step.add("mime", noise(1, 100_000))
+    step.put(Entry("a", "inbox", "message", "a", contents=(content,)), "inbox")
     with pytest.raises(StepTooOld):
         step.commit(complete=True)
     assert index.find([content.refs[0].id]) == {}
