@@ -31,3 +31,8 @@ class KnownChunks:
             for id_, place in found.items()
         }
         self._chunks.remember(self._org, rows)
+
+    def forget(self, pack: str, ids: Collection[bytes]) -> set[bytes]:
+        """Removes the rows among `ids` that point into a pack; answers which."""
+        forgotten = self._chunks.forget(self._org, pack, [id_.hex() for id_ in ids])
+        return {bytes.fromhex(id_) for id_ in forgotten}

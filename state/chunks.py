@@ -8,11 +8,12 @@ once can store.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from state.columns import from_columns, to_columns
 from state.names import CHUNKS
-from state.port import Tables, Value
+from state.port import RowChanged, Tables, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,16 @@ class Chunks:
         }
         self._tables.upsert_many(CHUNKS, org, rows)
 
-    def forget(self, org: str, ids: Collection[str]) -> None:
-        """Removes rows, for the collector: before a pack is condemned, never after."""
-        for id_ in ids:
-            self._tables.delete(CHUNKS, org, id_)
+    def forget(self, org: str, pack: str, ids: Collection[str]) -> set[str]:
+        """Removes the rows among `ids` that point into a pack; answers which."""
+        forgotten: set[str] = set()
+        for row in self._tables.get_many(CHUNKS, org, list(ids)):
+            if row.values["pack"] != pack:
+                continue
+            with suppress(RowChanged):  # somebody stored the chunk again: it points elsewhere now
+                self._tables.delete(CHUNKS, org, row.key, row.etag)
+            forgotten.add(row.key)
+        return forgotten
 
     def delete_all(self, org: str) -> None:
         self._tables.delete_partition(CHUNKS, org)

@@ -30,6 +30,10 @@ class ChunkIndex(Protocol):
         """Adds rows; a row that is there already stays as it is."""
         ...
 
+    def forget(self, pack: str, ids: Collection[bytes]) -> set[bytes]:
+        """Removes the rows among `ids` that point into a pack; answers which. Collectors only."""
+        ...
+
 
 class MemoryChunkIndex:
     """An index that lives as long as the process."""
@@ -46,6 +50,13 @@ class MemoryChunkIndex:
         with self._lock:
             for id_, location in found.items():
                 self._rows.setdefault(id_, location)
+
+    def forget(self, pack: str, ids: Collection[bytes]) -> set[bytes]:
+        with self._lock:
+            here = {i for i in ids if i in self._rows and self._rows[i].pack == pack}
+            for id_ in here:
+                del self._rows[id_]
+            return here
 
 
 @dataclass(frozen=True, slots=True)

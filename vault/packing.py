@@ -14,11 +14,12 @@ import threading
 from dataclasses import dataclass
 
 from base.clock import Clock
+from vault.box import BoxKind, Domain, IdType, Member, identify
 from vault.config import Config
 from vault.entry import Location, Place, Reference
 from vault.index import ChunkIndex, Moment, RecentChunks
 from vault.keys import KeyRing
-from vault.pack import TARGET_BYTES, BoxKind, Domain, IdType, Member, PackBuilder, identify
+from vault.pack import TARGET_BYTES, PackBuilder
 from vault.problems import VaultDamaged
 from vault.store import Store
 

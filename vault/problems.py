@@ -156,3 +156,11 @@ class StoreForbidden(StoreProblem):
     code = "vault-store-forbidden"
     status = 403
     hint = "Assign the role that may create and read blobs to the identity that runs Holdfast."
+
+
+class StoreImmutable(StoreProblem):
+    """The blob may not be deleted yet: an immutability policy or a legal hold protects it."""
+
+    code = "vault-store-immutable"
+    status = 409
+    hint = "Nothing to do: it is deleted when its retention is over."

@@ -13,11 +13,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import islice
 
+from vault.box import BoxKind, Member, blob_name, check_member, open_box
 from vault.entry import Content, Location, Reference, Segment
 from vault.forward import MOVES_MAX, Forward, get_forward
 from vault.keys import KeyRing
 from vault.lift import written
-from vault.pack import BoxKind, Member, blob_name, check_member, open_box
 from vault.problems import Missing, VaultDamaged
 from vault.store import Store
 from vault.tree import Node

@@ -15,11 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from base.clock import Clock, iso
+from base.clock import Clock
 from base.errors import InvalidInput
 from vault import config as config_file
 from vault import verify
 from vault.catalog import Catalog
+from vault.collect import Collector
 from vault.config import Chunking, Config
 from vault.crypto import fresh_bytes
 from vault.entry import Content, dumps
@@ -30,8 +31,6 @@ from vault.merge import Limits
 from vault.packing import Tools
 from vault.problems import (
     Missing,
-    RoundLost,
-    RoundOutOfOrder,
     TooFewSlots,
     VaultDamaged,
     VaultExists,
@@ -41,9 +40,9 @@ from vault.reader import Reader
 from vault.rotation import KeyChange, Keys, NewSlot, key_files
 from vault.round import Bench, Round, open_round, read_snapshot
 from vault.slots import RECOVERY, KeySlot
-from vault.snapshot import OK, VOID, Snapshot, SnapshotInfo, open_snapshot, seal_snapshot
-from vault.snapshot import name_of as snapshot_name
+from vault.snapshot import OK, Snapshot, SnapshotInfo, open_snapshot
 from vault.store import Store
+from vault.void import void
 
 JSON = Any  # dict, list, str, int, float, bool or None, nested
 _RECORD = re.compile(r"[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*")
@@ -185,26 +184,11 @@ class Repository:
 
     def void(self, chain: str, number: int) -> None:
         """Gives up a round for good. Raises RoundLost when it was closed, RoundOutOfOrder."""
-        parent, parent_sha256 = None, ""
-        if number > 1:
-            found = read_snapshot(self._bench.tools, chain, number - 1)
-            if found is None:
-                raise RoundOutOfOrder("The snapshot before this one is missing.", number=number)
-            parent, parent_sha256 = found
-        snapshot = Snapshot(
-            chain=chain,
-            number=number,
-            status=VOID,
-            parent_sha256=parent_sha256,
-            pages=(),
-            links={} if parent is None else parent.links,
-            roots={} if parent is None else parent.roots,
-            created=iso(self._clock.now()),
-        )
-        name = snapshot_name(self._ring.chain_hash(chain), number)
-        if not self._store.put_new(name, seal_snapshot(self._ring, name, snapshot)):
-            if self.snapshot(chain, number).status != VOID:
-                raise RoundLost("The snapshot is closed already.", number=number)
+        void(self._bench, chain, number)
+
+    def collector(self) -> Collector:
+        """What removes garbage; for an identity that may delete."""
+        return Collector(self._bench)
 
     def chains(self) -> Iterator[str]:
         """Every chain with a snapshot, in the order of their hashes."""

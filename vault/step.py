@@ -14,13 +14,13 @@ from typing import Any
 
 from base.clock import Clock, iso
 from base.errors import InvalidInput
+from vault.box import BoxKind, IdType, identify
 from vault.catalog import Catalog, roots_of
 from vault.chunker import Chunker
 from vault.config import SMALL_BYTES, WHOLE_BYTES
 from vault.entry import INLINE_REFERENCES_MAX, Content, Entry, Reference, Segment, dumps
 from vault.lift import stretches, written_bytes
 from vault.merge import Merge
-from vault.pack import BoxKind, IdType, identify
 from vault.packing import Packer
 from vault.page import (
     DROP,

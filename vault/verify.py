@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from base.errors import Problem
+from vault.box import blob_name
 from vault.crypto import sampled
 from vault.entry import Content, Entry, Location, Reference, text_of
 from vault.envelope import Kind
-from vault.pack import blob_name, open_pack
+from vault.gc_log import History, read_history
+from vault.pack import open_pack
 from vault.page import name_of as page_name
 from vault.page import open_page
 from vault.problems import VaultDamaged
@@ -78,6 +80,7 @@ class _Check:
         self._nodes: set[bytes] = set()
         self._lists: set[bytes] = set()
         self._bad_packs: set[str] = set()
+        self._history = History()
 
     def run(self, share: float) -> VerifyReport:
         counts = self._report.counts
@@ -85,6 +88,7 @@ class _Check:
             self._sizes[listed.name] = listed.size
             counts["packs"] += 1
             counts["bytes"] += listed.size
+        self._guard("gc/", self._read_history)
         # Pages first: a snapshot's check looks at the hashes found here.
         pages = self._pages()
         for chain_hash, names in _by_chain(item.name for item in self._tools.store.list("s/")):
@@ -94,6 +98,9 @@ class _Check:
         self._packs(share)
         self._records()
         return self._report
+
+    def _read_history(self) -> None:
+        self._history = read_history(self._tools.store, self._tools.ring)
 
     def _pages(self) -> dict[str, list[str]]:
         """SHA-256 of every page per round prefix; opens each and notes the packs it vouches for."""
@@ -121,12 +128,16 @@ class _Check:
         for name in names:
             self._report.counts["snapshots"] += 1
             number = int(name[-10:])
-            if number != before[0] + 1:
+            tombstone = self._history.explains(chain_hash, number - 1)
+            if number != before[0] + 1 and tombstone is not None:
+                before = (number - 1, tombstone.sha256)
+            if number != before[0] + 1 and self._history.explains(chain_hash, number) is None:
                 self._found(name, VaultDamaged.code, "The snapshot before this one is missing.")
             stored = pages.pop(f"m/{chain_hash}/{number:010d}", [])
             try:
                 sealed = self._tools.store.read(name)
-                follows = before if number == before[0] + 1 else None
+                buried = self._history.explains(chain_hash, number)  # and not deleted yet
+                follows = before if number == before[0] + 1 and buried is None else None
                 before = (number, hashlib.sha256(sealed).hexdigest())
                 self._snapshot(name, sealed, follows, stored)
             except Problem as problem:

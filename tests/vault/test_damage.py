@@ -163,7 +163,7 @@ def test_one_damaged_pack_leaves_the_other_items_readable(sick: DamagedStore) ->
     location = bad.contents[0].refs[0].place.location
     repo_store = DamagedStore(MemoryStore())
     repo_store.blobs = dict(sick.blobs)
-    from vault.pack import blob_name
+    from vault.box import blob_name
 
     repo_store.spoil(blob_name(location.pack), location.at + 30)
     repo = open_vault(repo_store.copied())

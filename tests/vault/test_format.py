@@ -15,8 +15,8 @@ from tests.vault.cut_specification import gear_table
 from tests.vault.stranger import Stranger
 from tests.vault.world import CHAIN, SLOT, StillClock, close, folder, new_vault, noise
 from vault import Entry, PassphraseSlot, Repository
+from vault.box import IdType, identify
 from vault.keys import KeyRing
-from vault.pack import IdType, identify
 from vault.stores.memory import MemoryStore
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "vault-format.md"

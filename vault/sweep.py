@@ -1,0 +1,201 @@
+"""Condemns packs without references, and deletes those whose wait is over.
+
+The rules stand at the top of vault/collect.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from base.errors import Problem
+from vault import gc_log
+from vault.box import Domain, blob_name
+from vault.entry import Location
+from vault.forward import PREFIX as FORWARDS
+from vault.forward import get_forward, pack_of
+from vault.gc_log import SWEPT, History
+from vault.mark import Live, Marks
+from vault.pack import DirectoryRow, read_directory
+from vault.problems import StoreForbidden, StoreImmutable, StoreNotWritable
+from vault.round import Bench
+from vault.store import Listed, Store
+
+_REFUSED = (StoreImmutable, StoreNotWritable, StoreForbidden)
+_AGE_MIN = timedelta(days=1)
+
+
+class Action(StrEnum):
+    """What becomes of a pack in this cycle."""
+
+    NEEDED = "needed"
+    RESURRECTED = "needed-again"
+    YOUNG = "too-young"
+    CONDEMN = "condemned"
+    WAITS = "waits"
+    DELETE = "deleted"
+    FOUND_AGAIN = "found-again"  # rows came back: the wait starts anew
+    LATER = "refused-by-the-store"
+    CAPPED = "over-the-share"
+    UNREADABLE = "unreadable"
+
+
+def removed(store: Store, name: str) -> bool:
+    """Deletes a blob; False: the store does not allow it, not yet or not to us."""
+    try:
+        store.delete(name)
+    except _REFUSED:
+        return False
+    return True
+
+
+def decide(
+    packs: Sequence[Listed], live: Live, history: History, wait: timedelta
+) -> Iterator[tuple[Listed, Action]]:
+    """Every stored pack with what this cycle may do with it; `live` is this cycle's whole mark."""
+    began = history.begin.at
+    for listed in packs:
+        pack = pack_of(listed.name)
+        condemned = gc_log.condemned_at(history, pack)
+        if live.get(pack):
+            yield listed, Action.NEEDED if condemned is None else Action.RESURRECTED
+        elif condemned is None:
+            old = began - listed.modified >= max(wait, _AGE_MIN)
+            yield listed, Action.CONDEMN if old else Action.YOUNG
+        else:
+            waited = began - condemned >= wait
+            yield listed, Action.DELETE if waited else Action.WAITS
+
+
+class Sweep:
+    """One slice of condemning and deleting."""
+
+    def __init__(self, bench: Bench, history: History, marks: Marks, wait: timedelta) -> None:
+        self._tools = bench.tools
+        self._history = history
+        self._marks = marks
+        self._wait = wait
+        done = history.of_kind(SWEPT)
+        self._through = done[-1].body["through"] if done else ""
+        self._deleted_bytes = sum(record.body["deleted_bytes"] for record in done)
+        self._actions: dict[str, list[int]] = {}
+        self._condemned: list[str] = []
+        self._forgiven: list[str] = []
+
+    def run(self, more: Callable[[], bool]) -> dict[str, Any]:
+        """Works through the packs in name order; the body of the record."""
+        packs = list(self._tools.store.list("p/"))
+        total = sum(listed.size for listed in packs)
+        first = not self._through
+        pages = self._drop_leftovers() if first else 0
+        forwards = self._drop_forwards({listed.name for listed in packs}) if first else 0
+        complete = True
+        for listed, action in decide(packs, self._marks.merged(), self._history, self._wait):
+            if listed.name <= self._through:
+                continue
+            if not self._through_with(listed, action, total):
+                complete = False
+                break
+            self._through = listed.name
+            if not more():
+                complete = listed is packs[-1]
+                break
+        gone = self._history.condemned.keys() - {pack_of(listed.name) for listed in packs}
+        return {
+            "through": self._through,
+            "complete": complete,
+            "condemned": self._condemned,
+            "forgiven": sorted({*self._forgiven, *gone}),
+            "deleted_bytes": self._deleted_bytes,
+            "actions": self._actions,
+            "pages": pages,
+            "forwards": forwards,
+        }
+
+    def _through_with(self, listed: Listed, action: Action, total: int) -> bool:
+        """Carries an action out. False: the log moved on, somebody else is at work."""
+        pack = pack_of(listed.name)
+        if action == Action.RESURRECTED:
+            self._forgiven.append(pack)
+        elif action == Action.CONDEMN:
+            action = self._condemn(listed, pack)
+        elif action == Action.DELETE:
+            if self._is_stale():
+                return False
+            action = self._delete(listed, pack, total)
+        times_and_bytes = self._actions.setdefault(action, [0, 0])
+        times_and_bytes[0] += 1
+        times_and_bytes[1] += listed.size
+        return True
+
+    def _condemn(self, listed: Listed, pack: str) -> Action:
+        rows = self._directory(listed, pack)
+        if rows is None:
+            return Action.UNREADABLE
+        self._forget(pack, rows)
+        self._condemned.append(pack)
+        return Action.CONDEMN
+
+    def _delete(self, listed: Listed, pack: str, total: int) -> Action:
+        begin = self._history.begin.body
+        over = self._deleted_bytes + listed.size > begin["share_max"] * total
+        if over and self._deleted_bytes and not begin["confirmed"]:
+            return Action.CAPPED
+        rows = self._directory(listed, pack)
+        if rows is None:
+            return Action.UNREADABLE
+        if self._forget(pack, rows):
+            self._condemned.append(pack)
+            return Action.FOUND_AGAIN
+        if not removed(self._tools.store, listed.name):
+            return Action.LATER
+        self._forgiven.append(pack)
+        self._deleted_bytes += listed.size
+        return Action.DELETE
+
+    def _directory(self, listed: Listed, pack: str) -> list[DirectoryRow] | None:
+        """What the pack holds; None where that cannot be read, and so no row can be removed."""
+        try:
+            return read_directory(
+                self._tools.ring,
+                pack,
+                listed.size,
+                lambda at, length: self._tools.store.read(listed.name, at, length),
+            )
+        except Problem:
+            return None
+
+    def _forget(self, pack: str, rows: list[DirectoryRow]) -> int:
+        """Removes the rows that point into the pack; new ones point to where its boxes moved."""
+        shared = {row.members[0].id: row.number for row in rows if row.domain == Domain.SHARED}
+        if not shared:
+            return 0
+        forgotten = self._tools.index.forget(pack, shared)
+        forward = get_forward(self._tools.store, self._tools.ring, pack)
+        if forward is not None:
+            moved: dict[bytes, Location] = {
+                id_: forward.boxes[number]
+                for id_, number in shared.items()
+                if number in forward.boxes and id_ in forgotten
+            }
+            self._tools.index.remember(moved)
+        return len(forgotten)
+
+    def _is_stale(self) -> bool:
+        """Whether another collector went on meanwhile: then this mark is old."""
+        return self._tools.store.size(gc_log.name_of(self._history.seq + 1)) is not None
+
+    def _drop_leftovers(self) -> int:
+        return sum(removed(self._tools.store, name) for name in self._marks.leftovers)
+
+    def _drop_forwards(self, stored: set[str]) -> int:
+        """Forwards that no reference needed, of packs that are gone."""
+        dropped = 0
+        for listed in list(self._tools.store.list(FORWARDS)):
+            pack = pack_of(listed.name)
+            old = self._history.begin.at - listed.modified >= self._wait
+            if old and pack not in self._marks.forwards and blob_name(pack) not in stored:
+                dropped += removed(self._tools.store, listed.name)
+        return dropped

@@ -1,0 +1,59 @@
+"""Giving a round up for good: a void snapshot takes the name, so that nobody can close it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from base.clock import iso
+from vault.page import open_page
+from vault.problems import RoundLost, RoundOutOfOrder
+from vault.round import Bench, read_snapshot
+from vault.snapshot import VOID, Snapshot, seal_snapshot
+from vault.snapshot import name_of as snapshot_name
+
+
+def void(bench: Bench, chain: str, number: int) -> None:
+    """Raises RoundLost when the round was closed, RoundOutOfOrder."""
+    tools = bench.tools
+    parent, parent_sha256 = None, ""
+    if number > 1:
+        found = read_snapshot(tools, chain, number - 1)
+        if found is None:
+            raise RoundOutOfOrder("The snapshot before this one is missing.", number=number)
+        parent, parent_sha256 = found
+    snapshot = Snapshot(
+        chain=chain,
+        number=number,
+        status=VOID,
+        parent_sha256=parent_sha256,
+        pages=(),
+        links={} if parent is None else parent.links,
+        roots={} if parent is None else parent.roots,
+        created=iso(tools.clock.now()),
+    )
+    name = snapshot_name(tools.ring.chain_hash(chain), number)
+    if not tools.store.put_new(name, seal_snapshot(tools.ring, name, snapshot)):
+        winner = read_snapshot(tools, chain, number)
+        if winner is None or winner[0].status != VOID:
+            raise RoundLost("The snapshot is closed already.", number=number)
+
+
+def give_up_abandoned(bench: Bench, chain_hash: str, before: datetime) -> int:
+    """Voids the open round of a chain whose newest page is older than `before`; how many: 0 or 1.
+
+    Raises VaultDamaged when that page cannot be read.
+    """
+    store = bench.tools.store
+    snapshots = [listed.name for listed in store.list(f"s/{chain_hash}/")]
+    newest = int(snapshots[-1][-10:]) if snapshots else 0
+    pages = [
+        listed
+        for listed in store.list(f"m/{chain_hash}/")
+        if int(listed.name.split("/")[2]) > newest
+    ]
+    if not pages or max(listed.modified for listed in pages) >= before:
+        return 0
+    name = pages[-1].name
+    page = open_page(bench.tools.ring, name, store.read(name))
+    void(bench, page.chain, page.number)
+    return 1
