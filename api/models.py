@@ -121,6 +121,9 @@ class ExportIn(In):
 
 
 class VerifyIn(In):
-    """How thoroughly to verify: structure only, or every byte."""
+    """How thoroughly to verify: every byte, structure only (`read_data` false), or besides that a
+    `share` of the packs, beginning where the last verification of a share stopped.
+    """
 
     read_data: bool = True
+    share: float = Field(0.0, ge=0.0, le=1.0)

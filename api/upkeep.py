@@ -24,7 +24,9 @@ async def start_verification(
     otherwise.
     """
     wanted = body or VerifyIn()
-    run = await run_in_threadpool(runs.request_verification, app, org, who.id, wanted.read_data)
+    run = await run_in_threadpool(
+        runs.request_verification, app, org, who.id, wanted.read_data, wanted.share
+    )
     await stories.start("verify_vault", run.message.to_json(), run.id)
     return await run_in_threadpool(runs.show, app, org, run.id)
 

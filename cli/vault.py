@@ -34,7 +34,9 @@ def verify(folder: Folder, passphrase_file: PassphraseFile = None) -> None:
     report = recovery.verify(recovery.open_folder(folder, _passphrase(passphrase_file)))
     out.print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in _told(report)))
     for finding in report.problems:
-        out.print(escape(f"{finding.code} {finding.name}: {finding.message}"), soft_wrap=True)
+        needed = f" {finding.items:,} items need it." if finding.items else ""
+        said = f"{finding.effect}: {finding.code} {finding.name}: {finding.message}{needed}"
+        out.print(escape(f"{said} {finding.repair}"), soft_wrap=True)
     if report.problems:
         raise typer.Exit(1)
     out.print("No problem found.")

@@ -79,11 +79,11 @@ def points(vault: Repository) -> Iterator[Point]:
     """Every restore point that can be opened, chain by chain, oldest first."""
     for chain in vault.chains():
         service, _, resource = chain.partition("/")
-        found = [
-            snapshot
-            for number in vault.numbers(chain)
-            if (snapshot := vault.snapshot(chain, number)).status == "ok"
-        ]
+        found = []
+        for number in vault.numbers(chain):
+            with suppress(VaultDamaged, Missing):  # a verification names it
+                snapshot = vault.snapshot(chain, number)
+                found += [snapshot] if snapshot.status == "ok" else []
         for snapshot in found:
             yield Point(
                 service,

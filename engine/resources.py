@@ -74,7 +74,8 @@ def note_step(app: App, request: Drain, answer: Drained) -> None:
 
 def note_snapshot(app: App, request: Drain, repository: Repository, number: int) -> None:
     """Mirrors a new restore point into the resource's row."""
-    snapshot = repository.snapshot(chain(request.service, request.resource), number)
+    named = chain(request.service, request.resource)
+    snapshot, sha256 = repository.stored_snapshot(named, number)
     if snapshot.status != "ok":
         return
     total = repository.catalog(snapshot).total
@@ -83,7 +84,14 @@ def note_snapshot(app: App, request: Drain, repository: Repository, number: int)
         if row.head >= number:
             return row
         at = parse_iso(snapshot.created)
-        return replace(row, head=number, head_at=at, items=total, cursor_stored_at=at)
+        return replace(
+            row,
+            head=number,
+            head_sha256=sha256,
+            head_at=at,
+            items=total,
+            cursor_stored_at=at,
+        )
 
     try:
         app.resources.change(request.org, request.service, request.resource, newer)
@@ -96,6 +104,7 @@ def row_json(row: ResourceRow) -> dict[str, Any]:
     shown = asdict(row)
     shown.pop("org")
     shown.pop("facts")
+    shown.pop("head_sha256")
     shown["permissions"] = list(row.facts.get("permissions", ()))  # those that are missing
     for key in ("last_seen", "head_at", "verified_at", "cursor_stored_at"):
         moment = shown[key]

@@ -144,14 +144,16 @@ def request_export(app: App, org: str, by: str, body: dict[str, Any]) -> Request
     return Requested(run, ExportRun(org, run))
 
 
-def request_verification(app: App, org: str, by: str, read_data: bool) -> Requested:
-    """Writes a verification down."""
+def request_verification(
+    app: App, org: str, by: str, read_data: bool, share: float = 0.0
+) -> Requested:
+    """Writes a verification down. `share` of the packs is read, or all with `read_data`."""
     app.organization(org)
     now = app.clock.now()
     run = new_run_id("verify", now)
-    asked = {"read_data": read_data}
+    asked = {"read_data": read_data, "share": share}
     app.runs.create(Run(org, run, "verify", "queued", now, by, parameters=asked))
-    return Requested(run, VerifyRun(org, run, read_data))
+    return Requested(run, VerifyRun(org, run, read_data, share))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,7 @@ class VerifyRun(Message):
     org: str
     run: str
     read_data: bool = True
+    share: float = 0.0
 
 
 # --- While it runs ---

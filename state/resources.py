@@ -38,6 +38,7 @@ class ResourceRow:
     last_code: str = ""
     last_seen: datetime | None = None  # when the directory last listed it
     head: int = -1
+    head_sha256: str = ""  # of the snapshot as it is stored: a roll-back of the storage shows
     head_at: datetime | None = None
     items: int = 0
     verified_at: datetime | None = None

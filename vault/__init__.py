@@ -3,6 +3,7 @@
 from vault.catalog import Catalog
 from vault.config import Chunking
 from vault.entry import Content, Entry, Location, Reference
+from vault.findings import Finding
 from vault.index import ChunkIndex, MemoryChunkIndex
 from vault.problems import (
     KeysChanged,
@@ -33,7 +34,7 @@ from vault.slots import KeySlot, PassphraseSlot, PublicKeySlot, SlotInfo
 from vault.snapshot import Snapshot, SnapshotInfo
 from vault.step import Step
 from vault.store import CountingStore, Listed, Store
-from vault.verify import Finding, VerifyReport
+from vault.verify import VerifyReport
 
 __all__ = [
     "Catalog",

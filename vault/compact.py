@@ -84,7 +84,7 @@ class Compaction:
         done = {"packs": 0, "written": 0, "bytes_moved": 0, "complete": True}
         batch = _Batch(self, "")
         for one in sorted(self.candidates(packs), key=lambda one: (one.group, one.listed.name)):
-            if done["bytes_moved"] >= bytes_max:
+            if done["bytes_moved"] + batch.bytes >= bytes_max:
                 break  # the next cycle goes on
             if not more():
                 done["complete"] = False
@@ -108,8 +108,12 @@ class _Batch:
         self._moves: dict[str, dict[int, Place]] = {}
 
     @property
+    def bytes(self) -> int:
+        return 0 if self._builder.empty else self._builder.bytes
+
+    @property
     def full(self) -> bool:
-        return self._builder.bytes >= TARGET_BYTES
+        return self.bytes >= TARGET_BYTES
 
     def take(self, listed: Listed) -> None:
         """Adds what is needed of a pack; nothing of one that cannot be read."""

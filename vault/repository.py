@@ -12,13 +12,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from base.clock import Clock
 from base.errors import InvalidInput
 from vault import config as config_file
-from vault import verify
 from vault.catalog import Catalog
 from vault.collect import Collector
 from vault.config import Chunking, Config
@@ -42,6 +42,7 @@ from vault.round import Bench, Round, open_round, read_snapshot
 from vault.slots import RECOVERY, KeySlot
 from vault.snapshot import OK, Snapshot, SnapshotInfo, open_snapshot
 from vault.store import Store
+from vault.verify import Verification, VerifyReport, Wanted
 from vault.void import void
 
 JSON = Any  # dict, list, str, int, float, bool or None, nested
@@ -191,11 +192,17 @@ class Repository:
         return Collector(self._bench)
 
     def chains(self) -> Iterator[str]:
-        """Every chain with a snapshot, in the order of their hashes."""
+        """Every chain with a snapshot that opens, in the order of their hashes."""
         after = ""
-        while (first := next(self._store.list("s/", after), None)) is not None:
-            yield open_snapshot(self._ring, first.name, self._store.read(first.name)).chain
-            after = first.name.rpartition("/")[0] + "/~"  # behind every number of this chain
+        while (first := next(iter(self._store.list("s/", after)), None)) is not None:
+            prefix = first.name.rpartition("/")[0] + "/"
+            for listed in self._store.list(prefix):
+                with suppress(VaultDamaged, Missing):  # a verification names it
+                    yield open_snapshot(
+                        self._ring, listed.name, self._store.read(listed.name)
+                    ).chain
+                    break
+            after = prefix + "~"  # behind every number of this chain
 
     def numbers(self, chain: str) -> list[int]:
         """Numbers of a chain's snapshots, void ones too, ascending; one listing."""
@@ -204,10 +211,14 @@ class Repository:
 
     def snapshot(self, chain: str, number: int) -> Snapshot:
         """A snapshot. Raises Missing, VaultDamaged."""
+        return self.stored_snapshot(chain, number)[0]
+
+    def stored_snapshot(self, chain: str, number: int) -> tuple[Snapshot, str]:
+        """A snapshot and the SHA-256 of its stored bytes. Raises Missing, VaultDamaged."""
         found = read_snapshot(self._bench.tools, chain, number)
         if found is None:
             raise Missing("There is no snapshot of that number.", number=number)
-        return found[0]
+        return found
 
     def head(self, chain: str) -> Snapshot | None:
         """The newest snapshot that is not void."""
@@ -229,9 +240,15 @@ class Repository:
         """The bytes of a content, checked, chunk by chunk. Raises VaultDamaged, Missing."""
         return self._reader.read(content)
 
-    def verify(self, read_data: bool | float = False) -> verify.VerifyReport:
+    def verify(self, read_data: bool | float = False) -> VerifyReport:
         """Checks the whole vault; `read_data`: True for every pack, or a share between 0 and 1."""
-        return verify.verify(self._bench, float(read_data))
+        check = self.verification(Wanted(share=float(read_data)))
+        check.slice(lambda: True)
+        return check.report
+
+    def verification(self, wanted: Wanted, report: VerifyReport | None = None) -> Verification:
+        """A check in slices; `report` is what the slices before answered."""
+        return Verification(self._bench, wanted, report)
 
     def _put(self, blob: str, data: bytes) -> bool:
         return self._store.put_new(blob, self._ring.seal(Kind.RECORD, blob, data))

@@ -139,7 +139,8 @@ def test_a_damaged_pack_costs_its_items_only(copy: Path, passphrase: Path, tmp_p
 
     assert whole
     assert verified.exit_code == 1
-    assert "vault-damaged" in verified.output
+    assert "pack-damaged" in verified.output
+    assert "lost" in verified.output
     assert extracted.exit_code == 1
     rows = (tmp_path / "out" / recovery.NOT_RECOVERED).read_text("utf-8")
     assert "vault-damaged" in rows

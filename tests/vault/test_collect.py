@@ -71,6 +71,9 @@ class Vault:
     def wait(self, how_long: timedelta = WAIT) -> None:
         self.clock.moment += how_long
 
+    def wait_days(self, days: int) -> None:
+        self.clock.moment += days * DAY
+
     def packs(self) -> set[str]:
         return {listed.name for listed in self.store.list("p/")}
 

@@ -1,0 +1,195 @@
+"""Packs that are mostly garbage, or small and many, move into new ones; every content stays."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.vault.test_collect import FOREVER, Dying, Vault, large
+from tests.vault.world import CHAIN, PowerCut, noise, open_vault
+from vault import CountingStore, Missing, VaultDamaged
+from vault.collect import Asked
+from vault.forward import Forward, pack_of, put_forward
+from vault.sweep import Action
+
+WEEK_AND_MORE = 8
+
+
+def quiet(vault: Vault, nights: int = 20) -> dict[str, bytes]:
+    """A mailbox that receives one mail a night, and one of another chain that shares files."""
+    held = {}
+    for number in range(nights):
+        held[f"m{number}"] = noise(number, 3_000 if number % 2 else 90_000)
+        vault.back_up({f"m{number}": held[f"m{number}"]})
+    vault.wait_days(WEEK_AND_MORE)
+    return held
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault()
+
+
+def test_small_packs_of_a_quiet_mailbox_become_one(vault: Vault) -> None:
+    held = quiet(vault)
+    before = vault.packs()
+    report = vault.cycle()
+    assert (report.packs_compacted, report.packs_written) == (20, 1)
+    assert before < vault.packs()
+    assert vault.content_of(20) == held
+    vault.wait()
+    assert vault.cycle(confirmed=True).packs == {"condemned": 20, "needed": 1}
+    vault.wait()
+    assert vault.cycle(confirmed=True).packs == {"deleted": 20, "needed": 1}
+    assert len(vault.packs()) == 1
+    for number in (1, 7, 20):
+        assert vault.content_of(number) == dict(itertools.islice(held.items(), number))
+    assert vault.is_clean()
+
+
+def test_a_moved_chunk_is_found_where_it_lies_now(vault: Vault) -> None:
+    held = quiet(vault)
+    for _ in range(3):
+        vault.cycle(confirmed=True)
+        vault.wait()
+    before = vault.packs()
+    vault.back_up({"again": held["m0"]}, chain="drive/other")
+    (new,) = vault.packs() - before or {""}
+    assert vault.store.size(new) is None or vault.store.size(new) < 5_000  # type: ignore[operator]
+    assert vault.content_of(1, "drive/other") == {"again": held["m0"]}
+
+
+def test_a_pack_of_which_little_is_needed_is_moved_and_goes(vault: Vault) -> None:
+    vault.back_up({f"m{n}": large(n) for n in range(100)})
+    vault.back_up({}, gone=tuple(f"m{n}" for n in range(80)))
+    vault.wait_days(WEEK_AND_MORE)
+    report = vault.cycle(1, confirmed=True)
+    assert (report.packs_compacted, report.packs_written) == (1, 1)
+    assert 2_000_000 < report.bytes_moved < 2_200_000
+    vault.wait()
+    assert vault.cycle(confirmed=True).packs[Action.CONDEMN] == 1
+    vault.wait()
+    assert vault.cycle(confirmed=True).packs[Action.DELETE] == 1
+    assert vault.content_of(2) == {f"m{n}": large(n) for n in range(80, 100)}
+    assert vault.is_clean()
+
+
+def test_what_moved_twice_is_read_through_both_forwards(vault: Vault) -> None:
+    vault.back_up({f"m{n}": large(n) for n in range(100)})
+    gone = [f"m{n}" for n in range(100)]
+    for number, count in ((2, 60), (3, 85)):
+        vault.back_up({}, gone=tuple(gone[:count]))
+        vault.wait_days(WEEK_AND_MORE)
+        for expiring in ((number - 1,), (), ()):
+            vault.cycle(*expiring, confirmed=True)
+            vault.wait()
+    assert len(vault.packs()) == 1
+    assert len(vault.names("fwd/")) == 2
+    assert vault.content_of(3) == {f"m{n}": large(n) for n in range(85, 100)}
+    assert vault.is_clean()
+
+
+def test_a_moved_box_costs_one_more_read_the_first_time_only(vault: Vault) -> None:
+    quiet(vault)
+    for _ in range(3):
+        vault.cycle(confirmed=True)
+        vault.wait()
+    store = CountingStore(vault.store)
+    repo = open_vault(store, vault.clock, vault.index)
+    catalog = repo.catalog(repo.snapshot(CHAIN, 20))
+    entries = {one.id: one for one in catalog.items()}
+    store.reset()
+    list(repo.read(entries["m0"].contents[0]))
+    assert store.reads == 3  # the old pack, the forward, the box
+    store.reset()
+    list(repo.read(entries["m2"].contents[0]))
+    assert store.reads == 3  # of another old pack
+
+
+def test_forwards_go_when_no_restore_point_needs_them(vault: Vault) -> None:
+    quiet(vault)
+    for _ in range(3):
+        vault.cycle(confirmed=True)
+        vault.wait()
+    assert len(vault.names("fwd/")) == 20
+    vault.back_up({}, gone=tuple(f"m{n}" for n in range(20)))
+    vault.cycle(*range(1, 21), confirmed=True)
+    vault.wait()
+    vault.cycle(confirmed=True)
+    assert vault.names("fwd/") == []
+    assert vault.content_of(21) == {}
+
+
+def test_a_pack_that_the_tier_bills_for_anyway_is_left(vault: Vault) -> None:
+    quiet(vault)
+    assert vault.cycle(compact_after_days=30).packs_compacted == 0
+    vault.wait_days(30)
+    assert vault.cycle(compact_after_days=30, dry_run=True).packs_compacted == 20
+    assert vault.cycle(compact_after_days=30).packs_compacted == 20
+
+
+def test_a_budget_leaves_the_rest_to_the_next_cycle(vault: Vault) -> None:
+    for number in range(3):
+        ids = {f"{number}-{n}": large(number * 100 + n) for n in range(60)}
+        vault.back_up(ids)
+        vault.back_up({}, gone=tuple(list(ids)[:50]))
+    vault.wait_days(WEEK_AND_MORE)
+    moved = []
+    for expiring in ((1, 2, 3, 4, 5), (), ()):
+        moved.append(vault.cycle(*expiring, compact_bytes_max=500_000).packs_compacted)
+    assert moved == [1, 1, 1]
+    assert vault.is_clean()
+
+
+def test_a_reader_that_holds_an_old_catalog_reads_on(vault: Vault) -> None:
+    held = quiet(vault)
+    repo = vault.opened()
+    entries = list(repo.catalog(repo.snapshot(CHAIN, 20)).items())
+    for _ in range(3):
+        vault.cycle(confirmed=True)
+        for one in entries:
+            assert b"".join(repo.read(one.contents[0])) == held[one.id]
+        vault.wait()
+
+
+def test_a_power_cut_at_any_call_of_a_compaction_loses_nothing() -> None:
+    for calls in itertools.count():
+        vault = Vault()
+        held = quiet(vault, 17)
+        collector = vault.opened().collector()
+        collector.begin([], Asked(confirmed=True))
+        while not collector.history().of_kind("swept"):
+            collector.slice(lambda: False)
+        mortal = Dying(vault.store, calls, write_arrives=calls % 2 == 0)
+        died = False
+        try:
+            open_vault(mortal, vault.clock, vault.index).collector().slice(FOREVER)
+        except PowerCut:
+            died = True
+        assert vault.content_of(17) == held
+        assert vault.is_clean()
+        vault.opened().collector().slice(FOREVER)
+        for _ in range(3):
+            vault.wait()
+            vault.cycle(confirmed=True)
+        assert vault.content_of(17) == held
+        assert vault.is_clean()
+        assert len(vault.packs()) <= 17
+        if not died:
+            break
+    assert calls > 30
+
+
+def test_forwards_in_a_circle_are_damage_and_a_lost_target_is_missing(vault: Vault) -> None:
+    vault.back_up({"a": large(1)})
+    (name,) = vault.packs()
+    repo = vault.opened()
+    (entry,) = repo.catalog(repo.snapshot(CHAIN, 1)).items()
+    location = entry.contents[0].refs[0].place.location
+    vault.store.delete(name)
+    with pytest.raises(Missing):
+        list(vault.opened().read(entry.contents[0]))
+    put_forward(vault.store, repo._ring, Forward(pack_of(name), {location.box: location}))
+    with pytest.raises(VaultDamaged):
+        list(vault.opened().read(entry.contents[0]))

@@ -1,0 +1,168 @@
+"""What can be wrong with a vault: each disease with what it costs and what mends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SAMPLES_MAX = 20
+
+
+class Effect(StrEnum):
+    """What a finding means for the owner."""
+
+    LOST = "lost"  # bytes or whole restore points are gone
+    UNPROVED = "unproved"  # the data is there, a proof of where it comes from is not
+    HARMLESS = "harmless"  # nothing depends on it
+
+
+class Disease(StrEnum):
+    """What is wrong, as a code."""
+
+    PACK_MISSING = "pack-missing"
+    PACK_DAMAGED = "pack-damaged"
+    CATALOG_DAMAGED = "catalog-damaged"
+    SNAPSHOT_MISSING = "snapshot-missing"
+    SNAPSHOT_DAMAGED = "snapshot-damaged"
+    CHAIN_BROKEN = "chain-broken"
+    HEAD_ROLLED_BACK = "head-rolled-back"
+    PAGE_MISSING = "page-missing"
+    PAGE_DAMAGED = "page-damaged"
+    OPEN_PAGE_DAMAGED = "open-page-damaged"
+    RECORD_DAMAGED = "record-damaged"
+    FORWARD_DAMAGED = "forward-damaged"
+    LOG_DAMAGED = "log-damaged"
+    KEYS_DAMAGED = "keys-damaged"
+    UNKNOWN_BLOB = "unknown-blob"
+
+
+_REFETCH = (
+    "The next backup fetches the items that still exist from the tenant again, for the newest "
+    "restore point; older ones stay without them. Restore the blob from soft delete or a replica "
+    "if you need those."
+)
+_SWEEP = (
+    "The next backup reads the whole resource again and makes a new catalog; restore the blob from "
+    "soft delete or a replica to get older restore points back."
+)
+_REPLICA = "Restore the blob from soft delete or a replica."
+
+WHAT: dict[Disease, tuple[Effect, str, str]] = {
+    Disease.PACK_MISSING: (
+        Effect.LOST,
+        "A pack that items need is missing or cut short.",
+        _REFETCH,
+    ),
+    Disease.PACK_DAMAGED: (
+        Effect.LOST,
+        "A pack that items need does not open or is not what it was.",
+        _REFETCH,
+    ),
+    Disease.CATALOG_DAMAGED: (
+        Effect.LOST,
+        "The list of what a restore point holds cannot be read whole.",
+        _SWEEP,
+    ),
+    Disease.SNAPSHOT_MISSING: (
+        Effect.LOST,
+        "A restore point is missing, and no record says that it expired.",
+        _REPLICA,
+    ),
+    Disease.SNAPSHOT_DAMAGED: (
+        Effect.LOST,
+        "A restore point does not open, or is not the one its name says.",
+        _REPLICA,
+    ),
+    Disease.CHAIN_BROKEN: (
+        Effect.UNPROVED,
+        "A restore point does not follow the one before it.",
+        "Nothing: the restore point itself is whole. Look for who may write to the storage.",
+    ),
+    Disease.HEAD_ROLLED_BACK: (
+        Effect.LOST,
+        "The records know a newer restore point than the storage holds.",
+        _REPLICA,
+    ),
+    Disease.PAGE_MISSING: (
+        Effect.UNPROVED,
+        "A page that a restore point was made of is missing.",
+        "Nothing: what the page said is in the restore point's catalog.",
+    ),
+    Disease.PAGE_DAMAGED: (
+        Effect.UNPROVED,
+        "A page that a restore point was made of does not open, or is another one.",
+        "Nothing: what the page said is in the restore point's catalog.",
+    ),
+    Disease.OPEN_PAGE_DAMAGED: (
+        Effect.LOST,
+        "A page of a backup under way does not open.",
+        "Give the round up; the next backup starts it again.",
+    ),
+    Disease.RECORD_DAMAGED: (
+        Effect.LOST,
+        "A plan, report or record does not open.",
+        _REPLICA,
+    ),
+    Disease.FORWARD_DAMAGED: (
+        Effect.LOST,
+        "A note of where the boxes of a pack went does not open.",
+        _REPLICA,
+    ),
+    Disease.LOG_DAMAGED: (
+        Effect.UNPROVED,
+        "The collector's log does not open or has a gap; until it does, nothing is collected.",
+        _REPLICA,
+    ),
+    Disease.KEYS_DAMAGED: (
+        Effect.UNPROVED,
+        "A key file is not what it was; the newest one opens this vault.",
+        "Add a recovery slot, which writes a new key file.",
+    ),
+    Disease.UNKNOWN_BLOB: (
+        Effect.HARMLESS,
+        "A blob is none of the vault's.",
+        "Nothing. Look for who may write to the storage.",
+    ),
+}
+
+
+@dataclass(slots=True)
+class Finding:
+    """One thing that is wrong. `name`: the blob; `items`: how many need what is lost, of which
+    `samples` names some as [chain, item id, parent id]; `newest`: whether the newest restore point
+    of a chain is among those that lost something.
+    """
+
+    name: str
+    code: str
+    level: int
+    effect: str
+    message: str
+    repair: str
+    items: int = 0
+    newest: bool = False
+    samples: list[list[str]] = field(default_factory=list)
+    boxes: list[int] = field(default_factory=list)  # of a pack: the damaged ones, [] for all
+
+    @classmethod
+    def of(cls, disease: Disease, name: str, level: int) -> Finding:
+        effect, message, repair = WHAT[disease]
+        return cls(name, disease.value, level, effect.value, message, repair)
+
+    def touches(self, chain: str, item: str, parent: str, newest: bool) -> None:
+        """One more item needs what is lost."""
+        self.items += 1
+        self.newest |= newest
+        if len(self.samples) < SAMPLES_MAX:
+            self.samples.append([chain, item, parent])
+
+    def is_needless(self) -> None:
+        """Nothing needs what is damaged."""
+        self.effect = Effect.HARMLESS.value
+        self.message = "A pack that nothing needs is damaged."
+        self.repair = "Nothing: it is garbage, or its good boxes are all that is needed."
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Finding:
+        return cls(**values)
