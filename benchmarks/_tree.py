@@ -1,0 +1,205 @@
+"""A file tree as a source of the vault, and back: what the benchmark compares with other programs.
+
+The product backs up tenants and not disks, so this source lives here. It does what a backup of
+files has to: walks, looks at every file's status, reads what changed, keeps modes and times, and
+notices what is gone. What it hands to the vault goes through the vault's own front door.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from vault import Catalog, Content, Entry, Repository
+
+PART = "tree"
+STEP_RAW_BYTES = 512 * 1024 * 1024
+STEP_ITEMS = 10_000
+_WHOLE_BYTES = 1024 * 1024  # files up to here are read in one go
+_BLOCK = 1024 * 1024
+_LIFTED = ".eml"
+_BATCH_ITEMS, _BATCH_BYTES = 64, 8 * 1024 * 1024
+_RESTORERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """What tells a changed file from an unchanged one, and what a restored one is given back."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    mode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> _Status:
+        return cls(found.st_size, found.st_mtime_ns, found.st_ino, stat.S_IMODE(found.st_mode))
+
+    def row(self) -> dict[str, int]:
+        return {
+            "size": self.size, "mtime_ns": self.mtime_ns, "inode": self.inode, "mode": self.mode,
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Copied:
+    """What a run did."""
+
+    items: int = 0
+    read_bytes: int = 0
+    changed: int = 0
+
+
+class TreeBackup:
+    """One backup of the folder `root` as the next snapshot of a chain."""
+
+    def __init__(self, repo: Repository, chain: str, root: Path) -> None:
+        self._root = os.fspath(root)
+        numbers = repo.numbers(chain)
+        self._round = repo.round(chain, (numbers[-1] if numbers else 0) + 1)
+        self._previous: Catalog | None = self._round.previous
+        self._step = self._round.step()
+        self.done = Copied()
+
+    def run(self) -> Copied:
+        """Backs up; without a change nothing is written, and there is no new snapshot."""
+        for folder, files in self._walk(""):
+            before = {} if self._previous is None else _entries(self._previous, folder)
+            for name, status in files:
+                self._take(folder, name, status, before.pop(name, None))
+            for gone in before.values():
+                self._step.remove(gone.id, folder, recursive=True)
+                self.done.changed += 1
+        if self._step.dirty or self._round.pages:
+            self._step.link(PART, "", finished=True)
+            self._step.commit(complete=True).close()
+        return self.done
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, list[tuple[str, os.stat_result]]]]:
+        """Folders with what lies in them, sorted, a folder before what is in it."""
+        with os.scandir(os.path.join(self._root, folder)) as found:
+            files = sorted((one.name, one.stat(follow_symlinks=False)) for one in found)
+        yield folder, files
+        for name, status in files:
+            if stat.S_ISDIR(status.st_mode):
+                yield from self._walk(f"{folder}/{name}" if folder else name)
+
+    def _take(self, folder: str, name: str, found: os.stat_result, before: Entry | None) -> None:
+        self.done.items += 1
+        row = _Status.of(found).row()
+        is_folder = stat.S_ISDIR(found.st_mode)
+        if before is not None and (is_folder or before.row == row):
+            return
+        path = f"{folder}/{name}" if folder else name
+        contents: tuple[Content, ...] = ()
+        if not is_folder:
+            contents = (self._stored(path, found.st_size),)
+            self.done.read_bytes += found.st_size
+        kind = "folder" if is_folder else "file"
+        self._step.put(Entry(path, folder, kind, name, row, contents=contents), PART)
+        self.done.changed += 1
+        if self._step.items >= STEP_ITEMS or self._step.raw_bytes >= STEP_RAW_BYTES:
+            self._round = self._step.commit()
+            self._step = self._round.step()
+
+    def _stored(self, path: str, size: int) -> Content:
+        lift = path.endswith(_LIFTED)
+        handle = os.open(os.path.join(self._root, path), os.O_RDONLY)
+        try:
+            if size <= _WHOLE_BYTES:
+                data = os.read(handle, size + 1)
+                if len(data) == size:
+                    return self._step.add("content", data, lift=lift)
+                os.lseek(handle, 0, os.SEEK_SET)  # it grew meanwhile
+            return self._step.add("content", iter(lambda: os.read(handle, _BLOCK), b""), lift=lift)
+        finally:
+            os.close(handle)
+
+
+def restore(repo: Repository, chain: str, target: Path) -> Copied:
+    """Writes the newest snapshot of a chain out, with modes and times; answers what it wrote."""
+    head = repo.head(chain)
+    if head is None:
+        raise SystemExit("There is nothing to restore.")
+    done = Copied()
+    folders: list[Entry] = []
+    running: list[Future[int]] = []
+    target.mkdir()
+    with ThreadPoolExecutor(_RESTORERS) as pool:
+        for batch in _batches(repo.catalog(head)):
+            made = [entry for entry in batch if entry.kind == "folder"]
+            folders += made
+            for entry in made:
+                os.makedirs(target / entry.id, exist_ok=True)
+            done.items += len(batch)
+            running.append(pool.submit(_write_all, repo, target, batch))
+            if len(running) > 2 * _RESTORERS:
+                done.read_bytes += running.pop(0).result()
+        done.read_bytes += sum(one.result() for one in running)
+    for entry in reversed(folders):
+        _dress(os.fspath(target / entry.id), entry)
+    return done
+
+
+def _entries(catalog: Catalog, folder: str) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    after = ""
+    while True:
+        entries, after = catalog.children(folder, after, limit=1_000)
+        found.update((entry.name, entry) for entry in entries)
+        if not after:
+            return found
+
+
+def _batches(catalog: Catalog) -> Iterator[list[Entry]]:
+    """Neighbours together: they share boxes."""
+    batch: list[Entry] = []
+    size = 0
+    for entry in catalog.items():
+        batch.append(entry)
+        size += sum(content.size for content in entry.contents)
+        if len(batch) >= _BATCH_ITEMS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _write_all(repo: Repository, target: Path, batch: list[Entry]) -> int:
+    written = 0
+    for entry in batch:
+        if entry.kind == "folder":
+            continue
+        path = os.path.join(target, entry.id)
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError:  # its folder comes later in the catalog
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            for content in entry.contents:
+                for data in repo.read(content):
+                    written += _write(handle, data)
+        finally:
+            os.close(handle)
+        _dress(path, entry)
+    return written
+
+
+def _write(handle: int, data: bytes) -> int:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+    return len(data)
+
+
+def _dress(path: str, entry: Entry) -> None:
+    """Mode and time as they were."""
+    with suppress(NotImplementedError):
+        os.chmod(path, entry.row["mode"])
+    os.utime(path, ns=(entry.row["mtime_ns"], entry.row["mtime_ns"]))
