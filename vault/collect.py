@@ -86,6 +86,9 @@ class Report:
 class Collector:
     """Cycles over one vault. Several may run; each piece of work is one's."""
 
+    marker = Marker  # the tests' weaker protocols put others here
+    sweep = Sweep
+
     def __init__(self, bench: Bench, wait: timedelta | None = None) -> None:
         """`wait`: longer than the config's, if given."""
         self._bench = bench
@@ -189,7 +192,7 @@ class Collector:
         dry_run = history.begin.body["dry_run"]
         gone = {(row[0], row[1]) for row in history.begin.body["expiring"]} if dry_run else set()
         moved = {pack_of(listed.name) for listed in self._tools.store.list(FORWARDS)}
-        marker = Marker(self._bench, history, moved, gone)
+        marker = self.marker(self._bench, history, moved, gone)
         done = history.of_kind(MARKED)
         after = done[-1].body["after"] if done else ""
         given_up, complete = 0, True
@@ -208,7 +211,7 @@ class Collector:
     # --- Sweeping ---
 
     def _sweep(self, history: History, marks: Marks, more: More) -> History | None:
-        sweep = Sweep(self._bench, history, marks, self._wait)
+        sweep = self.sweep(self._bench, history, marks, self._wait)
         return self._append(history, SWEPT, sweep.run(more))
 
     def _compact(self, history: History, marks: Marks, more: More) -> History | None:

@@ -72,6 +72,8 @@ def decide(
 class Sweep:
     """One slice of condemning and deleting."""
 
+    decide = staticmethod(decide)
+
     def __init__(self, bench: Bench, history: History, marks: Marks, wait: timedelta) -> None:
         self._tools = bench.tools
         self._history = history
@@ -92,7 +94,7 @@ class Sweep:
         pages = self._drop_leftovers() if first else 0
         forwards = self._drop_forwards({listed.name for listed in packs}) if first else 0
         complete = True
-        for listed, action in decide(packs, self._marks.merged(), self._history, self._wait):
+        for listed, action in self.decide(packs, self._marks.merged(), self._history, self._wait):
             if listed.name <= self._through:
                 continue
             if not self._through_with(listed, action, total):

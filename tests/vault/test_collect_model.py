@@ -1,0 +1,130 @@
+"""The collection protocol loses nothing, and every weaker one is caught losing data by this test.
+
+HOLDFAST_MODEL_RUNS makes it long: that many runs of the whole protocol.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+
+from tests.vault.collecting_world import CarefreeStep, Outcome, World
+from vault import Step
+from vault.collect import Collector
+from vault.gc_log import History, condemned_at
+from vault.mark import Live, Marker
+from vault.pack import DirectoryRow
+from vault.store import Listed
+from vault.sweep import Action, Sweep, pack_of
+
+RUNS = int(os.environ.get("HOLDFAST_MODEL_RUNS", "3"))
+CAUGHT_WITHIN = 12  # runs
+
+
+class Naive(Sweep):
+    """Deletes at once what nothing needs."""
+
+    @staticmethod
+    def decide(
+        packs: Sequence[Listed], live: Live, history: History, wait: timedelta
+    ) -> Iterator[tuple[Listed, Action]]:
+        for listed in packs:
+            yield listed, Action.NEEDED if live.get(pack_of(listed.name)) else Action.DELETE
+
+    def _delete(self, listed: Listed, pack: str, total: int) -> Action:
+        self._forget(pack, self._directory(listed, pack) or [])
+        return super()._delete(listed, pack, total)
+
+
+class AgeOnly(Naive):
+    """Deletes at once what nothing needs and what is older than a day."""
+
+    @staticmethod
+    def decide(
+        packs: Sequence[Listed], live: Live, history: History, wait: timedelta
+    ) -> Iterator[tuple[Listed, Action]]:
+        for listed, action in Naive.decide(packs, live, history, wait):
+            old = history.begin.at - listed.modified >= timedelta(days=1)
+            yield listed, action if old else Action.NEEDED
+
+
+class RowsLate(Sweep):
+    """Two phases, but the rows go only when the pack does."""
+
+    def _condemn(self, listed: Listed, pack: str) -> Action:
+        self._condemned.append(pack)
+        return Action.CONDEMN
+
+    def _forget(self, pack: str, rows: list[DirectoryRow]) -> int:
+        super()._forget(pack, rows)
+        return 0
+
+
+class NoSecondLook(Sweep):
+    """Two phases, rows removed first; rows that came back are not noticed."""
+
+    def _forget(self, pack: str, rows: list[DirectoryRow]) -> int:
+        super()._forget(pack, rows)
+        return 0
+
+
+class OldMark(Sweep):
+    """Two phases, but what was condemned is deleted without looking again."""
+
+    @staticmethod
+    def decide(
+        packs: Sequence[Listed], live: Live, history: History, wait: timedelta
+    ) -> Iterator[tuple[Listed, Action]]:
+        for listed, action in Sweep.decide(packs, live, history, wait):
+            condemned = condemned_at(history, pack_of(listed.name))
+            waited = condemned is not None and history.begin.at - condemned >= wait
+            yield listed, Action.DELETE if waited else action
+
+
+class PagesAreNoRoots(Marker):
+    """Only restore points count, not the pages of rounds under way."""
+
+    def _open_page(self, name: str) -> None:
+        return
+
+
+def with_sweep(kind: type[Sweep]) -> type[Collector]:
+    return type("Weaker", (Collector,), {"sweep": kind})
+
+
+WEAKER: dict[str, tuple[type[Collector], type[Step]]] = {
+    "naive mark and sweep": (with_sweep(Naive), Step),
+    "age grace only": (with_sweep(AgeOnly), Step),
+    "pages are no roots": (type("Weaker", (Collector,), {"marker": PagesAreNoRoots}), Step),
+    "rows removed at deletion": (with_sweep(RowsLate), Step),
+    "no second look at rows": (with_sweep(NoSecondLook), Step),
+    "no fresh mark": (with_sweep(OldMark), Step),
+    "no maximum age of a writer": (Collector, CarefreeStep),
+}
+
+
+def test_the_protocol_loses_nothing() -> None:
+    total = Outcome()
+    for seed in range(RUNS):
+        outcome = World(seed).run()
+        assert outcome.lost == 0, f"seed {seed}"
+        for name in Outcome.__slots__:
+            setattr(total, name, getattr(total, name) + getattr(outcome, name))
+    print(f"{RUNS} runs: {total}")
+    assert total.commits > 100 * RUNS
+    assert total.deleted > 10 * RUNS
+    assert total.resurrected > 0
+
+
+@pytest.mark.parametrize("name", WEAKER)
+def test_a_weaker_protocol_is_caught_losing_data(name: str) -> None:
+    collector, step = WEAKER[name]
+    for seed in range(CAUGHT_WITHIN):
+        outcome = World(seed, collector, step).run()
+        if outcome.lost:
+            print(f"{name}: caught in run {seed + 1}, {outcome.lost} lost")
+            return
+    pytest.fail(f"{CAUGHT_WITHIN} runs of '{name}' lost nothing: the test is blind to it")
