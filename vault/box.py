@@ -28,6 +28,7 @@ NO_ID = bytes(32)
 TAG_BYTES = 16
 HEADER_BYTES = 16
 RAW_BOX_BYTES_MAX = 64 * 1024 * 1024
+_COPIED_BYTES = 64 * 1024  # below this a copy is cheaper than one more object
 
 _HEADER = struct.Struct(">IBBBBII")  # sealed length, kind, compression, domain, 0, kid, raw length
 
@@ -67,6 +68,8 @@ ID_TYPE = {
 
 def identify(ring: KeyRing, id_type: IdType, data: bytes | memoryview) -> bytes:
     """The keyed 32-byte id of a chunk."""
+    if len(data) < _COPIED_BYTES:
+        return ring.identity_of(b"".join((bytes((id_type,)), data)))
     mac = ring.identity()
     mac.update(bytes((id_type,)))
     mac.update(data)

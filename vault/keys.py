@@ -101,6 +101,10 @@ class KeyRing:
         """A fresh HMAC-SHA256 under K_id; feed it type byte and plaintext, its digest is the id."""
         return hmac.new(self.k_id, digestmod=hashlib.sha256)
 
+    def identity_of(self, data: bytes) -> bytes:
+        """The same in one go: `data` is type byte and plaintext."""
+        return hmac.digest(self.k_id, data, "sha256")
+
     def chain_hash(self, chain: str) -> str:
         """40 hex digits that stand for a chain in blob names."""
         text = b"chain\x00" + chain.encode("utf-8", "surrogatepass")

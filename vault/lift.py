@@ -133,12 +133,12 @@ class _Splitter:
     def lines(self, text: Base64) -> Iterator[bytes]:
         """The bytes of the run that begins here."""
         end = text.line_end
-        yield a2b_base64(self._taken(self._run_bytes).replace(end, b""))
+        yield a2b_base64(self._taken(self._run_bytes))  # it passes over line ends
         while not self._ended and len(self._held) <= text.line_chars + len(end):
             self._more()
             found = _FULL_LINES[text.line_chars, end].match(self._held)
             if found is not None:
-                yield a2b_base64(self._taken(found.end()).replace(end, b""))
+                yield a2b_base64(self._taken(found.end()))
         last = _LAST_LINE.match(self._held)
         if last is not None and 0 < last.end() <= text.line_chars and _canonical(last.group()):
             yield a2b_base64(self._taken(last.end()))

@@ -148,7 +148,7 @@ class PackBuilder:
         parts.clear()
         sealed = SealedPack(self.id, data, digest.hexdigest(), self._shared())
         if verify:
-            for _ in open_pack(self._ring, self.id, data):
+            for _ in _opened(self._ring, self.id, data):  # its checksum was computed just now
                 pass
         return sealed
 
@@ -202,11 +202,20 @@ class DirectoryRow:
 
 def open_pack(ring: KeyRing, pack: str, data: bytes) -> Iterator[OpenedBox]:
     """Opens and checks a whole pack box by box. Raises VaultDamaged, UnknownFeature."""
-    keys = PackKeys(ring, _checked_header(ring, pack, data))
-    directory_bytes, digest, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
-    body = memoryview(data)[: -_TRAILER.size]
-    if magic != MAGIC or hashlib.sha256(body).digest() != digest:
+    _checked_header(ring, pack, data)
+    _, digest, _ = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
+    if hashlib.sha256(memoryview(data)[: -_TRAILER.size]).digest() != digest:
         raise VaultDamaged("A pack's checksum is wrong.", name=blob_name(pack))
+    yield from _opened(ring, pack, data)
+
+
+def _opened(ring: KeyRing, pack: str, data: bytes) -> Iterator[OpenedBox]:
+    """The boxes of a pack, each checked; the seals leave little for the checksum to find."""
+    keys = PackKeys(ring, _checked_header(ring, pack, data))
+    directory_bytes, _, magic = _TRAILER.unpack_from(data, len(data) - _TRAILER.size)
+    body = memoryview(data)[: -_TRAILER.size]
+    if magic != MAGIC:
+        raise VaultDamaged("A pack does not end as one.", name=blob_name(pack))
     if not HEADER_BYTES + TAG_BYTES <= directory_bytes <= len(body) - _HEADER.size:
         raise VaultDamaged("A pack's directory is out of bounds.", name=blob_name(pack))
     sealed = body[len(body) - directory_bytes :]
