@@ -15,15 +15,17 @@ Rule 6: per cycle at most `share_max` of the stored bytes are deleted unless som
 Theory of operation. begin() writes tombstones for the restore points that expire; then slices
 delete those, mark, sweep and compact; each ends with a record in the log (vault/gc_log.py), so the
 cycle survives any death, and of two collectors one goes on. Why nothing is lost: a step commits
-within t_max_s of the first look-up or stored pack it relies on, and wait_s is at least four times
-that. So whoever found a pack by its rows before it was condemned has committed, or never will,
-when the mark that decides begins; and after it was condemned nobody can find it. The safety
-parameters, and what they may not go below:
+within t_max_s of the first look-up or stored pack it relies on, plus what its last request takes.
+So whoever found a pack by its rows before it was condemned has committed, or never will, when the
+mark that decides begins; and after it was condemned nobody can find it, but by a row that a rebuild
+of the tables inserts which began before: that ends t_max_s and a request later, and whoever found
+the pack then has committed another t_max_s and a request later. wait_s covers all of it. The
+safety parameters, and what they may not go below:
 
 | | default | floor |
 |---|---|---|
-| wait_s (config) | 24 h | 4 x t_max_s |
-| age of a pack before it is condemned | 24 h | wait_s |
+| wait_s (config) | 48 h | 6 x t_max_s |
+| age of a pack before it is condemned | 48 h | wait_s |
 | share_max | 10 % | |
 | a round without a new page is given up | 14 days | |
 """
@@ -44,7 +46,7 @@ from vault.forward import PREFIX as FORWARDS
 from vault.forward import pack_of
 from vault.gc_log import BEGIN, COMPACTED, ENDED, EXPIRED, MARKED, SWEPT, History
 from vault.mark import Marker, Marks, chain_hashes
-from vault.problems import Missing
+from vault.problems import Missing, VaultDamaged
 from vault.round import Bench
 from vault.snapshot import OK, open_snapshot
 from vault.snapshot import name_of as snapshot_name
@@ -94,7 +96,7 @@ class Collector:
         self._bench = bench
         self._tools = bench.tools
         config = bench.tools.config
-        floor = timedelta(seconds=max(config.wait_s, 4 * config.t_max_s))
+        floor = timedelta(seconds=max(config.wait_s, 6 * config.t_max_s))
         self._wait = max(wait or floor, floor)
 
     def history(self) -> History:
@@ -161,10 +163,18 @@ class Collector:
             chain_hash = self._tools.ring.chain_hash(chain)
             newest = _newest(self._bench, chain_hash)
             for _, number in rows:
-                with suppress(Missing):
-                    sealed = self._tools.store.read(snapshot_name(chain_hash, number))
-                    if number not in newest:
-                        yield chain_hash, number, hashlib.sha256(sealed).hexdigest()
+                if number not in newest and number < max(newest, default=0):
+                    yield chain_hash, number, self._sha256(chain_hash, number)
+
+    def _sha256(self, chain_hash: str, number: int) -> str:
+        """Of a restore point's stored bytes; of one that was lost what the next one says of it."""
+        store, ring = self._tools.store, self._tools.ring
+        with suppress(Missing):
+            return hashlib.sha256(store.read(snapshot_name(chain_hash, number))).hexdigest()
+        with suppress(Missing, VaultDamaged):
+            name = snapshot_name(chain_hash, number + 1)
+            return open_snapshot(ring, name, store.read(name)).parent_sha256
+        return ""  # a gap of several: the last of them has it
 
     def _expire(self, history: History, more: More) -> History | None:
         """Deletes the restore points that the cycle buried: the snapshot first, then its pages."""

@@ -34,7 +34,7 @@ KIB = 1024
 SMALL_BYTES = 64 * KIB  # below: grouped per chain, never looked up
 WHOLE_BYTES = 256 * KIB  # up to here: one box, not cut
 T_MAX_S = 6 * 3600  # one file of some hundred gigabytes is one step
-WAIT_S = 4 * T_MAX_S
+WAIT_S = 8 * T_MAX_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from vault.store import Listed
 from vault.sweep import Action, Sweep, pack_of
 
 RUNS = int(os.environ.get("HOLDFAST_MODEL_RUNS", "3"))
-CAUGHT_WITHIN = 12  # runs
+CAUGHT_WITHIN = 60  # runs; a few are enough, but the names of packs are real dice
 
 
 class Naive(Sweep):
@@ -109,7 +109,7 @@ WEAKER: dict[str, tuple[type[Collector], type[Step]]] = {
 def test_the_protocol_loses_nothing() -> None:
     total = Outcome()
     for seed in range(RUNS):
-        outcome = World(seed).run()
+        outcome = World(seed, careless_rebuild=seed % 2 == 1).run()
         assert outcome.lost == 0, f"seed {seed}"
         for name in Outcome.__slots__:
             setattr(total, name, getattr(total, name) + getattr(outcome, name))
@@ -123,7 +123,7 @@ def test_the_protocol_loses_nothing() -> None:
 def test_a_weaker_protocol_is_caught_losing_data(name: str) -> None:
     collector, step = WEAKER[name]
     for seed in range(CAUGHT_WITHIN):
-        outcome = World(seed, collector, step).run()
+        outcome = World(seed, collector, step, careless_rebuild=seed % 2 == 1).run()
         if outcome.lost:
             print(f"{name}: caught in run {seed + 1}, {outcome.lost} lost")
             return
