@@ -14,7 +14,9 @@ FUNCTION_LINES_MAX = 50  # beyond it a function no longer fits on one screen
 NESTING_MAX = 4
 
 # "path" or "path:function" to the reason why the limit does not hold there. Keep it short.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "docs/read_a_vault.py": "one file that a stranger can take along and read",
+}
 
 PLACES = ("function_app.py", "dev.py", *project.ROOMS)
 EVERYTHING = [*project.python_files(*PLACES, "tests", "docs")]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.vault.cut_specification import gear_table
-from tests.vault.stranger import Stranger
-from tests.vault.world import CHAIN, SLOT, StillClock, close, folder, new_vault, noise
+from tests.vault.second_reader import manifest, opened, run, spread
+from tests.vault.world import CHAIN, StillClock, close, folder, new_vault, noise
 from vault import Entry, PassphraseSlot, Repository
 from vault.box import IdType, identify
 from vault.keys import KeyRing
@@ -58,21 +58,32 @@ def test_the_documented_vault_opens_and_holds_what_it_says(
     assert repo.verify(read_data=True).clean
 
 
-def test_a_stranger_reads_the_documented_vault(
+def test_the_second_reader_extracts_the_documented_vault(
+    vectors: dict[str, Any], blobs: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = spread(blobs, tmp_path / "copy")
+    said = run(folder, "verify", passphrase=vectors["passphrase"])
+    assert (said.code, said.err) == (0, ""), said.out
+    target = tmp_path / "out"
+    assert run(folder, "extract", target, passphrase=vectors["passphrase"]).code == 0
+    rows = {row["item"]: row for row in manifest(target) if row["role"] not in ("item", "record")}
+    for id_, wanted in vectors["items"].items():
+        data = (target / rows[id_]["path"]).read_bytes()
+        assert rows[id_]["sha256"] == hashlib.sha256(data).hexdigest() == wanted["sha256"]
+        assert (len(data), rows[id_]["problem"]) == (wanted["size"], "")
+
+
+def test_the_second_reader_derives_the_documented_values(
     vectors: dict[str, Any], blobs: dict[str, bytes]
 ) -> None:
-    stranger = Stranger(blobs, vectors["passphrase"])
-    assert stranger.chain_hash(vectors["chain"]) == vectors["chain_hash"]
-    assert stranger.deks[1].hex() == vectors["keys"]["dek"]
-    assert stranger.seed == int(vectors["keys"]["seed"], 16)
+    vault = opened(blobs, vectors["passphrase"])
+    assert vault.chain_hash(vectors["chain"]) == vectors["chain_hash"]
+    assert vault.deks[1].hex() == vectors["keys"]["dek"]
     for row in vectors["ids"]:
-        assert stranger.identity(row["type"], bytes.fromhex(row["data"])).hex() == row["id"]
-    snapshot = stranger.snapshot(vectors["chain"], vectors["snapshot"])
-    assert snapshot["links"] == vectors["links"]
-    entries = stranger.entries(snapshot)
-    for id_, wanted in vectors["items"].items():
-        data = stranger.content(entries[id_][6][0])
-        assert hashlib.sha256(data).hexdigest() == wanted["sha256"]
+        data, id_ = bytes.fromhex(row["data"]), bytes.fromhex(row["id"])
+        for kind, type_byte in {1: 1, 3: 3, 4: 2}.items():
+            if type_byte == row["type"]:
+                assert vault.member("", kind, data, id_, 0, len(data)) == data
 
 
 def test_derived_values_are_the_documented_ones(vectors: dict[str, Any]) -> None:
@@ -87,7 +98,7 @@ def test_derived_values_are_the_documented_ones(vectors: dict[str, Any]) -> None
     assert gear_table(int(gear["seed"], 16))[0] == int(gear["first"], 16)
 
 
-def test_a_stranger_reads_what_we_write_today() -> None:
+def test_the_second_reader_extracts_what_we_write_today(tmp_path: Path) -> None:
     store = MemoryStore()
     repo = new_vault(store)
     rng = random.Random(2)
@@ -105,11 +116,11 @@ def test_a_stranger_reads_what_we_write_today() -> None:
             wanted[id_] = data
         close(step.commit(complete=True))
     blobs = {row.name: store.read(row.name) for row in store.list("")}
-    stranger = Stranger(blobs, "correct horse")
-    assert SLOT.kind == "passphrase"
-    entries = stranger.entries(stranger.snapshot(CHAIN, 2))
-    assert entries.keys() == {"f0", *wanted}
+    folder_ = spread(blobs, tmp_path / "copy")
+    assert run(folder_, "verify", passphrase="correct horse").code == 0
+    said = run(folder_, "extract", tmp_path / "out", passphrase="correct horse")
+    assert (said.code, said.err) == (0, "")
+    rows = {row["item"]: row for row in manifest(tmp_path / "out") if row["role"] == "mime"}
+    assert rows.keys() == wanted.keys()
     for id_, data in wanted.items():
-        if len(data) != 60_000_000 and id_[-1] not in "0123456":
-            continue  # every group is opened anew for each member: some of them are enough
-        assert stranger.content(entries[id_][6][0]) == data
+        assert (tmp_path / "out" / rows[id_]["path"]).read_bytes() == data
