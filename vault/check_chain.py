@@ -39,6 +39,10 @@ class _Point:
     chain: str
     newest: bool
 
+    @property
+    def is_open(self) -> bool:
+        return self.name.startswith("m/")
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -67,8 +71,11 @@ class ChainCheck:
         self._heads = {self._ring.chain_hash(chain): head for chain, head in heads.items()}
         self._damaged = damaged
         self._seen = _Seen()
+        self._restarted = False
         self._bad_packs: dict[str, Finding] = {}
         self.findings: list[Finding] = []
+        self.hurt = False  # the newest restore point lacks something, or does not open
+        self.stuck = False  # the open round lacks something
         self.counts = dict.fromkeys(("snapshots", "pages", "open_pages", "items", "nodes"), 0)
 
     def run(self, chain_hash: str) -> None:
@@ -81,15 +88,23 @@ class ChainCheck:
         newest = max((int(name[-10:]) for name in names), default=0)
         good = [one for one, _ in snapshots.values() if one is not None and one.status == OK]
         head = good[-1].number if good else 0
+        top = snapshots[max(snapshots)][0] if snapshots else None
+        self._restarted = top is not None and top.is_restart
+        self._note_hurt(bool(snapshots) and top is None)
         if self._damaged is None:
             for number, (snapshot, _) in snapshots.items():
                 self._closed_pages(chain_hash, number, snapshot)
-        self._open_pages(chain_hash, {n: rows for n, rows in pages.items() if n > newest})
         for number in sorted(snapshots, reverse=True):
             snapshot = snapshots[number][0]
             if snapshot is not None:
                 point = _Point(snapshot_name(chain_hash, number), snapshot.chain, number >= head)
                 self._catalog(point, snapshot.roots)
+        # Behind the restore points: what the newest one shares with them counts as its own.
+        self._open_pages(chain_hash, {n: rows for n, rows in pages.items() if n > newest})
+
+    def _note_hurt(self, hurt: bool) -> None:
+        """Of a chain that begins anew anyway, nothing newest can be hurt."""
+        self.hurt |= hurt and not self._restarted
 
     # --- L0 ---
 
@@ -197,8 +212,8 @@ class ChainCheck:
                     if where != name or page.prior != prior:
                         raise VaultDamaged("A page does not follow the one before it.")
                 except Problem:
-                    if self._damaged is None:
-                        self._found(Disease.OPEN_PAGE_DAMAGED, name, 0)
+                    self._found(Disease.OPEN_PAGE_DAMAGED, name, 0)
+                    self.stuck = True
                     break
                 prior = hashlib.sha256(sealed).hexdigest()
                 point = _Point(name, page.chain, newest=False)
@@ -216,6 +231,8 @@ class ChainCheck:
             finding = Finding.of(Disease.CATALOG_DAMAGED, point.name, 1)
             finding.newest = point.newest
             self.findings.append(finding)
+            self._note_hurt(point.newest)
+            self.stuck |= point.is_open
 
     def _node(self, point: _Point, node: Node) -> bool:
         """Whether the node can be read with all below it."""
@@ -237,15 +254,14 @@ class ChainCheck:
         location = reference.place.location
         finding = self._lost(point, location, level=1)
         if finding is not None:
-            finding.touches(point.chain, "catalog", "", point.newest)
+            self._touch(finding, point, "catalog", "")
         whole = False
         try:
             whole = self._node(point, self._reader.node(reference))
         except Problem:
             if finding is None and self._damaged is None:
-                self._bad_pack(Disease.PACK_DAMAGED, location.pack, 1).touches(
-                    point.chain, "catalog", "", point.newest
-                )
+                bad = self._bad_pack(Disease.PACK_DAMAGED, self._where(location).pack, 1)
+                self._touch(bad, point, "catalog", "")
         (self._seen.good if whole else self._seen.bad).add(reference.id)
         return whole
 
@@ -258,7 +274,12 @@ class ChainCheck:
                 if content.listed:
                     self._list(point, reference, lost)
         for finding in lost.values():
-            finding.touches(point.chain, entry.id, entry.parent, point.newest)
+            self._touch(finding, point, entry.id, entry.parent)
+
+    def _touch(self, finding: Finding, point: _Point, item: str, parent: str) -> None:
+        finding.touches(point.chain, item, parent, point.newest)
+        self._note_hurt(point.newest)
+        self.stuck |= point.is_open
 
     def _need(self, point: _Point, reference: Reference, lost: dict[str, Finding]) -> None:
         finding = self._lost(point, reference.place.location, level=1)
@@ -272,7 +293,8 @@ class ChainCheck:
                 self._need(point, inner, lost)
         except Problem:
             if self._damaged is None and not lost:
-                finding = self._bad_pack(Disease.PACK_DAMAGED, reference.place.location.pack, 1)
+                pack = self._where(reference.place.location).pack
+                finding = self._bad_pack(Disease.PACK_DAMAGED, pack, 1)
                 lost[finding.name] = finding
 
     def _lost(self, point: _Point, location: Location, level: int) -> Finding | None:

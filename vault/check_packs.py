@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from base.errors import Problem
 from vault.box import open_box
@@ -15,7 +15,7 @@ from vault.findings import Disease, Finding
 from vault.forward import PREFIX as FORWARDS
 from vault.forward import get_forward, pack_of
 from vault.gc_log import read_history
-from vault.keys import KeyFile
+from vault.keys import KeyFile, KeyRing
 from vault.pack import DirectoryRow, open_pack, read_directory
 from vault.problems import Missing, VaultDamaged
 from vault.round import Bench
@@ -53,30 +53,47 @@ class PackCheck:
         return (name <= self._start, name)
 
     def _read(self, name: str, data: bytes) -> tuple[int, list[int] | None]:
-        pack = pack_of(name)
-        try:
-            return sum(1 for _ in open_pack(self._ring, pack, data)), None
-        except Problem:
-            return self._bad_boxes(pack, data)
+        opened: list[int] = []
+        bad = damaged_boxes(self._ring, pack_of(name), data, opened.append)
+        return len(opened), bad
 
-    def _bad_boxes(self, pack: str, data: bytes) -> tuple[int, list[int]]:
-        """Which boxes do not open by themselves; all, where that cannot be told."""
-        try:
-            rows = read_directory(
-                self._ring, pack, len(data), lambda at, length: data[at : at + length]
-            )
-        except Problem:
-            return 0, []
-        bad = [row.number for row in rows if not self._opens(pack, row, data)]
-        return len(rows) - len(bad), bad or [-1]  # the checksum alone is wrong: no box is
 
-    def _opens(self, pack: str, row: DirectoryRow, data: bytes) -> bool:
-        location = Location(pack, row.number, row.at, row.size)
-        try:
-            open_box(self._ring, location, row.members[0].id, data[row.at : row.at + row.size])
-        except Problem:
-            return False
-        return True
+def damaged_boxes(
+    ring: KeyRing, pack: str, data: bytes, opened: Callable[[int], None] = lambda _: None
+) -> list[int] | None:
+    """Numbers of the boxes of a pack that do not open: None where all is well, [] for all of them,
+    [-1] where the checksum alone is wrong. `opened` is told the others.
+    """
+    try:
+        good = [box.location.box for box in open_pack(ring, pack, data)]
+    except Problem:
+        return _bad_boxes(ring, pack, data, opened)
+    for number in good:
+        opened(number)
+    return None
+
+
+def _bad_boxes(ring: KeyRing, pack: str, data: bytes, opened: Callable[[int], None]) -> list[int]:
+    try:
+        rows = read_directory(ring, pack, len(data), lambda at, length: data[at : at + length])
+    except Problem:
+        return []
+    bad = []
+    for row in rows:
+        if _opens(ring, pack, row, data):
+            opened(row.number)
+        else:
+            bad.append(row.number)
+    return bad or [-1]
+
+
+def _opens(ring: KeyRing, pack: str, row: DirectoryRow, data: bytes) -> bool:
+    location = Location(pack, row.number, row.at, row.size)
+    try:
+        open_box(ring, location, row.members[0].id, data[row.at : row.at + row.size])
+    except Problem:
+        return False
+    return True
 
 
 def check_rest(bench: Bench) -> tuple[int, list[Finding]]:

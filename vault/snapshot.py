@@ -55,6 +55,11 @@ class Snapshot:
     def info(self) -> SnapshotInfo:
         return SnapshotInfo(self.number, self.status, self.created, self.by, self.counts)
 
+    @property
+    def is_restart(self) -> bool:
+        """Whether the round behind it begins with nothing (vault/void.py)."""
+        return self.status == VOID and not self.roots and not self.links
+
     def same_as(self, other: Snapshot) -> bool:
         """Whether both close the same pages on the same parent."""
         mine = (self.chain, self.number, self.status, self.parent_sha256, self.pages)

@@ -60,6 +60,8 @@ class VerifyReport:
     problems: list[Finding] = field(default_factory=list)
     phase: str = CHAINS
     after: str = ""  # the last chain hash or pack that is done
+    hurt: list[str] = field(default_factory=list)  # chain hashes: the newest restore point lacks
+    stuck: list[str] = field(default_factory=list)  # chain hashes: the open round lacks something
     packs_through: str = ""  # where the next check of a share goes on
 
     @property
@@ -112,6 +114,7 @@ class Verification:
                 counts[name] += value
             for finding in check.findings:
                 self._add(finding)
+            self._note(check, chain_hash)
             self.report.after = chain_hash
             if not more():
                 return
@@ -151,6 +154,7 @@ class Verification:
             for chain_hash in chain_hashes(self._store, self.report.after):
                 check = ChainCheck(self._bench, known, {}, damaged)
                 check.run(chain_hash)
+                self._note(check, chain_hash)
                 self.report.after = chain_hash
                 if not more():
                     return
@@ -165,6 +169,11 @@ class Verification:
         for finding in findings:
             self._add(finding)
         self._go_on(DONE)
+
+    def _note(self, check: ChainCheck, chain_hash: str) -> None:
+        for noted, rows in ((check.hurt, self.report.hurt), (check.stuck, self.report.stuck)):
+            if noted and chain_hash not in rows:
+                rows.append(chain_hash)
 
     def _known(self) -> Known:
         """What a chain's check compares with, listed anew in every slice."""

@@ -1,7 +1,13 @@
-"""Giving a round up for good: a void snapshot takes the name, so that nobody can close it."""
+"""Giving a round up for good: a void snapshot takes the name, so that nobody can close it.
+
+A restart is a void snapshot without links and roots: the round behind it reads every feed from
+nothing, and begins with an empty catalog. So a chain whose newest restore point is damaged, or no
+longer opens, goes on.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from base.clock import iso
@@ -36,6 +42,35 @@ def void(bench: Bench, chain: str, number: int) -> None:
         winner = read_snapshot(tools, chain, number)
         if winner is None or winner[0].status != VOID:
             raise RoundLost("The snapshot is closed already.", number=number)
+
+
+def restart(bench: Bench, chain: str, by: str) -> int:
+    """Gives up an open round of the chain, if there is one, and lets the next one begin with
+    nothing; answers the number this took. `by`: who asked for it. Raises RoundLost.
+    """
+    tools = bench.tools
+    chain_hash = tools.ring.chain_hash(chain)
+    names = [listed.name for listed in tools.store.list(f"s/{chain_hash}/")]
+    number = int(names[-1][-10:]) + 1 if names else 1
+    # Of what is stored, whether it opens or not: so the next ones prove that it was there.
+    parent_sha256 = hashlib.sha256(tools.store.read(names[-1])).hexdigest() if names else ""
+    snapshot = Snapshot(
+        chain=chain,
+        number=number,
+        status=VOID,
+        parent_sha256=parent_sha256,
+        pages=(),
+        links={},
+        roots={},
+        created=iso(tools.clock.now()),
+        by=by,
+    )
+    name = snapshot_name(chain_hash, number)
+    if not tools.store.put_new(name, seal_snapshot(tools.ring, name, snapshot)):
+        winner = read_snapshot(tools, chain, number)
+        if winner is None or not winner[0].is_restart:
+            raise RoundLost("The snapshot is closed already.", number=number)
+    return number
 
 
 def give_up_abandoned(bench: Bench, chain_hash: str, before: datetime) -> int:
