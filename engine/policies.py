@@ -15,11 +15,13 @@ from engine.assembly import App
 from m365 import SERVICES
 from state.organizations import Organization
 from state.policies import Policy
+from vault.retention import Retention
 
 DEFAULT: Mapping[str, Any] = {
     "services": ["mail", "drive"],
     "selection": {"mode": "all", "users": []},
     "schedule": None,
+    "retention": None,
     "paused": False,
 }
 
@@ -55,6 +57,7 @@ def change(
     unknown = [name for name in document["services"] if name not in SERVICES]
     if unknown:
         raise PolicyInvalid("The policy names a service that does not exist.", services=unknown)
+    Retention.from_json(document.get("retention") or {})
     schedule = document.get("schedule")
     now = app.clock.now()
     next_run = next_start(schedule["cron"], schedule["time_zone"], now) if schedule else None
@@ -70,6 +73,11 @@ def change(
 
     app.organizations.change(org, scheduled)
     return show(app, org)
+
+
+def retention(app: App, org: str) -> Retention:
+    """The rules in force; without any, everything is kept."""
+    return Retention.from_json(current(app, org)["retention"] or {})
 
 
 def next_start(cron: str, time_zone: str, after: datetime) -> datetime:

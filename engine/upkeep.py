@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +10,9 @@ from base import log
 from base.errors import Problem
 from base.messages import ExportRun, Message, RestoreRun
 from engine import runs
-from engine.assembly import App
+from engine.assembly import SHREDDED, App
+from engine.collect import CollectRun
+from state.organizations import Organization
 from state.runs import Run
 
 STALLED_AFTER = timedelta(hours=6)  # without a heartbeat; the longest pause of a step is one hour
@@ -20,6 +22,7 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 _STORIES: dict[str, tuple[str, Callable[[Run], Message]]] = {
     "restore": ("restore_items", lambda run: RestoreRun(run.org, run.id)),
     "export": ("export_items", lambda run: ExportRun(run.org, run.id)),
+    "collect": ("collect_vault", lambda run: CollectRun(run.org, run.id, **run.parameters)),
     "verify": ("verify_vault", lambda run: runs.VerifyRun(run.org, run.id, **run.parameters)),
 }
 _RUNS_LOOKED_AT = 50  # the newest of each organization
@@ -27,7 +30,7 @@ _RUNS_LOOKED_AT = 50  # the newest of each organization
 
 def tend(app: App) -> None:
     """Ends stalled runs as red and removes expired archives, organization by organization."""
-    for organization in app.organizations.all():
+    for organization in _living(app):
         for run in app.runs.page(organization.id, limit=_RUNS_LOOKED_AT).items:
             try:
                 _tend(app, run)
@@ -41,13 +44,18 @@ def forgotten(app: App) -> list[tuple[str, Message]]:
     Their process died between the two. Starting a story twice is harmless.
     """
     found: list[tuple[str, Message]] = []
-    for organization in app.organizations.all():
+    for organization in _living(app):
         for run in app.runs.page(organization.id, limit=_RUNS_LOOKED_AT).items:
             waiting = app.clock.now() - run.requested > FORGOTTEN_AFTER
             if run.state == "queued" and run.kind in _STORIES and waiting:
                 story, message = _STORIES[run.kind]
                 found.append((story, message(run)))
     return found
+
+
+def _living(app: App) -> Iterator[Organization]:
+    """Organizations whose runs can be read; those of a shredded one never again."""
+    return (record for record in app.organizations.all() if SHREDDED not in record.facts)
 
 
 def _tend(app: App, run: Run) -> None:

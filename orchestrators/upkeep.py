@@ -1,4 +1,4 @@
-"""The stories of upkeep; so far the one that reads a vault back."""
+"""The stories of upkeep: reading a vault back, and collecting its garbage."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from orchestrators.steps import STEPS_PER_GENERATION, Story, insist
 
 
 def verify_vault(context: DurableOrchestrationContext) -> Story:
-    """Reads an organization's vault back, slice by slice.
+    """Reads an organization's vault back. Input: {"org", "run", …}; output: the last answer."""
+    return (yield from _slices(context, "verify_slice"))
 
-    Input: {"org", "run", ...}, handed to every step together with what the step before answered
-    under "next". Output: the last answer, {"state": done|failed, ...}.
+
+def collect_vault(context: DurableOrchestrationContext) -> Story:
+    """Removes what retention gave up and nothing needs. Input: a CollectRun; output: the last
+    answer.
     """
+    return (yield from _slices(context, "collect_slice"))
+
+
+def _slices(context: DurableOrchestrationContext, step: str) -> Story:
+    """Repeats a step until it is done; what one answered under "next" goes to the next one."""
     request = context.get_input()
     for _ in range(STEPS_PER_GENERATION):
-        answer = yield from insist(context, "verify_slice", request)
+        answer = yield from insist(context, step, request)
         if answer is None:
             return {"state": "failed", "code": steps.CRASHED}
         if answer["state"] != "more":

@@ -27,7 +27,7 @@ class Run:
 
     org: str
     id: str
-    kind: str  # backup, restore, export, verify
+    kind: str  # backup, restore, export, verify, collect
     state: str  # one of STATES
     requested: datetime
     requested_by: str = ""

@@ -22,6 +22,7 @@ GOLDEN = {
     "restore_items": [("orchestrationTrigger", "context")],
     "export_items": [("orchestrationTrigger", "context")],
     "verify_vault": [("orchestrationTrigger", "context")],
+    "collect_vault": [("orchestrationTrigger", "context")],
     "plan_backup": [("activityTrigger", "request")],
     "shard_resources": [("activityTrigger", "request")],
     "drain": [("activityTrigger", "request")],
@@ -32,6 +33,7 @@ GOLDEN = {
     "write_export": [("activityTrigger", "request")],
     "close_export": [("activityTrigger", "request")],
     "verify_slice": [("activityTrigger", "request")],
+    "collect_slice": [("activityTrigger", "request")],
     "start_due_backups": [("durableClient", "client"), ("timerTrigger", "timer")],
     "web": [("durableClient", "client"), ("http", "$return"), ("httpTrigger", "req")],
 }

@@ -65,6 +65,7 @@ class Asked:
     confirmed: bool = False  # more than share_max may be deleted
     share_max: float = 0.10
     compact_bytes_max: int = 1024**3
+    by: str = ""  # whose cycle it is: a run's id
     compact_after_days: int = 7  # what the storage tier bills for anyway: cool 30, cold 90
 
 
