@@ -261,6 +261,7 @@ class Vault:
         with parsing(name):
             keys = json.loads(open_envelope(name, sealed, KEY_LIST, self.vault_id, {0: master}))
             text = json.dumps(slots, sort_keys=True, separators=(",", ":"))
+            refuse_unknown(name, 1, keys["features"].get("read", ()))
             if keys["slots_sha256"] != hashlib.sha256(text.encode()).hexdigest():
                 raise Damaged(name, "has other slots than its key list says")
             return dict(keys)
@@ -339,6 +340,22 @@ class Vault:
                 raise Missing(name, "is missing, and some of it is needed")
             pack, box, at, size = moved[box]
         raise Damaged(pack_name(from_base64url(pack)), "was moved in a circle")
+
+    def directory(self, name: str, data: bytes) -> list[Json]:
+        """§5: [at, size, kind, domain, plaintext length, members] of every box of a pack."""
+        salt, end = bytes.fromhex(name[5:]), len(data) - 44
+        with parsing(name):
+            magic, version, size, vault_id, named = struct.unpack_from(">8sHH16s32s", data)
+            length, digest, last = struct.unpack_from(">I32s8s", data, end)
+        if magic == b"HOLDPACK" and (version, size) != (1, 96):
+            raise Newer(name, f"has format {version}")
+        if (magic, vault_id, named) != (b"HOLDPACK", self.vault_id, salt):
+            raise Damaged(name, "is not the pack its name says")
+        if last != b"HOLDPACK" or hashlib.sha256(data[:end]).digest() != digest:
+            raise Damaged(name, "has a wrong checksum")
+        _, text = self.open_box(salt, DIRECTORY, data[end - length : end], bytes(32))
+        with parsing(name):
+            return list(json.loads(text)["boxes"])
 
     def forward(self, name: str) -> dict[int, Json]:
         """§10: number of a box -> [pack, box, at, size]."""
@@ -454,7 +471,7 @@ class Verification:
         for name in blobs.names("p/"):
             with self.noting("pack-damaged"):
                 self.count("packs")
-                self.pack(name, blobs.read(name))
+                self.pack(name)
         for name in blobs.names("fwd/"):
             with self.noting("forward-damaged"):
                 self.vault.forward(name)
@@ -500,32 +517,23 @@ class Verification:
         if names:
             raise Damaged(names[0], "is not the first record of a cycle")
 
-    def pack(self, name: str, data: bytes) -> None:
+    def pack(self, name: str) -> None:
         """§5: a whole pack: header, checksum, directory, every box, every id."""
-        salt, end = bytes.fromhex(name[5:]), len(data) - 44
+        salt, place = bytes.fromhex(name[5:]), 96
+        data = self.vault.blobs.read(name)
+        rows = self.vault.directory(name, data)
         with parsing(name):
-            header = struct.unpack_from(">8sHH16s32s", data)
-            directory_bytes, digest, magic = struct.unpack_from(">I32s8s", data, end)
-        if header[0] == b"HOLDPACK" and header[1:3] != (1, 96):
-            raise Newer(name, f"has format {header[1]}")
-        if header[:1] + header[3:] != (b"HOLDPACK", self.vault.vault_id, salt):
-            raise Damaged(name, "is not the pack its name says")
-        if magic != b"HOLDPACK" or hashlib.sha256(data[:end]).digest() != digest:
-            raise Damaged(name, "has a wrong checksum")
-        start = end - directory_bytes
-        text = self.vault.open_box(salt, DIRECTORY, data[start:end], bytes(32))[1]
-        place = 96
-        with parsing(name):
-            for number, (at, size, kind, _, _, members) in enumerate(json.loads(text)["boxes"]):
-                sealed, id_ = data[at : at + size], from_base64url(members[0][0])
-                found, plain = self.vault.open_box(salt, number, sealed, id_)
+            for number, (at, size, kind, _, _, members) in enumerate(rows):
+                found, plain = self.vault.open_box(
+                    salt, number, data[at : at + size], from_base64url(members[0][0])
+                )
                 if at != place or found != kind:
                     raise Damaged(name, "has a directory that does not describe it")
                 place = at + size
                 for id_text, offset, length in members:
                     self.vault.member(name, kind, plain, from_base64url(id_text), offset, length)
-        if place != start:
-            raise Damaged(name, "has bytes that its directory does not describe")
+            if place != len(data) - 44 - struct.unpack_from(">I", data, len(data) - 44)[0]:
+                raise Damaged(name, "has bytes that its directory does not describe")
 
     def chain(self, chain: str) -> None:
         """§7, §8: restore points and pages follow one another; all they need is there."""

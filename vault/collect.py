@@ -4,8 +4,9 @@ Rule 1: a pack is deleted only when it was condemned in an earlier cycle, at lea
         this cycle began; nothing needed it then, and a complete mark of this cycle, made after that
         wait, finds nothing that needs it now.
 Rule 2: its look-up rows are removed before it is condemned, and looked for again before it is
-        deleted. A row that came back (a writer that slept before it remembered its pack, a rebuild
-        of the tables) starts the wait anew: somebody may have found it.
+        deleted. Where a row came back (a writer that slept before it remembered its pack, a rebuild
+        of the tables) somebody may have found it: it is condemned no longer, and a later cycle
+        begins with it from the start.
 Rule 3: a pack without references is condemned only when it is older than any step may be.
 Rule 4: any damage found while marking, and the cycle condemns and deletes nothing.
 Rule 5: a delete that the store refuses (an immutable container) is for later and never an error. A
@@ -42,6 +43,7 @@ from typing import Any
 
 from vault import gc_log
 from vault.compact import Compaction
+from vault.config import insist_on_known
 from vault.forward import PREFIX as FORWARDS
 from vault.forward import pack_of
 from vault.gc_log import BEGIN, COMPACTED, ENDED, EXPIRED, MARKED, SWEPT, History
@@ -93,10 +95,12 @@ class Collector:
     sweep = Sweep
 
     def __init__(self, bench: Bench, wait: timedelta | None = None) -> None:
-        """`wait`: longer than the config's, if given."""
+        """`wait`: longer than the config's, if given. Raises UnknownFeature."""
         self._bench = bench
         self._tools = bench.tools
         config = bench.tools.config
+        config.insist_on("collect")
+        insist_on_known(bench.tools.ring.features, "collect")
         floor = timedelta(seconds=max(config.wait_s, 6 * config.t_max_s))
         self._wait = max(wait or floor, floor)
 

@@ -1,12 +1,15 @@
 """config/0001: what every reader and writer must know of a vault before it touches anything else.
 
-Rule: written once, in plain JSON; its SHA-256 lies inside the sealed key list, so nobody can swap
-it.
+Rule 1: written once, in plain JSON; its SHA-256 lies inside the sealed key list, so nobody can swap
+        it.
+Rule 2: what a vault needs of whoever reads, writes or collects are words: "features" here, and
+        those that a later version adds in the key list. An unknown one refuses the operation.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -105,14 +108,23 @@ class Config:
         except (ValueError, KeyError, TypeError) as damage:
             raise VaultDamaged("config/0001 cannot be read.", name=NAME) from damage
 
+    def insist_on(self, operation: str) -> None:
+        """Raises UnknownFeature when an operation needs what this version does not know."""
+        insist_on_known(json.loads(self.raw)["features"], operation)
+
+
+def insist_on_known(features: Mapping[str, Collection[str]], *operations: str) -> None:
+    """Raises UnknownFeature. `features`: words by operation; a missing one needs nothing."""
+    for operation in operations:
+        unknown = set(features.get(operation, ())) - KNOWN_FEATURES[operation]
+        if unknown:
+            raise UnknownFeature("The vault needs unknown features.", features=sorted(unknown))
+
 
 def _refuse_unknown(document: dict[str, Any]) -> None:
     if document["format"] != FORMAT:
         raise UnknownFeature("The vault has a newer format.", format=document["format"])
-    for operation in ("read", "write"):  # a collector checks "collect" itself
-        unknown = set(document["features"][operation]) - KNOWN_FEATURES[operation]
-        if unknown:
-            raise UnknownFeature("The vault needs unknown features.", features=sorted(unknown))
+    insist_on_known(document["features"], "read", "write")
     for purpose, algorithm in document["algorithms"].items():
         if ALGORITHMS.get(purpose) != algorithm:
             raise UnknownFeature("The vault uses an unknown algorithm.", purpose=purpose)

@@ -18,7 +18,8 @@ from vault.problems import UnknownFeature, VaultDamaged
 
 INLINE_REFERENCES_MAX = 32  # longer lists are stored as chunks of kind list
 FOLDER = "folder"
-_LISTED, _SEGMENTED = 1, 2  # flags of a content
+LISTED, _SEGMENTED = 1, 2  # flags of a content
+CONTENT_FLAGS = range(4)  # known ones and their sums
 _AS_IS, _BASE64 = 0, 1  # how a segment is written
 _LINE_ENDS = (b"\r\n", b"\n")
 
@@ -161,7 +162,7 @@ class Content:
         listed, others are reserved.
         """
         refs = [ref.to_json() for ref in self.refs]
-        flags = _LISTED * self.listed + _SEGMENTED * bool(self.segments)
+        flags = LISTED * self.listed + _SEGMENTED * bool(self.segments)
         values = [self.role, self.size, dict(self.meta), refs, flags]
         if self.segments:
             values.append([segment.to_json() for segment in self.segments])
@@ -170,12 +171,12 @@ class Content:
     @classmethod
     def from_json(cls, values: list[Any]) -> Self:
         flags = values[4]
-        if flags not in range(_LISTED + _SEGMENTED + 1):
+        if flags not in CONTENT_FLAGS:
             raise UnknownFeature("A content has unknown flags.", flags=flags)
         refs = tuple(Reference.from_json(ref) for ref in values[3])
         rows = values[5] if flags & _SEGMENTED else ()
         segments = tuple(Segment.from_json(row) for row in rows)
-        return cls(values[0], values[2], values[1], refs, bool(flags & _LISTED), segments)
+        return cls(values[0], values[2], values[1], refs, bool(flags & LISTED), segments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ salt 32 | AES-256-GCM ciphertext and 16-byte tag. docs/vault-format.md is the fu
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -78,6 +79,14 @@ def unseal(
     except InvalidTag as damage:
         raise VaultDamaged("A sealed object does not authenticate.", name=name) from damage
     return decompress(compression, packed, RAW_BYTES_MAX)
+
+
+def insist_on_format(name: str, document: Mapping[str, Any]) -> None:
+    """Raises UnknownFeature for the JSON of an object that a later version wrote."""
+    if document["format"] != FORMAT:
+        raise UnknownFeature(
+            "An object has a newer format.", name=name, format=document["format"]
+        )
 
 
 def _aad(header: bytes, vault_id: bytes, name: str) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vault.entry import Location, bytes_of, dumps, text_of
-from vault.envelope import Kind
+from vault.envelope import Kind, insist_on_format
 from vault.keys import KeyRing
 from vault.problems import Missing, VaultDamaged
 from vault.store import Store
@@ -58,7 +58,9 @@ def get_forward(store: Store, ring: KeyRing, pack: str) -> Forward | None:
     except Missing:
         return None
     try:
-        boxes = json.loads(ring.unseal(Kind.FORWARD, name, sealed))["boxes"]
+        document = json.loads(ring.unseal(Kind.FORWARD, name, sealed))
+        insist_on_format(name, document)
+        boxes = document["boxes"]
         return Forward(
             pack, {int(number): Location.from_json(place) for number, place in boxes.items()}
         )

@@ -24,7 +24,7 @@ from typing import Any
 
 from base.clock import parse_iso
 from vault.entry import dumps
-from vault.envelope import Kind
+from vault.envelope import Kind, insist_on_format
 from vault.keys import KeyRing
 from vault.problems import Missing, VaultDamaged
 from vault.store import Store
@@ -177,6 +177,7 @@ def _read(store: Store, ring: KeyRing, name: str, at: datetime) -> tuple[Record,
     try:
         sealed = store.read(name)
         document = json.loads(ring.unseal(Kind.COLLECT, name, sealed))
+        insist_on_format(name, document)
         if name_of(document["seq"]) != name:
             raise VaultDamaged("A record of the collector is not the one its name says.", name=name)
         digest = hashlib.sha256(sealed).hexdigest()

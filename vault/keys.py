@@ -28,6 +28,7 @@ from typing import Any, Self
 
 from base.clock import iso
 from vault import envelope
+from vault.config import insist_on_known
 from vault.envelope import Kind
 from vault.problems import UnknownFeature, VaultDamaged, WrongKey
 from vault.slots import RECOVERY, SERVICE, KeySlot, SlotInfo, context
@@ -53,6 +54,7 @@ class KeyRing:
     seed: int  # below 2^63, keys the cut function
     name_key: bytes
     created: Mapping[int, str] = field(default_factory=dict)
+    features: Mapping[str, list[str]] = field(default_factory=dict)  # added since config/0001
     look_again: Callable[[int], bytes | None] | None = field(default=None, compare=False)
 
     @classmethod
@@ -132,6 +134,7 @@ class KeyRing:
         ]
         return {
             "config_sha256": self.config_sha256.hex(),
+            "features": dict(self.features),
             "deks": deks,
             "k_id": base64.b64encode(self.k_id).decode(),
             "seed": f"{self.seed:016x}",
@@ -140,9 +143,11 @@ class KeyRing:
 
     @classmethod
     def from_json(cls, vault_id: bytes, data: bytes) -> Self:
-        """Raises VaultDamaged."""
+        """Raises VaultDamaged; UnknownFeature for a vault that has become a newer one's."""
         try:
             document = json.loads(data)
+            features = document["features"]
+            insist_on_known(features, "read", "write")
             rows = document["deks"]
             return cls(
                 vault_id=vault_id,
@@ -153,6 +158,7 @@ class KeyRing:
                 seed=int(document["seed"], 16),
                 name_key=base64.b64decode(document["name_key"]),
                 created={row["kid"]: row["created"] for row in rows},
+                features=features,
             )
         except (ValueError, KeyError, TypeError, StopIteration) as damage:
             raise VaultDamaged("The key list cannot be read.") from damage

@@ -19,19 +19,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from base.errors import Problem
-from vault.entry import Content, Reference
+from vault.entry import CONTENT_FLAGS, LISTED, Content, Reference
 from vault.forward import Forward, get_forward
 from vault.gc_log import History
 from vault.page import name_of as page_name
 from vault.page import open_page
-from vault.problems import VaultDamaged
+from vault.problems import UnknownFeature, VaultDamaged
 from vault.round import Bench
 from vault.snapshot import OK, Snapshot, open_snapshot
 from vault.snapshot import name_of as snapshot_name
 from vault.store import Store
 from vault.tree import Node, child_reference
 
-_LISTED = 1  # flag of a content
 Live = dict[str, int]  # pack id -> bitmap of the boxes that are needed
 
 
@@ -192,9 +191,11 @@ class Marker:
     def _entry(self, line: bytes) -> None:
         try:
             for _, _, _, references, flags, *_ in json.loads(line)[6]:
+                if flags not in CONTENT_FLAGS:
+                    raise UnknownFeature("A content has unknown flags.", flags=flags)
                 for values in references:
                     self._need(values[1], values[2])
-                    if flags & _LISTED:
+                    if flags & LISTED:
                         self._list(Reference.from_json(values))
         except (ValueError, TypeError, IndexError) as damage:
             raise VaultDamaged("A catalog entry cannot be read.") from damage

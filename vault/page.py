@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vault.entry import dumps
-from vault.envelope import Kind
+from vault.envelope import Kind, insist_on_format
 from vault.keys import KeyRing
 from vault.packing import WrittenPack
-from vault.problems import VaultDamaged
+from vault.problems import UnknownFeature, VaultDamaged
 
 FORMAT = 1
 PUT, REMOVE, RESET, END, DROP = "put", "remove", "reset", "end", "drop"
+_OPS = {PUT, REMOVE, RESET, END, DROP}
 STATE_EVERY = 16  # pages; every so many carry the round's state so that opening a round reads few
 
 
@@ -142,6 +143,9 @@ def open_page(ring: KeyRing, name: str, sealed: bytes) -> PageManifest:
     first, *lines = ring.unseal(Kind.PAGE, name, sealed).split(b"\n")
     try:
         head = json.loads(first)
+        insist_on_format(name, head)
+        if not {op[0] for op in head["ops"]} <= _OPS:
+            raise UnknownFeature("A page has operations of a newer version.", name=name)
         state = head.get("state")
         return PageManifest(
             chain=head["chain"],

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vault.entry import dumps
-from vault.envelope import Kind
+from vault.envelope import Kind, insist_on_format
 from vault.keys import KeyRing
 from vault.problems import VaultDamaged
 
@@ -96,6 +96,7 @@ def open_snapshot(ring: KeyRing, name: str, sealed: bytes) -> Snapshot:
     """Raises VaultDamaged."""
     try:
         document = json.loads(ring.unseal(Kind.SNAPSHOT, name, sealed))
+        insist_on_format(name, document)
         return Snapshot(
             chain=document["chain"],
             number=document["number"],

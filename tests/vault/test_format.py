@@ -2,99 +2,80 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import random
 from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.vault import golden
 from tests.vault.cut_specification import gear_table
 from tests.vault.second_reader import manifest, opened, run, spread
-from tests.vault.world import CHAIN, StillClock, close, folder, new_vault, noise
-from vault import Entry, PassphraseSlot, Repository
+from tests.vault.world import CHAIN, close, folder, new_vault, noise
+from vault import Entry, PassphraseSlot
 from vault.box import IdType, identify
 from vault.keys import KeyRing
 from vault.stores.memory import MemoryStore
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "vault-format.md"
+BLOBS, VECTORS = golden.documented()
 
 
-@pytest.fixture(scope="module")
-def vectors() -> dict[str, Any]:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    block = text.split("```json\n")[1].split("\n```")[0]
-    loaded: dict[str, Any] = json.loads(block)
-    return loaded
+def test_the_documented_vault_opens_and_holds_what_it_says() -> None:
+    repo = golden.opened(BLOBS, PassphraseSlot(VECTORS["passphrase"]))
+    assert golden.as_we_read(repo) == VECTORS["points"]
+    for name, value in VECTORS["records"].items():
+        assert repo.get_record(name) == value
+    assert repo.verify(read_data=True).problems == []
 
 
-@pytest.fixture(scope="module")
-def blobs(vectors: dict[str, Any]) -> dict[str, bytes]:
-    return {name: base64.b64decode(data) for name, data in vectors["blobs"].items()}
-
-
-def test_the_documented_vault_opens_and_holds_what_it_says(
-    vectors: dict[str, Any], blobs: dict[str, bytes]
-) -> None:
-    store = MemoryStore()
-    for name, data in blobs.items():
-        store.put_new(name, data)
-    repo = Repository.open(store, PassphraseSlot(vectors["passphrase"]), StillClock())
-    assert list(repo.chains()) == [vectors["chain"]]
-    snapshot = repo.snapshot(vectors["chain"], vectors["snapshot"])
-    assert snapshot.links == vectors["links"]
-    catalog = repo.catalog(snapshot)
-    found = {entry.id: entry for entry in catalog.items() if entry.contents}
-    assert found.keys() == vectors["items"].keys()
-    for id_, wanted in vectors["items"].items():
-        data = b"".join(repo.read(found[id_].contents[0]))
-        assert found[id_].parent == wanted["parent"]
-        assert len(data) == wanted["size"]
-        assert hashlib.sha256(data).hexdigest() == wanted["sha256"]
-    record = vectors["record"]
-    assert repo.get_record(record["name"]) == record["value"]
-    assert repo.verify(read_data=True).clean
-
-
-def test_the_second_reader_extracts_the_documented_vault(
-    vectors: dict[str, Any], blobs: dict[str, bytes], tmp_path: Path
-) -> None:
-    folder = spread(blobs, tmp_path / "copy")
-    said = run(folder, "verify", passphrase=vectors["passphrase"])
+def test_the_second_reader_extracts_the_documented_vault(tmp_path: Path) -> None:
+    copy = spread(BLOBS, tmp_path / "copy")
+    said = run(copy, "verify", passphrase=VECTORS["passphrase"])
     assert (said.code, said.err) == (0, ""), said.out
-    target = tmp_path / "out"
-    assert run(folder, "extract", target, passphrase=vectors["passphrase"]).code == 0
-    rows = {row["item"]: row for row in manifest(target) if row["role"] not in ("item", "record")}
-    for id_, wanted in vectors["items"].items():
-        data = (target / rows[id_]["path"]).read_bytes()
-        assert rows[id_]["sha256"] == hashlib.sha256(data).hexdigest() == wanted["sha256"]
-        assert (len(data), rows[id_]["problem"]) == (wanted["size"], "")
+    arguments = ("extract", tmp_path / "out", "--number", "all")
+    assert run(copy, *arguments, passphrase=VECTORS["passphrase"]).code == 0
+    assert golden.as_extracted(tmp_path / "out") == golden.good_points(VECTORS)
 
 
-def test_the_second_reader_derives_the_documented_values(
-    vectors: dict[str, Any], blobs: dict[str, bytes]
-) -> None:
-    vault = opened(blobs, vectors["passphrase"])
-    assert vault.chain_hash(vectors["chain"]) == vectors["chain_hash"]
-    assert vault.deks[1].hex() == vectors["keys"]["dek"]
-    for row in vectors["ids"]:
+def test_the_documented_vault_has_one_of_each_thing() -> None:
+    vault = opened(BLOBS, VECTORS["passphrase"])
+    assert {name.split("/")[0] for name in BLOBS} == {
+        "config", "fwd", "gc", "keys", "m", "p", "r", "s", "x"
+    }  # fmt: skip
+    kinds = {
+        row[2]
+        for name in BLOBS
+        if name.startswith("p/")
+        for row in vault.directory(name, BLOBS[name])
+    }
+    assert kinds == {1, 2, 3, 4}
+    points = [name for name in BLOBS if name.startswith("s/")]
+    roots = [(name, vault.snapshot(name)["roots"]["rows"]) for name in points]
+    entries = [entry for name, root in roots for _, entry in vault.leaves(name, root)]
+    assert {content[4] for entry in entries for content in entry[6]} == {0, 1, 2}
+    assert {vault.snapshot(name)["status"] for name in points} == {"ok", "void"}
+    log = [vault.document(name, 6) for name in BLOBS if name.startswith("gc/")]
+    assert any(one["kind"] == "begin" and one["body"]["state"]["tombstones"] for one in log)
+
+
+def test_the_second_reader_derives_the_documented_values() -> None:
+    vault = opened(BLOBS, VECTORS["passphrase"])
+    for chain, chain_hash in VECTORS["chain_hash"].items():
+        assert vault.chain_hash(chain) == chain_hash
+    assert vault.deks[1].hex() == VECTORS["keys"]["dek"]
+    kinds = {1: 1, 3: 3, 2: 4}  # type byte: a kind of box
+    for row in VECTORS["ids"]:
         data, id_ = bytes.fromhex(row["data"]), bytes.fromhex(row["id"])
-        for kind, type_byte in {1: 1, 3: 3, 4: 2}.items():
-            if type_byte == row["type"]:
-                assert vault.member("", kind, data, id_, 0, len(data)) == data
+        assert vault.member("", kinds[row["type"]], data, id_, 0, len(data)) == data
 
 
-def test_derived_values_are_the_documented_ones(vectors: dict[str, Any]) -> None:
-    keys = {name: bytes.fromhex(value) for name, value in vectors["keys"].items()}
+def test_derived_values_are_the_documented_ones() -> None:
+    keys = {name: bytes.fromhex(value) for name, value in VECTORS["keys"].items()}
     seed = int.from_bytes(keys["seed"], "big")
     ring = KeyRing(bytes(16), b"", {1: keys["dek"]}, 1, keys["k_id"], seed, keys["name_key"])
-    assert ring.chain_hash(vectors["chain"]) == vectors["chain_hash"]
-    for row in vectors["ids"]:
+    for chain, chain_hash in VECTORS["chain_hash"].items():
+        assert ring.chain_hash(chain) == chain_hash
+    for row in VECTORS["ids"]:
         found = identify(ring, IdType(row["type"]), bytes.fromhex(row["data"]))
         assert found.hex() == row["id"]
-    gear = vectors["gear"]
+    gear = VECTORS["gear"]
     assert gear_table(int(gear["seed"], 16))[0] == int(gear["first"], 16)
 
 
