@@ -283,6 +283,22 @@ class VerificationOut(RunOut):
     report: dict[str, Any] | None
 
 
+class RepairActionOut(Out):
+    """One thing a repair does, or would do."""
+
+    action: str = Field(description="lost, restart, void, bury, back (is whole again), left")
+    name: str = Field(description="a blob; or a service and resource, with the number concerned")
+    says: str
+
+
+class RepairOut(Out):
+    """What a repair did; not complete: do it again when the collector is done."""
+
+    dry_run: bool
+    complete: bool
+    actions: list[RepairActionOut]
+
+
 class CoverageOut(Out):
     """What is protected, and what is not and why."""
 

@@ -127,3 +127,13 @@ class VerifyIn(In):
 
     read_data: bool = True
     share: float = Field(0.0, ge=0.0, le=1.0)
+
+
+class RepairIn(In):
+    """How to mend what a verification found; as a dry run it only says what it would do."""
+
+    dry_run: bool = True
+    give_up: bool = Field(
+        False,
+        description="gives up older restore points whose list of items cannot be read whole",
+    )

@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
-from api.answers import Page, RunOut, VerificationOut
+from api.answers import Page, RepairOut, RunOut, VerificationOut
 from api.auth import SignedIn
 from api.deps import After, Limit, Org, Run, TheApp, TheStories, page
-from api.models import VerifyIn
-from engine import runs, verify
+from api.models import RepairIn, VerifyIn
+from engine import repair, runs, verify
 
 router = APIRouter(tags=["upkeep"])
 
@@ -42,3 +42,14 @@ def list_verifications(org: Org, app: TheApp, after: After = "", limit: Limit = 
 def read_verification(org: Org, run: Run, app: TheApp) -> dict[str, Any]:
     """One verification with every problem it found."""
     return {**runs.show(app, org, run), "report": verify.report(app, org, run)}
+
+
+@router.post("/organizations/{org}/verifications/{run}/repair", response_model=RepairOut)
+def repair_vault(
+    org: Org, run: Run, who: SignedIn, app: TheApp, body: RepairIn | None = None
+) -> dict[str, Any]:
+    """Mends what a verification found: chains go on behind the damage, and the next backup fetches
+    what is lost from the tenant. Without `dry_run` false it only says what it would do.
+    """
+    wanted = body or RepairIn()
+    return repair.repair(app, org, run, who.id, dry_run=wanted.dry_run, give_up=wanted.give_up)

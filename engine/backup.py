@@ -17,13 +17,20 @@ from base import log
 from base.clock import parse_iso
 from base.errors import Problem, Throttled
 from base.messages import Drain, Drained
-from engine import ledger, patience, resources, runs
+from engine import audit, ledger, patience, resources, runs
 from engine.assembly import App
 from engine.copying import Copier
 from m365 import SERVICES
 from m365.graph.errors import ResourceGone
 from m365.service import Source
-from vault import Repository, Round, RoundLost, StepTooOld
+from vault import (
+    Repository,
+    Round,
+    RoundLost,
+    RoundOutOfOrder,
+    StepTooOld,
+    VaultDamaged,
+)
 
 _ROUNDS_MAX = 100  # how far a stale plan may lie behind; more means the vault and the plan disagree
 
@@ -114,16 +121,35 @@ class _Work:
         step that died right after closing left it behind. A round closed by another run is history:
         go on.
         """
-        for number in range(self.request.snapshot, self.request.snapshot + _ROUNDS_MAX):
-            round_ = repository.round(self.chain, number)
+        number = self.request.snapshot
+        for _ in range(_ROUNDS_MAX):
+            round_ = self._round_of(repository, number)
             if not round_.closed:
                 return round_
-            resources.note_snapshot(self.app, self.request, repository, number)
+            resources.note_snapshot(self.app, self.request, repository, round_.number)
             if round_.closed_by == self.request.run:
                 return None
+            number = round_.number + 1
         raise Problem(
             "The plan of this run lies too far behind the vault.", hint="Start a new run."
         )
+
+    def _round_of(self, repository: Repository, number: int) -> Round:
+        """The round of a number; where the restore point before it is gone or does not open, the
+        one behind the newest that is there: the chain goes on, and a verification names the loss.
+        """
+        try:
+            return repository.round(self.chain, number)
+        except (RoundOutOfOrder, VaultDamaged):
+            stored = repository.numbers(self.chain)
+            following = stored[-1] + 1 if stored else 1
+            if following == number:
+                raise
+        org, run = self.request.org, self.request.run
+        audit.note(
+            self.app, org, "holdfast", "restore-point-lost", run=run, at=number, next=following
+        )
+        return repository.round(self.chain, following)
 
     def _follow(self, source: Source) -> str:
         try:

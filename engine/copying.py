@@ -16,17 +16,17 @@ wins.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
 from engine.entries import MIME, RAW, encode_raw, entry_of, raw_of
 from m365.graph.errors import Forbidden, ItemGone, ResourceGone, Unauthorized
 from m365.service import Source, trouble_of
-from vault import Content, Entry, Repository, Round, Step
+from vault import Content, Entry, Lost, Missing, Repository, Round, Step, VaultDamaged
 
 FETCHERS = 4  # threads; the wire lets at most three reads of one mailbox fly
 AHEAD = 5  # items being fetched or waiting to be added: bounds memory
@@ -79,6 +79,8 @@ class Copier:
         self._round = round_
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._fresh = round_.pages == 0
+        self._before = repository.reusable(round_)
+        self._lost: Lost | None = None  # read once something could be reused
         self._touched: set[str] = set()
         self.step: Step = round_.step()
         self._troubles: list[Trouble] = []
@@ -182,8 +184,7 @@ class Copier:
         return known if same else None
 
     def _fetch(self, change: Change, again: bool) -> _Fetched:
-        previous = self._round.previous.get(change.id) if self._round.previous else None
-        stored = raw_of(self._repository, previous) if change.partial and previous else {}
+        previous, stored = self._stored(change)
         try:
             if change.partial and stored and not again:
                 change = self._source.merge(stored, change)
@@ -205,6 +206,23 @@ class Copier:
             raise
         except Problem as problem:
             return _Fetched(change, previous, troubles=(_failed(change.id, "item", problem),))
+
+    def _stored(self, change: Change) -> tuple[Entry | None, Mapping[str, Any]]:
+        """The item as the newest restore point has it, and of a piece's item the stored object;
+        nothing, where any of it is lost: then all of it is fetched again.
+        """
+        try:
+            previous = self._before.get(change.id) if self._before else None
+            if previous is None or self._is_lost(previous):
+                return None, {}
+            return previous, raw_of(self._repository, previous) if change.partial else {}
+        except (VaultDamaged, Missing):
+            return None, {}
+
+    def _is_lost(self, entry: Entry) -> bool:
+        if self._lost is None:
+            self._lost = self._repository.lost()
+        return self._repository.needs_lost(entry, self._lost)
 
     def _put(self, fetched: _Fetched, part: str) -> bool:
         """Whether the item is whole now."""

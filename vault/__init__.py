@@ -5,6 +5,7 @@ from vault.config import Chunking
 from vault.entry import Content, Entry, Location, Reference
 from vault.findings import Finding
 from vault.index import ChunkIndex, MemoryChunkIndex
+from vault.lost import Lost
 from vault.problems import (
     KeysChanged,
     Missing,
@@ -27,6 +28,7 @@ from vault.problems import (
     VaultMissing,
     WrongKey,
 )
+from vault.repair import Plan as RepairPlan
 from vault.repository import Repository
 from vault.rotation import DataKey, KeyChange, Keys, NewSlot
 from vault.round import Round
@@ -51,6 +53,7 @@ __all__ = [
     "KeysChanged",
     "Listed",
     "Location",
+    "Lost",
     "MemoryChunkIndex",
     "Missing",
     "NewSlot",
@@ -58,6 +61,7 @@ __all__ = [
     "PassphraseSlot",
     "PublicKeySlot",
     "Reference",
+    "RepairPlan",
     "Repository",
     "Round",
     "RoundIncomplete",

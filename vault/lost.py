@@ -10,6 +10,7 @@ Costs: one listing for a step that would reuse something; none for a step withou
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -80,11 +81,12 @@ class LostRecords:
             found = found.joined(one)
         return found
 
-    def add(self, ring: KeyRing, label: str, lost: Lost) -> bool:
-        """Writes a record r/lost/{label}; False: there is one of that name."""
-        name = f"{PREFIX}{label}"
+    def add(self, ring: KeyRing, lost: Lost) -> bool:
+        """Writes a record; False: the same was written before."""
         packs = {pack: sorted(boxes) for pack, boxes in sorted(lost.packs.items())}
-        return self._store.put_new(name, ring.seal(Kind.RECORD, name, dumps({"packs": packs})))
+        data = dumps({"packs": packs})
+        name = f"{PREFIX}{hashlib.sha256(data).hexdigest()[:32]}"
+        return self._store.put_new(name, ring.seal(Kind.RECORD, name, data))
 
 
 def _parsed(data: bytes) -> Lost:

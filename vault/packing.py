@@ -19,6 +19,7 @@ from vault.config import Config
 from vault.entry import Location, Place, Reference
 from vault.index import ChunkIndex, Moment, RecentChunks
 from vault.keys import KeyRing
+from vault.lost import Lost, LostRecords
 from vault.pack import TARGET_BYTES, PackBuilder
 from vault.problems import VaultDamaged
 from vault.store import Store
@@ -39,6 +40,7 @@ class Tools:
     clock: Clock
     index: ChunkIndex
     recent: RecentChunks
+    lost: LostRecords
     verify: bool = True
 
 
@@ -78,6 +80,7 @@ class Packer:
         self._shared: dict[bytes, Place] = {}  # what this step holds or found already
         self.packs: list[WrittenPack] = []
         self._relied_on: list[Moment] = []  # the earliest by either clock
+        self._lost: Lost | None = None  # read at the first chunk that is there already
         self.held_bytes_max = 0
         self.new_bytes = 0  # content that was not stored before, as it was given
 
@@ -167,7 +170,7 @@ class Packer:
         unknown: list[_Waiting] = []
         for one in waiting:
             row = self._tools.recent.get(one.id)
-            if row is None:
+            if row is None or self._is_lost(one.id, row[0]):
                 unknown.append(one)
             else:
                 one.place.settle(row[0])
@@ -178,7 +181,7 @@ class Packer:
         found = self._tools.index.find([one.id for one in unknown])
         for one in unknown:
             location = found.get(one.id)
-            if location is None:
+            if location is None or self._is_lost(one.id, location):
                 member = Member(one.id, 0, len(one.data))
                 self.new_bytes += len(one.data)
                 self._builder.add(BoxKind.CHUNK, Domain.SHARED, (member,), one.data, one.place)
@@ -186,6 +189,15 @@ class Packer:
             else:
                 one.place.settle(location)
                 self._tools.recent.put(one.id, location, now)
+
+    def _is_lost(self, id_: bytes, place: Location) -> bool:
+        """Whether the box is known to be lost; then its row goes, and a new one takes its place."""
+        if self._lost is None:
+            self._lost = self._tools.lost.known(self._tools.ring)
+        if not self._lost.holds(place):
+            return False
+        self._tools.index.forget(place.pack, [id_])
+        return True
 
     def _relies_on(self, moment: Moment) -> None:
         seen = [*self._relied_on, moment]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -23,10 +23,11 @@ from vault.catalog import Catalog
 from vault.collect import Collector
 from vault.config import Chunking, Config
 from vault.crypto import fresh_bytes
-from vault.entry import Content, dumps
+from vault.entry import Content, Entry, dumps
 from vault.envelope import Kind
 from vault.index import ChunkIndex, MemoryChunkIndex, RecentChunks
 from vault.keys import KeyFile, KeyRing
+from vault.lost import Lost, LostRecords
 from vault.merge import Limits
 from vault.packing import Tools
 from vault.problems import (
@@ -37,6 +38,7 @@ from vault.problems import (
     VaultMissing,
 )
 from vault.reader import Reader
+from vault.repair import Repair
 from vault.rotation import KeyChange, Keys, NewSlot, key_files
 from vault.round import Bench, Round, open_round, read_snapshot
 from vault.slots import RECOVERY, KeySlot
@@ -64,7 +66,8 @@ class Repository:
         """Use create() or open()."""
         ring = keys.ring
         recent = RecentChunks(clock, lifetime_s=config.t_max_s / 2)
-        tools = Tools(store, config, ring, clock, known or MemoryChunkIndex(), recent)
+        index, lost = known or MemoryChunkIndex(), LostRecords(store)
+        tools = Tools(store, config, ring, clock, index, recent, lost)
         self._store = store
         self._ring = ring
         self._clock = clock
@@ -190,6 +193,31 @@ class Repository:
     def collector(self) -> Collector:
         """What removes garbage; for an identity that may delete."""
         return Collector(self._bench)
+
+    def repair(self, report: VerifyReport, chains: Iterable[str] = ()) -> Repair:
+        """What mends the findings of a verification; `chains`: names known from elsewhere."""
+        return Repair(self._bench, report, chains)
+
+    def lost(self) -> Lost:
+        """The boxes that are known to be lost; one listing."""
+        return self._bench.tools.lost.known(self._ring)
+
+    def needs_lost(self, entry: Entry, lost: Lost) -> bool:
+        """Whether an item cannot be read whole any more."""
+        return any(lost.touches(one, self._reader.references) for one in entry.contents)
+
+    def reusable(self, round_: Round) -> Catalog | None:
+        """The catalog whose contents a round may refer to again: the one before it or, of a chain
+        that begins anew, the newest that can be opened. Reading it may find damage.
+        """
+        if round_.parent is None or not round_.parent.is_restart:
+            return round_.previous
+        for number in reversed(self.numbers(round_.chain)):
+            with suppress(VaultDamaged, Missing):
+                snapshot = self.snapshot(round_.chain, number)
+                if snapshot.status == OK:
+                    return self.catalog(snapshot)
+        return None
 
     def chains(self) -> Iterator[str]:
         """Every chain with a snapshot that opens, in the order of their hashes."""
