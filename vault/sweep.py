@@ -36,7 +36,7 @@ class Action(StrEnum):
     CONDEMN = "condemned"
     WAITS = "waits"
     DELETE = "deleted"
-    FOUND_AGAIN = "found-again"  # rows came back: the wait starts anew
+    FOUND_AGAIN = "found-again"  # rows came back: it is condemned no longer
     LATER = "refused-by-the-store"
     CAPPED = "over-the-share"
     UNREADABLE = "unreadable"
@@ -148,8 +148,10 @@ class Sweep:
         rows = self._directory(listed, pack)
         if rows is None:
             return Action.UNREADABLE
-        if self._forget(pack, rows):
-            self._condemned.append(pack)
+        if self._is_findable(pack, rows):
+            # Its rows go when it is condemned anew, in a later cycle. Removed here, and this slice
+            # dead before its record, nobody would know any more that somebody may have found it.
+            self._forgiven.append(pack)
             return Action.FOUND_AGAIN
         if not removed(self._tools.store, listed.name):
             return Action.LATER
@@ -168,6 +170,12 @@ class Sweep:
             )
         except Problem:
             return None
+
+    def _is_findable(self, pack: str, rows: list[DirectoryRow]) -> bool:
+        """Whether a row points into the pack again."""
+        shared = [row.members[0].id for row in rows if row.domain == Domain.SHARED]
+        found = self._tools.index.find(shared) if shared else {}
+        return any(place.pack == pack for place in found.values())
 
     def _forget(self, pack: str, rows: list[DirectoryRow]) -> int:
         """Removes the rows that point into the pack; new ones point to where its boxes moved."""

@@ -68,6 +68,7 @@ class World:
         are not lost besides.
         """
         self.careless_rebuild = careless_rebuild
+        self.sleepiness = 0.6 if step is CarefreeStep else 0.2  # of writers, before they commit
         self.dice = random.Random(seed)
         self.clock = StillClock()
         self.store = MemoryStore(self.clock)
@@ -146,10 +147,10 @@ class _Actor:
         if self._dying:
             raise _EndOfTime
 
-    def stall(self, longest: float = 60 * HOUR, seldom: float = 0.04) -> None:
+    def stall(self, longest: float = 100 * HOUR, seldom: float = 0.04) -> None:
         """Mostly seconds, sometimes days."""
         if self.dice.random() < seldom:
-            self.sleep(min(longest, self.dice.uniform(5, 60) * HOUR))
+            self.sleep(min(longest, self.dice.uniform(5, 100) * HOUR))
         else:
             self.sleep(self.dice.random() * 60)
 
@@ -257,7 +258,7 @@ def _back_up(actor: _Actor, repo: Repository, chain: str) -> None:
         last = actor.dice.random() < (0.06 if chain.endswith("7") else 0.7)
         step.link("root", f"{actor.world.now}", finished=last)
         step._packer._look_up()
-        actor.stall(seldom=0.2)
+        actor.stall(seldom=actor.world.sleepiness)
         round_ = step.commit(complete=last)
         actor.world.outcome.commits += not step.lost
 

@@ -58,17 +58,16 @@ class RowsLate(Sweep):
         self._condemned.append(pack)
         return Action.CONDEMN
 
-    def _forget(self, pack: str, rows: list[DirectoryRow]) -> int:
-        super()._forget(pack, rows)
-        return 0
+    def _delete(self, listed: Listed, pack: str, total: int) -> Action:
+        self._forget(pack, self._directory(listed, pack) or [])
+        return super()._delete(listed, pack, total)
 
 
 class NoSecondLook(Sweep):
     """Two phases, rows removed first; rows that came back are not noticed."""
 
-    def _forget(self, pack: str, rows: list[DirectoryRow]) -> int:
-        super()._forget(pack, rows)
-        return 0
+    def _is_findable(self, pack: str, rows: list[DirectoryRow]) -> bool:
+        return False
 
 
 class OldMark(Sweep):
