@@ -21,7 +21,7 @@ from vault.store import Listed
 from vault.sweep import Action, Sweep, pack_of
 
 RUNS = int(os.environ.get("HOLDFAST_MODEL_RUNS", "3"))
-CAUGHT_WITHIN = 60  # runs; a few are enough, but the names of packs are real dice
+CAUGHT_WITHIN = 200  # runs; a few are enough, but the names of packs are real dice
 
 
 class Naive(Sweep):
