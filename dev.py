@@ -42,7 +42,12 @@ DEPLOYED_FOLDERS = (
     "state",
     "vault",
 )
-DEPLOYED_FILES = ("function_app.py", "host.json", "requirements.txt")
+DEPLOYED_FILES = (
+    "docs/read_a_vault.py",  # the recovery kit names its checksum
+    "function_app.py",
+    "host.json",
+    "requirements.txt",
+)
 
 
 class Trouble(Exception):

@@ -47,6 +47,7 @@ class OrganizationOut(Out):
     has_credential: bool
     has_restore_credential: bool
     next_run_at: str | None
+    shredded_at: str | None = Field(description="when its keys were destroyed, if they were")
 
 
 class CreatedOut(OrganizationOut):

@@ -137,3 +137,39 @@ class RepairIn(In):
         False,
         description="gives up older restore points whose list of items cannot be read whole",
     )
+
+
+class SlotTerms(In):
+    """How slots change."""
+
+    passphrases: list[SecretStr] = Field(
+        default_factory=list,
+        max_length=10,
+        description="of slots that stay, so that a fresh master secret can be wrapped for them",
+    )
+    keep_master: bool = Field(
+        False, description="keep the master secret; a slot that goes is then not shut out for good"
+    )
+
+
+class RotateIn(SlotTerms):
+    """Which layer to rotate: the data key that seals what is written, or what wraps the keys."""
+
+    layer: Literal["data", "slots"]
+
+
+class SlotIn(SlotTerms):
+    """A key slot to add. A passphrase is made for you when left out, and shown once."""
+
+    kind: Literal["passphrase", "public-key", "azure-key-vault"]
+    purpose: Literal["recovery", "service"] = "recovery"
+    passphrase: SecretStr | None = None
+    public_key: str = Field("", max_length=10_000, description="RSA, 3072 bits or more, PEM")
+    key_id: str = Field("", max_length=400, description="address of a Key Vault key")
+    replaces: str = Field("", max_length=20, description="id of a slot that goes with this change")
+
+
+class ShredIn(In):
+    """Confirms that every key of an organization is to be destroyed."""
+
+    confirm: str = Field(max_length=200, description="the id of the organization")

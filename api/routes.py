@@ -1,9 +1,10 @@
 """Every router of the API; api/app.py lets none of them answer somebody who is not signed in."""
 
-from api import backups, browse, coverage, exports, organizations, restores, upkeep
+from api import backups, browse, coverage, exports, keys, organizations, restores, upkeep
 
 ROUTERS = (
     organizations.router,
+    keys.router,
     backups.router,
     browse.router,
     restores.router,

@@ -1,4 +1,4 @@
-"""The verbs of holdfast: organizations, backup, runs, items, restore, export, and vault."""
+"""The verbs of holdfast: organizations, backup, runs, items, restore, export, keys, and vault."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.table import Table
 from base.clock import SystemClock
 from base.errors import Problem
 from cli.client import Client, below, quoted
+from cli.keys import keys
 from cli.vault import vault
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(vault, name="vault")
+app.add_typer(keys, name="keys")
 out = Console()
 
 Org = Annotated[str, typer.Argument(help="id of the organization")]

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from engine import recovery
 from engine.recovery import Extracted
-from vault import VerifyReport
+from vault import KeySlot, VerifyReport
 
 vault = typer.Typer(
     help="Recovery without a server: a folder with a copy of the vault, and its passphrase.",
@@ -26,12 +26,18 @@ PassphraseFile = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="a file with the recovery passphrase; else it is asked"),
 ]
+PrivateKey = Annotated[
+    Path | None,
+    typer.Option("--private-key", help="the offline recovery key (PEM) instead of a passphrase"),
+]
 
 
 @vault.command()
-def verify(folder: Folder, passphrase_file: PassphraseFile = None) -> None:
+def verify(
+    folder: Folder, passphrase_file: PassphraseFile = None, private_key: PrivateKey = None
+) -> None:
     """Reads back every byte; exits 1 where something is damaged."""
-    report = recovery.verify(recovery.open_folder(folder, _passphrase(passphrase_file)))
+    report = recovery.verify(recovery.open_folder(folder, _slot(passphrase_file, private_key)))
     out.print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in _told(report)))
     for finding in report.problems:
         needed = f" {finding.items:,} items need it." if finding.items else ""
@@ -43,9 +49,11 @@ def verify(folder: Folder, passphrase_file: PassphraseFile = None) -> None:
 
 
 @vault.command(name="list")
-def list_points(folder: Folder, passphrase_file: PassphraseFile = None) -> None:
+def list_points(
+    folder: Folder, passphrase_file: PassphraseFile = None, private_key: PrivateKey = None
+) -> None:
     """Lists every restore point: service, resource, number, time, items."""
-    opened = recovery.open_folder(folder, _passphrase(passphrase_file))
+    opened = recovery.open_folder(folder, _slot(passphrase_file, private_key))
     for point in recovery.points(opened):
         mark = "newest" if point.newest else ""
         cells = (point.service, point.resource, point.number, point.created, point.items, mark)
@@ -60,9 +68,10 @@ def extract(
     resource: Annotated[str, typer.Option(help="only this resource, as `list` shows it")] = "",
     snapshot: Annotated[int | None, typer.Option(help="a restore point; else the newest")] = None,
     passphrase_file: PassphraseFile = None,
+    private_key: PrivateKey = None,
 ) -> None:
     """Writes messages as .eml and files as they were; exits 1 where something was left out."""
-    opened = recovery.open_folder(folder, _passphrase(passphrase_file))
+    opened = recovery.open_folder(folder, _slot(passphrase_file, private_key))
     with Console(stderr=True).status("") as status:
 
         def progress(chain: str, done: Extracted) -> None:
@@ -80,6 +89,19 @@ def extract(
 
 def _told(report: VerifyReport) -> list[tuple[str, int]]:
     return [(name, report.counts[name]) for name in ("chains", "snapshots", "items", "packs_read")]
+
+
+def _slot(passphrase_file: Path | None, private_key: Path | None) -> KeySlot:
+    if private_key is None:
+        return recovery.slot_of(_passphrase(passphrase_file))
+    try:
+        pem = private_key.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter("The private key cannot be read.") from error
+    password = ""
+    if b"ENCRYPTED" in pem:
+        password = str(typer.prompt("Password of the private key", hide_input=True))
+    return recovery.slot_of(private_pem=pem, password=password)
 
 
 def _passphrase(file: Path | None) -> str:

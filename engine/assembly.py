@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -33,11 +33,13 @@ from state.port import Tables
 from state.records import Records
 from state.tables.azure_tables import AzureTables
 from state.tables.sqlite import SqliteTables
-from vault import CountingStore, KeySlot, PassphraseSlot, Repository, Store
+from vault import CountingStore, KeySlot, PassphraseSlot, Repository, Store, VaultDamaged
 from vault.stores.azure_blob import AzureBlobStore
 from vault.stores.folder import FolderStore
 
 KEYS_LIVE = timedelta(minutes=15)  # an unwrapped key is kept in memory no longer than this
+SHREDDED = "shredded"  # fact of an organization: when its keys were destroyed, ISO
+KEY_FILE = "key_file"  # fact of an organization: the newest key file we know of
 
 
 class OrganizationMissing(NotFound):
@@ -45,6 +47,26 @@ class OrganizationMissing(NotFound):
 
     code = "organization-missing"
     hint = "List /api/v1/organizations for those that exist."
+
+
+class OrganizationShredded(Problem):
+    """The organization's keys were destroyed on purpose: nothing opens its vault any more."""
+
+    code = "organization-shredded"
+    status = 410
+    hint = "Delete the organization; take the tenant in again under another id to protect it anew."
+
+
+class KeysRolledBack(VaultDamaged):
+    """The store shows an older key file than the one that was in use: somebody removed the newer
+    one.
+    """
+
+    code = "vault-keys-rolled-back"
+    hint = (
+        "Bring the newer key file back (undelete the blob, or a replica) before anything else: "
+        "without it what was written under newer data keys cannot be read."
+    )
 
 
 class CredentialMissing(Problem):
@@ -82,10 +104,12 @@ class App:
         clock: Clock | None = None,
         tables: Tables | None = None,
         scrypt_n: int = 2**17,
+        key_vault_slot: Callable[[str], KeySlot] | None = None,
     ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self._scrypt_n = scrypt_n
+        self.key_vault_slot = key_vault_slot or self._key_vault_slot
         self._lock = threading.RLock()
         self._opened: dict[str, _Open] = {}
         self.place = Place(
@@ -120,7 +144,7 @@ class App:
         store = self._make_store(org)
         if isinstance(store, AzureBlobStore):  # only here: backups need no right to make containers
             store.make_containers()
-        slots = [self.key_slot(), PassphraseSlot(recovery, self._scrypt_n)]
+        slots = [self.key_slot(), self.passphrase_slot(recovery)]
         Repository.create(store, slots, self.clock)
         return self.vault(org)
 
@@ -136,12 +160,32 @@ class App:
         with self._lock:
             opened = self._opened.get(org)
             if opened is None or opened.until < self.clock.monotonic():
+                facts = self._key_facts(org)
+                if facts.get(SHREDDED):
+                    raise OrganizationShredded("The organization's keys were destroyed.")
                 store = opened.store if opened else CountingStore(self._make_store(org))
                 known = KnownChunks(self.tables, org)
                 repository = Repository.open(store, self.key_slot(), self.clock, known)
+                if repository.keys.file_name < facts.get(KEY_FILE, ""):
+                    raise KeysRolledBack(
+                        "The vault's newest key file is gone.", name=facts[KEY_FILE]
+                    )
                 until = self.clock.monotonic() + KEYS_LIVE.total_seconds()
                 opened = self._opened[org] = _Open(repository, store, until)
             return opened
+
+    def _key_facts(self, org: str) -> Mapping[str, str]:
+        record = self.organizations.get(org)
+        return {} if record is None else record.facts
+
+    def store(self, org: str) -> Store:
+        """The organization's blobs, whether or not anything opens them."""
+        return self._make_store(org)
+
+    def close_vault(self, org: str) -> None:
+        """Forgets the unwrapped keys of an organization: the next use opens its vault again."""
+        with self._lock:
+            self._opened.pop(org, None)
 
     def key_slot(self) -> KeySlot:
         """What opens vaults while the service runs: a Key Vault key in Azure, a passphrase
@@ -149,13 +193,20 @@ class App:
         """
         settings = self.settings
         if settings.key_vault_key:
-            return KeyVaultSlot(settings.key_vault_key, self._identity())
+            return self.key_vault_slot(settings.key_vault_key)
         if settings.passphrase is None:
             raise ConfigurationProblem(
                 "Nothing opens the vaults.",
                 hint="Set HOLDFAST_KEY_VAULT_KEY in Azure or HOLDFAST_PASSPHRASE elsewhere.",
             )
-        return PassphraseSlot(settings.passphrase.get_secret_value(), self._scrypt_n)
+        return self.passphrase_slot(settings.passphrase.get_secret_value())
+
+    def passphrase_slot(self, passphrase: str) -> PassphraseSlot:
+        """A slot of a passphrase, as costly as this installation makes them."""
+        return PassphraseSlot(passphrase, self._scrypt_n)
+
+    def _key_vault_slot(self, key_id: str) -> KeySlot:
+        return KeyVaultSlot(key_id, self._identity())
 
     # --- The way to Microsoft 365 ---
 

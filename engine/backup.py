@@ -18,7 +18,7 @@ from base.clock import parse_iso
 from base.errors import Problem, Throttled
 from base.messages import Drain, Drained
 from engine import audit, ledger, patience, resources, runs
-from engine.assembly import App
+from engine.assembly import App, OrganizationShredded
 from engine.copying import Copier
 from m365 import SERVICES
 from m365.graph.errors import ResourceGone
@@ -50,6 +50,8 @@ def drain(app: App, request: Drain) -> Drained:
     answer = Drained(state, wait_s, code, {k: n for k, n in work.counts.items() if n})
     try:
         resources.note_step(app, request, answer)
+    except OrganizationShredded as gone:  # there is nothing to wait for
+        answer = Drained("failed", 0.0, gone.code)
     except Problem as problem:  # nothing is lost: a repeated step finds its work done
         answer = Drained("throttled", patience.WAIT_S, problem.code)
     log.event(

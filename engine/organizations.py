@@ -13,7 +13,8 @@ from typing import Any
 
 from base.errors import Conflict, InvalidInput
 from base.ids import fresh_slug, new_passphrase, org_id
-from engine.assembly import App
+from engine import keys
+from engine.assembly import SHREDDED, App
 from state.organizations import Organization
 from state.port import RowExists
 
@@ -57,10 +58,7 @@ def create(app: App, new: NewOrganization) -> Made:
     if app.organizations.get(org) is not None:
         raise OrganizationExists("An organization with this id exists.")
     recovery = new.recovery_passphrase or new_passphrase()
-    if len(recovery) < 12:
-        raise InvalidInput(
-            "The recovery passphrase has at least 12 characters.", field="recovery_passphrase"
-        )
+    keys.checked_passphrase(app, recovery, "recovery_passphrase")
     repository = app.create_vault(org, recovery)
     record = Organization(
         id=org,
@@ -90,6 +88,7 @@ def show(app: App, org: str) -> dict[str, Any]:
         "has_credential": bool(record.credential_sealed),
         "has_restore_credential": bool(record.restore_credential_sealed),
         "next_run_at": record.next_run_at.isoformat() if record.next_run_at else None,
+        "shredded_at": record.facts.get(SHREDDED),
     }
 
 

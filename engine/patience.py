@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base.errors import Problem
+from engine.key_vault import KeyVaultUnreachable
 from state.port import RowChanged
 from state.problems import StateBusy, StateUnavailable
 from vault import StoreProblem
@@ -17,5 +18,5 @@ def passes(problem: Problem) -> bool:
     somebody does something.
     """
     return type(problem) is StoreProblem or isinstance(
-        problem, (StateBusy, StateUnavailable, RowChanged)
+        problem, (StateBusy, StateUnavailable, RowChanged, KeyVaultUnreachable)
     )

@@ -43,6 +43,7 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         if runs.is_cancelled(app, org, run):
             return Planned("failed", code="cancelled")
         runs.started(app, org, run)
+        app.vault(org).keys.insist_on_recovery()
         rows = _covered(app, org)
         app.resources.put_many(rows)
         for service, reason in sorted({(row.service, row.reason) for row in rows}):

@@ -22,7 +22,16 @@ from base.errors import Conflict, NotFound
 from engine.browse import View
 from formats import ArchiveEntry, archive_entry
 from formats.files import Placement
-from vault import Missing, PassphraseSlot, Repository, Snapshot, VaultDamaged, VerifyReport
+from vault import (
+    KeySlot,
+    Missing,
+    PassphraseSlot,
+    PublicKeySlot,
+    Repository,
+    Snapshot,
+    VaultDamaged,
+    VerifyReport,
+)
 from vault.stores.folder import FolderStore
 
 NOT_RECOVERED = "not-recovered.csv"
@@ -64,10 +73,18 @@ class Extracted:
     lost: list[tuple[str, str]] = field(default_factory=list)
 
 
-def open_folder(folder: Path, passphrase: str, clock: Clock | None = None) -> Repository:
+def open_folder(folder: Path, slot: KeySlot, clock: Clock | None = None) -> Repository:
     """Opens a copy of a vault. Raises VaultMissing, WrongKey, VaultDamaged."""
-    slot = PassphraseSlot(passphrase.strip())
     return Repository.open(FolderStore(folder), slot, clock or SystemClock())
+
+
+def slot_of(passphrase: str = "", private_pem: bytes = b"", password: str = "") -> KeySlot:
+    """A recovery slot: of an offline private key where one is given, else of a passphrase. Raises
+    WrongKey for a private key that does not open with its password.
+    """
+    if private_pem:
+        return PublicKeySlot.from_private_pem(private_pem, password or None)
+    return PassphraseSlot(passphrase.strip())
 
 
 def verify(vault: Repository) -> VerifyReport:

@@ -73,6 +73,7 @@ def request_backup(app: App, org: str, by: str, due: datetime | None = None) -> 
     app.organization(org)
     now = app.clock.now()
     if due is None:
+        app.vault(org).keys.insist_on_recovery()  # a scheduled run says so when it is planned
         run = new_run_id("backup", now)
     else:
         run = scheduled_run_id("backup", due, hashlib.sha256(org.encode()).hexdigest()[:6])

@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -37,6 +38,7 @@ from vault.problems import (
     SlotNotAtHand,
     StoreProblem,
     TooFewSlots,
+    UnknownFeature,
     VaultDamaged,
     WrongKey,
 )
@@ -267,6 +269,17 @@ class Keys:
 def key_files(store: Store) -> list[str]:
     """The names of all key files, the newest last."""
     return _names(store)
+
+
+def shown_slots(store: Store) -> list[SlotInfo]:
+    """The slots of every key file that can be parsed, as they say themselves: nothing is opened, so
+    nothing of it is proved.
+    """
+    found: list[SlotInfo] = []
+    for name in _names(store):
+        with suppress(VaultDamaged, UnknownFeature, Missing):
+            found += KeyFile.parse(name, store.read(name)).infos
+    return found
 
 
 def shred(store: Store) -> tuple[tuple[str, ...], tuple[str, ...]]:

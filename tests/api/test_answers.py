@@ -27,6 +27,12 @@ GET    /api/v1/organizations/{org}/items
 GET    /api/v1/organizations/{org}/items/{item}
 GET    /api/v1/organizations/{org}/items/{item}/content
 GET    /api/v1/organizations/{org}/items/{item}/preview
+GET    /api/v1/organizations/{org}/keys
+GET    /api/v1/organizations/{org}/keys/recovery-kit
+POST   /api/v1/organizations/{org}/keys/rotate
+POST   /api/v1/organizations/{org}/keys/shred
+POST   /api/v1/organizations/{org}/keys/slots
+DELETE /api/v1/organizations/{org}/keys/slots/{slot}
 GET    /api/v1/organizations/{org}/ledger
 GET    /api/v1/organizations/{org}/policy
 PUT    /api/v1/organizations/{org}/policy
