@@ -14,13 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vault.catalog import roots_of
 from vault.entry import dumps
 from vault.envelope import Kind, insist_on_format
 from vault.keys import KeyRing
 from vault.problems import VaultDamaged
+from vault.tree import EMPTY
 
 FORMAT = 1
 OK, VOID = "ok", "void"
+NO_ROOTS = roots_of(EMPTY, EMPTY)  # of a catalog without items
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Snapshot:
     @property
     def is_restart(self) -> bool:
         """Whether the round behind it begins with nothing (vault/void.py)."""
-        return self.status == VOID and not self.roots and not self.links
+        return self.status == VOID and not self.links and dict(self.roots) == NO_ROOTS
 
     def same_as(self, other: Snapshot) -> bool:
         """Whether both close the same pages on the same parent."""

@@ -1,8 +1,7 @@
 """Giving a round up for good: a void snapshot takes the name, so that nobody can close it.
 
-A restart is a void snapshot without links and roots: the round behind it reads every feed from
-nothing, and begins with an empty catalog. So a chain whose newest restore point is damaged, or no
-longer opens, goes on.
+A restart is a void snapshot without links and with an empty catalog: the round behind it reads
+every feed from nothing. So a chain goes on whose newest restore point is damaged or does not open.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from base.clock import iso
 from vault.page import open_page
 from vault.problems import RoundLost, RoundOutOfOrder
 from vault.round import Bench, read_snapshot
-from vault.snapshot import VOID, Snapshot, seal_snapshot
+from vault.snapshot import NO_ROOTS, VOID, Snapshot, seal_snapshot
 from vault.snapshot import name_of as snapshot_name
 
 
@@ -34,7 +33,7 @@ def void(bench: Bench, chain: str, number: int) -> None:
         parent_sha256=parent_sha256,
         pages=(),
         links={} if parent is None else parent.links,
-        roots={} if parent is None else parent.roots,
+        roots=NO_ROOTS if parent is None else parent.roots,
         created=iso(tools.clock.now()),
     )
     name = snapshot_name(tools.ring.chain_hash(chain), number)
@@ -61,7 +60,7 @@ def restart(bench: Bench, chain: str, by: str) -> int:
         parent_sha256=parent_sha256,
         pages=(),
         links={},
-        roots={},
+        roots=NO_ROOTS,
         created=iso(tools.clock.now()),
         by=by,
     )
