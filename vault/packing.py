@@ -5,13 +5,14 @@ Rule 1 (I1): whatever a page refers to is durable before the page is: packs are 
 Rule 2 (I3): shared chunks are remembered in the index right after their pack is stored, never
         before.
 Rule 3: memory is bounded: one pack being filled, one group, and at most LOOK_UP_BYTES of chunks
-        that wait for their look-up, whatever the size of the content.
+        that wait for their look-up, whatever the size of the content; and the one pack that
+        shipping.py stores beside.
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
+from functools import partial
 
 from base.clock import Clock
 from vault.box import BoxKind, Domain, IdType, Member, identify
@@ -22,6 +23,7 @@ from vault.keys import KeyRing
 from vault.lost import Lost, LostRecords
 from vault.pack import TARGET_BYTES, PackBuilder
 from vault.problems import VaultDamaged
+from vault.shipping import SEALING, Shipment
 from vault.store import Store
 
 GROUP_BYTES = 256 * 1024
@@ -62,7 +64,12 @@ class _Waiting:
     place: Place
 
 
-_SEALING = threading.Lock()  # one pack at a time: a sealed pack and its parts are twice its size
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A durable pack, and the moment its storing began."""
+
+    pack: WrittenPack
+    begun: Moment
 
 
 class Packer:
@@ -79,6 +86,7 @@ class Packer:
         self._small: dict[bytes, Reference] = {}
         self._shared: dict[bytes, Place] = {}  # what this step holds or found already
         self.packs: list[WrittenPack] = []
+        self._shipment: Shipment[_Stored] | None = None
         self._relied_on: list[Moment] = []  # the earliest by either clock
         self._lost: Lost | None = None  # read at the first chunk that is there already
         self.held_bytes_max = 0
@@ -92,7 +100,7 @@ class Packer:
     @property
     def stored_bytes(self) -> int:
         """Bytes in full packs and in the one being filled."""
-        return sum(pack.size for pack in self.packs) + self._builder.bytes + len(self._group)
+        return sum(pack.size for pack in self.packs) + self._packed_bytes
 
     def add_small(self, data: bytes) -> Reference:
         """A piece below 64 KiB, into the step's current group, unless this step has it already: a
@@ -136,9 +144,14 @@ class Packer:
         return Reference(id_, place, 0, len(data))
 
     def unsent(self, reference: Reference) -> bytes | None:
-        """The plaintext of a box of add_box whose pack is still being filled."""
+        """The plaintext of a box of add_box whose pack is still being filled; what is not is
+        stored.
+        """
         location = reference.place.location
-        return self._builder.plain(location.box) if location.pack == self._builder.id else None
+        if location.pack == self._builder.id:
+            return self._builder.plain(location.box)
+        self._land()
+        return None
 
     def settle(self) -> None:
         """Every place handed out so far becomes known."""
@@ -150,7 +163,8 @@ class Packer:
         """Stores what is left, and answers all packs of the step."""
         self.settle()
         if not self._builder.empty:
-            self._store()
+            self._store(beside=False)
+        self._land()
         return self.packs
 
     def _close_group(self) -> None:
@@ -208,17 +222,32 @@ class Packer:
         if self._builder.bytes >= TARGET_BYTES:
             self._store()
 
-    def _store(self) -> None:
-        with _SEALING:
-            sealed = self._builder.seal(self._tools.verify)
+    def _store(self, beside: bool = True) -> None:
+        self._land()
+        builder = self._builder
         self._builder = PackBuilder(self._tools.ring, self._tools.config.chunking)
-        store, begun = self._tools.store, Moment.now(self._tools.clock)
+        builder.settle()
+        work = partial(self._shipped, builder, Moment.now(self._tools.clock))
+        self._shipment = Shipment(work, builder.bytes, beside)
+
+    def _land(self) -> None:
+        """Waits for the pack that is under way."""
+        if self._shipment is not None:
+            shipment, self._shipment = self._shipment, None
+            stored = shipment.landed()
+            self._relies_on(stored.begun)
+            self.packs.append(stored.pack)
+
+    def _shipped(self, builder: PackBuilder, begun: Moment) -> _Stored:
+        """Seals and stores a pack, perhaps in another thread: touches nothing of the step."""
+        with SEALING:
+            sealed = builder.seal(self._tools.verify)
+        store = self._tools.store
         # A name is never drawn twice: if it is taken, a retried request of ours got there first.
         if not store.put_new(sealed.name, sealed.data) and store.read(sealed.name) != sealed.data:
             raise VaultDamaged("Another blob has the name of a new pack.", name=sealed.name)
-        self._relies_on(begun)
         self._remember(sealed.shared, begun)
-        self.packs.append(WrittenPack(sealed.id, len(sealed.data), sealed.sha256))
+        return _Stored(WrittenPack(sealed.id, len(sealed.data), sealed.sha256), begun)
 
     def _remember(self, shared: dict[bytes, Location], begun: Moment) -> None:
         """A pack that took very long to store may have been condemned, for no page needs it yet:
@@ -229,6 +258,12 @@ class Packer:
             for id_, location in shared.items():
                 self._tools.recent.put(id_, location, begun)
 
+    @property
+    def _packed_bytes(self) -> int:
+        """Under way, being filled, and not yet compressed."""
+        under_way = self._shipment.size if self._shipment else 0
+        return under_way + self._builder.bytes + len(self._group)
+
     def _note_held(self) -> None:
-        held = self._builder.bytes + len(self._group) + self._waiting_bytes
+        held = self._packed_bytes + self._waiting_bytes
         self.held_bytes_max = max(self.held_bytes_max, held)

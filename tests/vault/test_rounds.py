@@ -60,8 +60,9 @@ def test_full_packs_are_stored_while_content_streams_in() -> None:
     step = new_vault(store).round(CHAIN, 1).step()
     store.reset()
     with_content(step, "large", (noise(number, 1 << 20) for number in range(40)))
-    assert store.writes == 2
-    assert 32 * 2**20 < store.bytes_written < 44 * 2**20
+    assert store.writes in (1, 2)  # the second may be under way
+    assert 16 * 2**20 < store.bytes_written < 44 * 2**20
+    assert 32 * 2**20 < step.stored_bytes < 44 * 2**20
 
 
 def test_a_step_with_nothing_to_say_writes_nothing() -> None:
@@ -314,7 +315,7 @@ def test_a_step_ages_from_its_first_pack_too_and_by_either_clock() -> None:
     step = new_vault(store, clock).round(CHAIN, 1).step()
     for number in range(300):  # small pieces only: nothing is looked up
         step.put(with_content(step, f"m{number}", noise(number, 60_000)), "inbox")
-    assert len(list(store.list("p/"))) == 1
+    assert step.stored_bytes > 16 * 2**20  # one is stored, or under way
     clock.late = True
     with pytest.raises(StepTooOld):
         step.commit(complete=True)
