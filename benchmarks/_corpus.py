@@ -1,12 +1,12 @@
 """The files the vault is measured on, generated; docs/performance.md says what and why.
 
-    mail/{mailbox}/{n}.eml    messages; each lies in 1 to 5 mailboxes with headers of its own
-    graph/{mailbox}/{n}.json  messages as Graph answers them, about 2 KB
-    files/{folder}/{name}     office documents; some are attachments of mail as well
-    src/v1, src/v2            Python's own standard library, and an edited copy
-    big/v1.db, v2.db          a large binary file, and a copy with 40 inserts and overwrites
-    unshared/{n}.eml          mail whose attachments are all different (not part of the whole)
-    small/{folder}/{n}        files of 2 to 20 KB (not part of the whole)
+    whole/mail/{mailbox}/{n}.eml    messages; each lies in 1 to 5 mailboxes, with headers of its own
+    whole/graph/{mailbox}/{n}.json  messages as Graph answers them, about 1.6 KB
+    whole/files/{folder}/{name}     office documents; some are attachments of mail as well
+    whole/src/v1, v2                Python's own standard library, and an edited copy
+    whole/big/v1.db, v2.db          a large binary file, and a copy with 40 inserts and overwrites
+    unshared/alone/{n}.eml          mail whose attachments are all different
+    small/{part}/{folder}/{n}       files of 2 to 20 KB
 
 Theory of operation: everything depends on one seed and the version of Python. How much repeats is
 decided here and reported as `Reuse`, because it decides how small a vault gets: no figure on size
@@ -29,8 +29,7 @@ from benchmarks._documents import Documents
 from benchmarks._mail import Attachment, Mail
 from benchmarks._prose import Prose
 
-WHOLE = ("mail", "graph", "files", "src", "big")
-MAIL, UNSHARED, SMALL = "mail", "unshared", "small"
+WHOLE, MAIL, UNSHARED, SMALL = "whole", "whole/mail", "unshared", "small"
 _MAILBOXES = 12
 _ALSO_A_FILE = 7  # every seventh attachment
 _BLOCK = 64 * 1024
@@ -114,7 +113,7 @@ class Corpus:
                     self.reuse.attachment_bytes_in_files += len(attachment.data)
             for box in dice.sample(boxes, mail.copies()):
                 data = mail.delivered(message, box)
-                self._write(f"mail/{box}/{self.reuse.copies:06}.eml", data)
+                self._write(f"whole/mail/{box}/{self.reuse.copies:06}.eml", data)
                 held += len(data)
                 self.reuse.copies += 1
                 self.reuse.attachment_bytes += sum(len(one.data) for one in message.attachments)
@@ -128,14 +127,14 @@ class Corpus:
                 return
             data = mail.delivered(mail.message(), "alone")
             held += len(data)
-            self._write(f"unshared/{number:06}.eml", data)
+            self._write(f"unshared/alone/{number:06}.eml", data)
 
     def graph(self) -> None:
         """Messages without their body's text, as a page of a delta query lists them."""
         dice, prose, _, _ = self._makers(3)
         for number in range(self._scale.graph):
             self._write(
-                f"graph/mailbox{number % _MAILBOXES:02}/{number:06}.json", _json(dice, prose)
+                f"whole/graph/mailbox{number % _MAILBOXES:02}/{number:06}.json", _json(dice, prose)
             )
 
     def files(self) -> None:
@@ -151,7 +150,7 @@ class Corpus:
                 kind, data = documents.any(documents.size(250_000, 1.3, 12_000_000))
                 name = f"{prose.title()}.{kind}"
             held += len(data)
-            self._write(f"files/folder{dice.randint(0, 40):02}/{number:05} {name}", data)
+            self._write(f"whole/files/folder{dice.randint(0, 40):02}/{number:05} {name}", data)
 
     def sources(self) -> None:
         """Real source, which is better than any that we could make up."""
@@ -160,19 +159,19 @@ class Corpus:
         paths = sorted(path for path in root.rglob("*.py") if "site-packages" not in path.parts)
         for path in paths[: self._scale.sources]:
             name, data = path.relative_to(root).as_posix(), path.read_bytes()
-            self._write(f"src/v1/{name}", data)
+            self._write(f"whole/src/v1/{name}", data)
             if dice.random() < 0.02:
                 continue  # deleted since
             self._write(
-                f"src/v2/{name}", _edited_text(dice, data) if dice.random() < 0.12 else data
+                f"whole/src/v2/{name}", _edited_text(dice, data) if dice.random() < 0.12 else data
             )
 
     def big(self) -> None:
         """A file that is edited in places."""
         dice = self._makers(6)[0]
         data = b"".join(_binary(dice, self._scale.big_bytes))
-        self._write("big/v1.db", data)
-        self._write("big/v2.db", edited(dice, data, 40))
+        self._write("whole/big/v1.db", data)
+        self._write("whole/big/v2.db", edited(dice, data, 40))
 
     def small(self) -> None:
         """Half mail, a quarter JSON, the rest source and thumbnails."""
@@ -188,7 +187,7 @@ class Corpus:
             else:
                 data = documents.jpeg(dice.randint(2_000, 20_000))
             data = data[: dice.randint(15_000, 20_000)]
-            self._write(f"small/folder{number // 250:03}/{number:06}", data)
+            self._write(f"small/part{number % 4}/folder{number // 1000:03}/{number:06}", data)
 
     def _makers(self, part: int) -> tuple[Random, Prose, Documents, Mail]:
         dice = Random(self._seed * 100 + part)

@@ -3,6 +3,9 @@
 The product backs up tenants and not disks, so this source lives here. It does what a backup of
 files has to: walks, looks at every file's status, reads what changed, keeps modes and times, and
 notices what is gone. What it hands to the vault goes through the vault's own front door.
+
+Theory of operation: every folder directly below the root is a chain, as mailboxes and drives are,
+and as in the product several chains are worked on at once, each by a step of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ _WHOLE_BYTES = 1024 * 1024  # files up to here are read in one go
 _BLOCK = 1024 * 1024
 _LIFTED = ".eml"
 _BATCH_ITEMS, _BATCH_BYTES = 64, 8 * 1024 * 1024
-_RESTORERS = 2
+_AT_ONCE = 2  # chains of a backup, batches of a restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,27 @@ class Copied:
     read_bytes: int = 0
     changed: int = 0
 
+    def add(self, other: Copied) -> None:
+        """Both together."""
+        self.items += other.items
+        self.read_bytes += other.read_bytes
+        self.changed += other.changed
 
-class TreeBackup:
+
+def back_up(repo: Repository, root: Path) -> Copied:
+    """The folders of `root` as the next snapshots of their chains."""
+    done = Copied()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        chains = [
+            pool.submit(lambda name=name: _ChainBackup(repo, name, root / name).run())
+            for name in sorted(os.listdir(root))
+        ]
+        for chain in chains:
+            done.add(chain.result())
+    return done
+
+
+class _ChainBackup:
     """One backup of the folder `root` as the next snapshot of a chain."""
 
     def __init__(self, repo: Repository, chain: str, root: Path) -> None:
@@ -121,16 +143,24 @@ class TreeBackup:
             os.close(handle)
 
 
-def restore(repo: Repository, chain: str, target: Path) -> Copied:
-    """Writes the newest snapshot of a chain out, with modes and times; answers what it wrote."""
+def restore(repo: Repository, target: Path) -> Copied:
+    """Writes the newest snapshots of all chains out; answers what it wrote."""
+    done = Copied()
+    target.mkdir()
+    for chain in sorted(repo.chains()):
+        done.add(_restored(repo, chain, target / chain))
+    return done
+
+
+def _restored(repo: Repository, chain: str, target: Path) -> Copied:
+    """One chain, with modes and times."""
     head = repo.head(chain)
-    if head is None:
-        raise SystemExit("There is nothing to restore.")
+    assert head is not None, "a chain has a snapshot"
     done = Copied()
     folders: list[Entry] = []
     running: list[Future[int]] = []
     target.mkdir()
-    with ThreadPoolExecutor(_RESTORERS) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         for batch in _batches(repo.catalog(head)):
             made = [entry for entry in batch if entry.kind == "folder"]
             folders += made
@@ -138,7 +168,7 @@ def restore(repo: Repository, chain: str, target: Path) -> Copied:
                 os.makedirs(target / entry.id, exist_ok=True)
             done.items += len(batch)
             running.append(pool.submit(_write_all, repo, target, batch))
-            if len(running) > 2 * _RESTORERS:
+            if len(running) > 2 * _AT_ONCE:
                 done.read_bytes += running.pop(0).result()
         done.read_bytes += sum(one.result() for one in running)
     for entry in reversed(folders):

@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 
 from base.clock import SystemClock
-from benchmarks._tree import TreeBackup, restore
+from benchmarks._tree import back_up, restore
 from engine.chunks import KnownChunks
 from state.tables.sqlite import SqliteTables
 from vault import CountingStore, PassphraseSlot, Repository
 from vault.stores.folder import FolderStore
 
-CHAIN = "tree/benchmark"
 _SLOT = PassphraseSlot("a passphrase for benchmarks")
 _RECOVERY = PassphraseSlot("another one", n=2**4)
 
@@ -30,16 +29,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("path", type=Path, nargs="?", help="what to back up, or where to restore")
     options = parser.parse_args(arguments)
     store = CountingStore(FolderStore(options.vault / "blobs"))
-    index = KnownChunks(SqliteTables(options.vault / "tables.sqlite"), "benchmark")
+    tables = SqliteTables(options.vault / "tables.sqlite")
+    index = KnownChunks(tables, "benchmark")
     clock = SystemClock()
     if options.verb == "init":
         Repository.create(store, [_SLOT, _RECOVERY], clock, known=index)
+        tables.close()
         return 0
     repo = Repository.open(store, _SLOT, clock, index)
     if options.verb == "backup":
-        done = TreeBackup(repo, CHAIN, options.path).run()
+        done = back_up(repo, options.path)
     else:
-        done = restore(repo, CHAIN, options.path)
+        done = restore(repo, options.path)
+    tables.close()
     report = {
         "items": done.items,
         "read_bytes": done.read_bytes,
