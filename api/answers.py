@@ -111,16 +111,17 @@ class PolicyOut(Out):
     services: list[str]
     selection: SelectionOut
     schedule: ScheduleOut | None
+    retention: dict[str, int] | None
     paused: bool
     version: int
     next_run_at: str | None
 
 
 class RunOut(Out):
-    """A backup, restore, export or verification."""
+    """A backup, restore, export, verification or collection."""
 
     id: str
-    kind: Literal["backup", "restore", "export", "verify"]
+    kind: Literal["backup", "restore", "export", "verify", "collect"]
     state: str = Field(description="queued, running, green, amber, red, cancelled")
     requested_by: str
     started: str | None
@@ -282,6 +283,25 @@ class VerificationOut(RunOut):
     """A verification with what it counted and found; the report is null while it runs."""
 
     report: dict[str, Any] | None
+
+
+class CollectionOut(RunOut):
+    """A collection with packs and bytes by what became of them; null while it runs."""
+
+    report: dict[str, Any] | None
+
+
+class KeptOut(Out):
+    """A restore point and why it is kept; without a reason it expires."""
+
+    number: int
+    reasons: list[str]
+
+
+class RetentionOut(Out):
+    """The restore points of a resource under the policy's retention."""
+
+    snapshots: list[KeptOut]
 
 
 class RepairActionOut(Out):

@@ -32,6 +32,7 @@ class KeysOut(Out):
     """Who opens the vault, and what seals its data."""
 
     key_file: str
+    check: str = Field(description="tells this vault's keys from forged ones; not secret")
     recovery: bool = Field(description="without a recovery slot no backup starts")
     slots: list[SlotOut]
     data_keys: list[DataKeyOut]

@@ -85,12 +85,25 @@ class Schedule(In):
     time_zone: str = Field("UTC", max_length=64, examples=["Europe/Berlin"])
 
 
+class RetentionRules(In):
+    """How many restore points of a resource to keep by each rule; 0: the rule does not apply."""
+
+    last: int = Field(0, ge=0, le=100_000)
+    within_days: int = Field(0, ge=0, le=100_000)
+    hourly: int = Field(0, ge=0, le=100_000)
+    daily: int = Field(0, ge=0, le=100_000)
+    weekly: int = Field(0, ge=0, le=100_000)
+    monthly: int = Field(0, ge=0, le=100_000)
+    yearly: int = Field(0, ge=0, le=100_000)
+
+
 class Policy(In):
     """What is protected and when. `version` is the one that was read; 0 for the first."""
 
     services: list[str] = Field(default_factory=lambda: ["mail", "drive"], min_length=1)
     selection: Selection = Field(default_factory=Selection)
     schedule: Schedule | None = None
+    retention: RetentionRules | None = Field(None, description="left out: everything is kept")
     paused: bool = False
     version: int = Field(0, ge=0, le=_VERSION_MAX)
 
@@ -118,6 +131,13 @@ class ExportIn(In):
     snapshot: int | None = Field(None, ge=1, le=SNAPSHOT_MAX)
     items: list[str] = Field(default_factory=list, max_length=100_000)
     folders: list[str] = Field(default_factory=list, max_length=10_000)
+
+
+class CollectIn(In):
+    """What a collection may do. `confirmed`: delete more than a tenth of the vault at once."""
+
+    dry_run: bool = False
+    confirmed: bool = False
 
 
 class VerifyIn(In):

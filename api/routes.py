@@ -1,6 +1,16 @@
 """Every router of the API; api/app.py lets none of them answer somebody who is not signed in."""
 
-from api import backups, browse, coverage, exports, keys, organizations, restores, upkeep
+from api import (
+    backups,
+    browse,
+    collections,
+    coverage,
+    exports,
+    keys,
+    organizations,
+    restores,
+    upkeep,
+)
 
 ROUTERS = (
     organizations.router,
@@ -10,5 +20,6 @@ ROUTERS = (
     restores.router,
     exports.router,
     upkeep.router,
+    collections.router,
     coverage.router,
 )

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     storage_connection: SecretStr | None = Field(
         None, description="a connection string instead of the two addresses (Azurite)"
     )
+    pack_tier: Literal["Hot", "Cool", "Cold"] | None = Field(
+        None, description="access tier of packs of 1 MiB and more; unset: what the account says"
+    )
     key_vault_key: str | None = Field(
         None, description="address of the Key Vault key that wraps organization keys"
     )

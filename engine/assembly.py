@@ -39,6 +39,7 @@ from vault.stores.folder import FolderStore
 
 KEYS_LIVE = timedelta(minutes=15)  # an unwrapped key is kept in memory no longer than this
 SHREDDED = "shredded"  # fact of an organization: when its keys were destroyed, ISO
+KEY_CHECK = "key_check"  # fact of an organization: tells its lasting keys from forged ones
 KEY_FILE = "key_file"  # fact of an organization: the newest key file we know of
 
 
@@ -67,6 +68,15 @@ class KeysRolledBack(VaultDamaged):
         "Bring the newer key file back (undelete the blob, or a replica) before anything else: "
         "without it what was written under newer data keys cannot be read."
     )
+
+
+class KeysForged(VaultDamaged):
+    """The store shows a key file that opens and holds other lasting keys than this vault's: whoever
+    may write there and knows a public key can make one.
+    """
+
+    code = "vault-keys-forged"
+    hint = "Remove that key file, find out who wrote it, and verify the vault."
 
 
 class CredentialMissing(Problem):
@@ -170,6 +180,8 @@ class App:
                     raise KeysRolledBack(
                         "The vault's newest key file is gone.", name=facts[KEY_FILE]
                     )
+                if repository.keys.ring.check != facts.get(KEY_CHECK, repository.keys.ring.check):
+                    raise KeysForged("The key file is not of this vault's making.")
                 until = self.clock.monotonic() + KEYS_LIVE.total_seconds()
                 opened = self._opened[org] = _Open(repository, store, until)
             return opened
@@ -258,10 +270,10 @@ class App:
             return FolderStore(settings.data_dir / "vaults" / org)
         if settings.storage_connection:
             connection = settings.storage_connection.get_secret_value()
-            store = AzureBlobStore.from_connection_string(connection, org)
+            store = AzureBlobStore.from_connection_string(connection, org, settings.pack_tier)
         else:
             url = str(settings.vault_account_url)
-            store = AzureBlobStore.from_credential(url, self._identity(), org)
+            store = AzureBlobStore.from_credential(url, self._identity(), org, settings.pack_tier)
         return store
 
     def _identity(self) -> TokenCredential:

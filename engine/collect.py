@@ -28,6 +28,7 @@ from vault.retention import Point, Verdict, plan
 
 KIND = "collect"
 EVERY = timedelta(days=1)
+_BILLED_DAYS = {"Cool": 30, "Cold": 90}  # for so long at least, whatever becomes of a pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def collect_slice(app: App, request: CollectRun) -> dict[str, Any]:
             assert report is not None, "a cycle that is not open has its report"
             return _end(app, request, report)
         if not history.open:
-            asked = Asked(request.dry_run, request.confirmed, by=run)
+            days = _BILLED_DAYS.get(app.settings.pack_tier or "", 7)
+            asked = Asked(request.dry_run, request.confirmed, by=run, compact_after_days=days)
             collector.begin(list(_expiring(app, org, vault)), asked)
         ends = app.clock.monotonic() + app.settings.step_seconds
         collector.slice(lambda: app.clock.monotonic() < ends)

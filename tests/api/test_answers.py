@@ -16,6 +16,9 @@ GET    /api/v1/organizations/{org}
 PATCH  /api/v1/organizations/{org}
 GET    /api/v1/organizations/{org}/audit
 POST   /api/v1/organizations/{org}/backups
+GET    /api/v1/organizations/{org}/collections
+POST   /api/v1/organizations/{org}/collections
+GET    /api/v1/organizations/{org}/collections/{run}
 POST   /api/v1/organizations/{org}/connection-test
 GET    /api/v1/organizations/{org}/consent-url
 GET    /api/v1/organizations/{org}/coverage
@@ -41,6 +44,7 @@ POST   /api/v1/organizations/{org}/restores
 GET    /api/v1/organizations/{org}/restores/{run}
 GET    /api/v1/organizations/{org}/restores/{run}/report
 POST   /api/v1/organizations/{org}/restores/{run}/undo
+GET    /api/v1/organizations/{org}/retention
 GET    /api/v1/organizations/{org}/runs
 GET    /api/v1/organizations/{org}/runs/{run}
 POST   /api/v1/organizations/{org}/runs/{run}/cancel

@@ -3,7 +3,13 @@ rest.
 
 Rule 1: one Put Blob per blob, never Put Block (billed per block); with If-None-Match: * and
         Content-MD5.
-Rule 2: only this file imports azure.storage.
+Rule 2: a Put Blob whose answer was lost is tried again by the library and then meets its own blob:
+        the MD5 says whose it is. Envelopes and packs are never equal by chance (32 random bytes).
+Rule 3: one request ends within minutes, retries included (_PATIENCE): the collector's wait counts
+        on it.
+Rule 4: packs of 1 MiB and more go to the tier that was asked for. Small ones stay hot: cooler tiers
+        bill 128 KiB at least, and weeks for what a compaction soon removes.
+Rule 5: only this file imports azure.storage.
 
 Source: https://learn.microsoft.com/rest/api/storageservices/put-blob (conditional headers, 409
 BlobAlreadyExists), https://learn.microsoft.com/azure/storage/blobs/concurrency-manage.
@@ -22,38 +28,58 @@ from azure.core.exceptions import (
     ResourceExistsError,
     ResourceNotFoundError,
 )
-from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
+from azure.storage.blob import (
+    BlobClient,
+    BlobServiceClient,
+    ContainerClient,
+    ContentSettings,
+    StandardBlobTier,
+)
 
-from vault.problems import Missing, StoreForbidden, StoreProblem
+from vault.problems import Missing, StoreForbidden, StoreImmutable, StoreProblem
 from vault.store import Listed, checked_name
 
 _SINGLE_PUT_MAX = 64 * 1024 * 1024  # bytes; a pack is 16 MiB, so never staged in blocks
+_TIERED_BYTES = 1024 * 1024
+# Five tries of at most 20 s to connect and 60 s per read, and pauses of at most two minutes in all.
+_PATIENCE: dict[str, Any] = {
+    "max_single_put_size": _SINGLE_PUT_MAX,
+    "connection_timeout": 20,
+    "read_timeout": 60,
+    "retry_total": 4,
+}
+_PROTECTED = {"BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold"}
 _TAKEN = {"BlobAlreadyExists", "BlobImmutableDueToPolicy", "UnauthorizedBlobOverwrite"}
 
 
 class AzureBlobStore:
     """Blobs of one organization: "p/…" in "<prefix>-packs", all others in "<prefix>-meta"."""
 
-    def __init__(self, service: BlobServiceClient, prefix: str) -> None:
-        """`service` should come from one of the makers below: they pin the single-request limit."""
+    def __init__(
+        self, service: BlobServiceClient, prefix: str, pack_tier: str | None = None
+    ) -> None:
+        """`service` should come from one of the makers below: they pin limits and patience.
+        `pack_tier`: Hot, Cool or Cold; None: what the account says.
+        """
+        self._pack_tier = None if pack_tier is None else StandardBlobTier(pack_tier)
         self._packs = service.get_container_client(f"{prefix}-packs")
         self._meta = service.get_container_client(f"{prefix}-meta")
 
     @classmethod
-    def from_connection_string(cls, connection: str, prefix: str) -> AzureBlobStore:
+    def from_connection_string(
+        cls, connection: str, prefix: str, pack_tier: str | None = None
+    ) -> AzureBlobStore:
         """A store reached by a connection string, as Azurite's."""
-        service = BlobServiceClient.from_connection_string(
-            connection, max_single_put_size=_SINGLE_PUT_MAX
-        )
-        return cls(service, prefix)
+        service = BlobServiceClient.from_connection_string(connection, **_PATIENCE)
+        return cls(service, prefix, pack_tier)
 
     @classmethod
-    def from_credential(cls, account_url: str, credential: Any, prefix: str) -> AzureBlobStore:
+    def from_credential(
+        cls, account_url: str, credential: Any, prefix: str, pack_tier: str | None = None
+    ) -> AzureBlobStore:
         """A store reached with an azure-identity credential."""
-        service = BlobServiceClient(
-            account_url, credential=credential, max_single_put_size=_SINGLE_PUT_MAX
-        )
-        return cls(service, prefix)
+        service = BlobServiceClient(account_url, credential=credential, **_PATIENCE)
+        return cls(service, prefix, pack_tier)
 
     def make_containers(self) -> None:
         """Makes both containers where they are missing; needs a right that backups do not have."""
@@ -68,19 +94,21 @@ class AzureBlobStore:
     def put_new(self, name: str, data: bytes) -> bool:
         blob = self._container(checked_name(name)).get_blob_client(name)
         digest = hashlib.md5(data, usedforsecurity=False).digest()
+        tiered = name.startswith("p/") and len(data) >= _TIERED_BYTES
         try:
             blob.upload_blob(
                 data,
                 length=len(data),
                 overwrite=False,
                 validate_content=True,
+                standard_blob_tier=self._pack_tier if tiered else None,
                 content_settings=ContentSettings(
                     content_type="application/octet-stream", content_md5=bytearray(digest)
                 ),
             )
         except ResourceExistsError as taken:
             if _code(taken) in _TAKEN or taken.status_code == 412:
-                return False
+                return self._is_ours(blob, len(data), digest)
             raise _problem(taken) from taken
         except AzureError as failure:
             raise _problem(failure) from failure
@@ -100,6 +128,18 @@ class AzureBlobStore:
             raise _problem(failure) from failure
         except AzureError as failure:
             raise _problem(failure) from failure
+
+    def _is_ours(self, blob: BlobClient, size: int, digest: bytes) -> bool:
+        """Whether the blob that has the name is what an earlier try of ours stored."""
+        try:
+            found = blob.get_blob_properties()
+        except ResourceNotFoundError:
+            return False
+        except AzureError as failure:
+            raise _problem(failure) from failure
+        return (
+            int(found.size) == size and bytes(found.content_settings.content_md5 or b"") == digest
+        )
 
     def size(self, name: str) -> int | None:
         try:
@@ -156,6 +196,8 @@ def _code(failure: AzureError) -> str:
 def _problem(failure: AzureError) -> StoreProblem:
     status = getattr(failure, "status_code", None)
     code = _code(failure)
+    if code in _PROTECTED:
+        return StoreImmutable("The blob is protected and cannot be deleted yet.", azure_code=code)
     if isinstance(failure, ClientAuthenticationError) or status in (401, 403):
         return StoreForbidden("The storage account refuses this identity.", azure_code=code)
     if code == "ContainerNotFound":
