@@ -150,6 +150,7 @@ def test_garbage_of_a_step_that_died_goes_and_a_young_pack_stays(vault: Vault) -
     step = vault.opened().round(CHAIN, 2).step()
     for number in range(200):
         step.put(entry(step, f"m{number}", large(number)), "root")
+    step._packer._land()  # a full pack is stored beside the work
     orphans = vault.packs()
     assert len(orphans) == 2
     assert vault.cycle(confirmed=True).packs == {"too-young": 1, "needed": 1}
@@ -237,6 +238,7 @@ def test_a_row_that_came_back_starts_the_wait_anew(vault: Vault) -> None:
     vault.index.remember(rows)  # a writer that slept, or a rebuild of the tables
     vault.wait()
     assert vault.cycle(confirmed=True).packs == {"found-again": 1, "needed": 1}
+    assert vault.cycle(confirmed=True).packs == {"condemned": 1, "needed": 1}
     assert vault.index.find(rows) == {}
     vault.wait(timedelta(hours=1))
     assert vault.cycle(confirmed=True).packs == {"waits": 1, "needed": 1}
