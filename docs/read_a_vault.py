@@ -102,18 +102,26 @@ def parsing(name: str) -> Iterator[None]:
 # --- Bytes (§1) ---
 
 
+NAMES = re.compile(
+    r"config/0001|keys/\d{4}|p/[0-9a-f]{2}/[0-9a-f]{64}|fwd/[0-9a-f]{2}/[0-9a-f]{64}|gc/\d{10}"
+    r"|s/[0-9a-f]{40}/\d{10}|m/[0-9a-f]{40}/\d{10}/\d{6}|[rx]/[a-z0-9./-]+"
+)
+
+
 class Blobs:
     """Files below one folder, or two, by the names of the blobs they are copies of."""
 
     def __init__(self, *roots: Path) -> None:
-        self.paths: dict[str, Path] = {}
+        found: dict[str, Path] = {}
         for root in roots:
             for folder, folders, files in os.walk(root):
                 folders[:] = [name for name in folders if not name.startswith(".")]
                 for path in (Path(folder, name) for name in files if not name.startswith(".")):
-                    self.paths[path.relative_to(root).as_posix()] = path
+                    found[path.relative_to(root).as_posix()] = path
+        self.paths = {name: path for name, path in found.items() if NAMES.fullmatch(name)}
+        self.strange = sorted(found.keys() - self.paths.keys())
 
-    def names(self, prefix: str = "") -> list[str]:
+    def names(self, prefix: str) -> list[str]:
         return sorted(name for name in self.paths if name.startswith(prefix))
 
     def read(self, name: str, at: int = 0, size: int = -1) -> bytes:
@@ -444,10 +452,8 @@ def in_base64(pieces: Iterable[bytes], line_chars: int, line_end: int) -> Iterat
 
 # --- verify: all there is to check with the key ---
 
-NAMES = re.compile(
-    r"config/0001|keys/\d{4}|p/[0-9a-f]{2}/[0-9a-f]{64}|fwd/[0-9a-f]{2}/[0-9a-f]{64}|gc/\d{10}"
-    r"|s/[0-9a-f]{40}/\d{10}|m/[0-9a-f]{40}/\d{10}/\d{6}|[rx]/[a-z0-9./-]+"
-)
+
+UNKNOWN = -1  # how many values lie below a node that cannot be read whole
 
 
 @dataclass
@@ -463,9 +469,8 @@ class Verification:
         self.seen: set[bytes] = set()  # contents that were read
         self.subtrees: dict[str, int] = {}  # id of a node -> values below it
         blobs = self.vault.blobs
-        for name in blobs.names():
-            if not NAMES.fullmatch(name):
-                self.found("unknown-blob", name, "is none of the vault's")
+        for name in blobs.strange:
+            self.found("unknown-blob", name, "is none of the vault's")
         with self.noting("log-damaged"):
             self.log(blobs.names("gc/"))
         for name in blobs.names("p/"):
@@ -602,17 +607,19 @@ class Verification:
             if head["prior"] != prior:
                 raise Damaged(name, "does not follow the page before it")
             for entry in entries:
-                self.entry(entry)
+                self.entry(name, entry)
             self.catalog(name, head.get("roots") or {})
         return hashlib.sha256(self.vault.blobs.read(name)).hexdigest()
 
     def catalog(self, name: str, roots: dict[str, str]) -> None:
-        counts = {tree: self.subtree(name, text, -1) for tree, text in roots.items()}
-        if len(set(counts.values())) > 1:
+        counts = {self.subtree(name, text, -1) for text in roots.values()}
+        if UNKNOWN in counts:
+            raise Damaged(name, "has a catalog that cannot be read whole")
+        if len(counts) > 1:
             raise Damaged(name, "lists another number of items by folder than by id")
 
     def subtree(self, name: str, text: str, above: int) -> int:
-        """Values below a node, each looked at; nodes that restore points share are read once."""
+        """How many values lie below a node; nodes that restore points share are read once."""
         level, rows = self.vault.node(name, text)
         self.count("nodes")
         keys = [tuple(key) for key, _ in rows]
@@ -621,20 +628,25 @@ class Verification:
         if level == 0:
             for key, value in rows:
                 if len(key) == 3:  # the tree of rows; the other one's values hold no references
-                    self.entry(value)
+                    self.entry(name, value)
             return len(rows)
-        whole = 0
+        counts = []
         for _, (below, *reference) in rows:
-            id_ = reference[0]
-            if id_ not in self.subtrees:
-                child = self.vault.piece(reference).decode("ascii")
-                self.subtrees[id_] = self.subtree(name, child, level)
-            if self.subtrees[id_] != below:
+            counts.append(self.child(name, reference, level))
+            if counts[-1] not in (below, UNKNOWN):
                 raise Damaged(name, "has a node that counts wrongly")
-            whole += below
-        return whole
+        return UNKNOWN if UNKNOWN in counts else sum(counts)
 
-    def entry(self, entry: Json) -> None:
+    def child(self, name: str, reference: Json, level: int) -> int:
+        id_ = reference[0]
+        if id_ not in self.subtrees:
+            self.subtrees[id_] = UNKNOWN
+            with self.blaming(name):
+                text = self.vault.piece(reference).decode("ascii")
+                self.subtrees[id_] = self.subtree(name, text, level)
+        return self.subtrees[id_]
+
+    def entry(self, name: str, entry: Json) -> None:
         """Reads every content once."""
         self.count("items")
         for content in entry[6]:
@@ -642,14 +654,22 @@ class Verification:
             if stands_for in self.seen:
                 continue
             self.seen.add(stands_for)
-            try:
-                self.count("contents")
+            self.count("contents")
+            with self.blaming(name):
                 for _ in self.vault.content(content):
                     pass
-            except Missing as missing:
-                self.found("pack-missing", missing.name, missing.text)
-            except Damaged as damage:
-                self.found("pack-damaged", damage.name, damage.text)
+
+    @contextmanager
+    def blaming(self, name: str) -> Iterator[None]:
+        """Names the pack that is damaged; where it is none, the restore point or page at hand."""
+        try:
+            yield
+        except Damaged as damage:
+            if damage.name.startswith("p/"):
+                disease = "pack-missing" if isinstance(damage, Missing) else "pack-damaged"
+                self.found(disease, damage.name, damage.text)
+            else:
+                self.found("catalog-damaged", name, str(damage))
 
     def compare_trees(self, name: str) -> None:
         """Both trees of a restore point say the same of every item."""
@@ -833,6 +853,8 @@ def list_points(vault: Vault) -> int:
 def verify(vault: Vault) -> int:
     check = Verification(vault)
     check.run()
+    key_check = hmac.digest(vault.k_id, b"\x00holdfast key check", "sha256").hex()[:16]  # §3
+    print(f"key check {key_check}: compare it with the recovery kit's")
     print("; ".join(f"{count} {what}" for what, count in check.counts.items()))
     for (disease, name), text in sorted(check.findings.items()):
         print(f"{disease}  {shown(name)}  {text}")

@@ -243,7 +243,7 @@ class ChainCheck:
                 whole &= self._child(point, child_reference(line))
             elif len(key) == 3:  # a row; the other tree's leaves hold no references
                 self.counts["items"] += 1
-                self._entry(point, line)
+                whole &= self._entry(point, line)
         return whole
 
     def _child(self, point: _Point, reference: Reference) -> bool:
@@ -265,8 +265,12 @@ class ChainCheck:
         (self._seen.good if whole else self._seen.bad).add(reference.id)
         return whole
 
-    def _entry(self, point: _Point, line: bytes) -> None:
-        entry = Entry.from_json(json.loads(line))
+    def _entry(self, point: _Point, line: bytes) -> bool:
+        """Whether the entry can be read; what is wrong with what it needs is noted."""
+        try:
+            entry = Entry.from_json(json.loads(line))
+        except (Problem, ValueError):
+            return False
         lost: dict[str, Finding] = {}
         for content in entry.contents:
             for reference in content.refs:
@@ -275,6 +279,7 @@ class ChainCheck:
                     self._list(point, reference, lost)
         for finding in lost.values():
             self._touch(finding, point, entry.id, entry.parent)
+        return True
 
     def _touch(self, finding: Finding, point: _Point, item: str, parent: str) -> None:
         finding.touches(point.chain, item, parent, point.newest)

@@ -227,6 +227,8 @@ def mail_round(story: Story, number: int) -> None:
     if number == 2:
         story.remove(step, MAILBOX, "hostile-0")
         story.put(step, MAILBOX, Entry("empty", "inbox", "message", "moved"), mime=b"")
+        listed = message(2, prose(7, 300_000))  # many references, written as base64
+        story.put(step, MAILBOX, Entry("listed", "inbox", "message", "Big"), mime=listed)
     mail = Entry(f"m{number}", "inbox", "message", f"Mail {number}")
     story.put(step, MAILBOX, mail, mime=prose(100 + number, 3_000))
     story.close(step, MAILBOX, "Someone")

@@ -81,7 +81,8 @@ class Held(reader.Blobs):  # type: ignore[name-defined,misc]
     """Blobs in memory, for the reader as a module."""
 
     def __init__(self, blobs: dict[str, bytes]) -> None:
-        self.paths = blobs
+        self.paths = {name: data for name, data in blobs.items() if reader.NAMES.fullmatch(name)}
+        self.strange = sorted(blobs.keys() - self.paths.keys())
 
     def read(self, name: str, at: int = 0, size: int = -1) -> bytes:
         if name not in self.paths:
