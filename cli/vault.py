@@ -37,7 +37,9 @@ def verify(
     folder: Folder, passphrase_file: PassphraseFile = None, private_key: PrivateKey = None
 ) -> None:
     """Reads back every byte; exits 1 where something is damaged."""
-    report = recovery.verify(recovery.open_folder(folder, _slot(passphrase_file, private_key)))
+    opened = recovery.open_folder(folder, _slot(passphrase_file, private_key))
+    out.print(f"Key check {opened.keys.ring.check}")
+    report = recovery.verify(opened)
     out.print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in _told(report)))
     for finding in report.problems:
         needed = f" {finding.items:,} items need it." if finding.items else ""

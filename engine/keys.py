@@ -72,6 +72,7 @@ def show(app: App, org: str) -> dict[str, Any]:
     active = next(key for key in keys.data_keys if key.state == "active")
     return {
         "key_file": keys.file_name,
+        "check": keys.ring.check,
         "recovery": keys.recovers,
         "slots": [_slot(info, keys.opened_by) for info in keys.slots],
         "data_keys": [asdict(key) for key in keys.data_keys],
@@ -88,6 +89,7 @@ def recovery_kit(app: App, org: str, passphrase: str = "") -> RecoveryKit:
         name=record.name,
         org=org,
         vault_id=record.vault_id,
+        check=keys.ring.check,
         made=iso(app.clock.now()),
         places=where_blobs_lie(app.settings, org),
         key_file=keys.file_name,

@@ -14,7 +14,7 @@ from typing import Any
 from base.errors import Conflict, InvalidInput
 from base.ids import fresh_slug, new_passphrase, org_id
 from engine import keys
-from engine.assembly import SHREDDED, App
+from engine.assembly import KEY_CHECK, SHREDDED, App
 from state.organizations import Organization
 from state.port import RowExists
 
@@ -68,6 +68,7 @@ def create(app: App, new: NewOrganization) -> Made:
         vault_id=repository.vault_id,
         credential_sealed=_sealed(app, org, "backup", new.credential),
         restore_credential_sealed=_sealed(app, org, "restore", new.restore_credential),
+        facts={KEY_CHECK: repository.keys.ring.check},
     )
     try:
         app.organizations.create(record)

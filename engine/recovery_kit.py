@@ -41,6 +41,7 @@ class RecoveryKit:
     name: str
     org: str
     vault_id: str
+    check: str
     made: str
     places: Sequence[str]
     key_file: str
@@ -73,7 +74,14 @@ class RecoveryKit:
 
     def _sections(self) -> Iterator[tuple[str, list[str], list[str]]]:
         """Title, sentences, and lines to copy."""
-        yield "Vault", [f"Vault id {self.vault_id}; this page was made at {self.made}."], []
+        yield (
+            "Vault",
+            [f"This page was made at {self.made}. {_CHECK}"],
+            [
+                f"Vault id   {self.vault_id}",
+                f"Key check  {self.check}",
+            ],
+        )
         yield "Where its blobs are", [], list(self.places)
         slots = [
             f"{slot.id}  {slot.kind}  {slot.purpose}  {slot.created}  {slot.fingerprint[:32]}"
@@ -110,6 +118,10 @@ class RecoveryKit:
 _HOW = (
     "Copy the blobs into one folder, below the names they have. Python 3.11 or later and two "
     "packages read them; read_a_vault.py is in docs/ of every release and imports nothing of ours."
+)
+_CHECK = (
+    "Whoever opens the vault sees its key check; another one than below means that somebody put "
+    "keys and data of his own in the vault's place."
 )
 _OFFLINE = (
     "The first line reads the vault with a PEM file. For a key that stays on its card, OpenSSL "

@@ -37,6 +37,8 @@ MAGIC = "holdfast keys"
 FORMAT = 1
 FIRST = "keys/0001"
 
+_CHECK = b"\x00holdfast key check"  # no id begins with byte 0
+
 _LASTING = ("id", "kind", "purpose", "created")  # fields of a record that no wrapping changes
 
 Record = dict[str, Any]  # of a slot, as a key file holds it
@@ -106,6 +108,13 @@ class KeyRing:
     def identity_of(self, data: bytes) -> bytes:
         """The same in one go: `data` is type byte and plaintext."""
         return hmac.digest(self.k_id, data, "sha256")
+
+    @property
+    def check(self) -> str:
+        """16 hex digits that tell this vault's lasting keys from anybody else's, not secret: who
+        knows only the public half of a slot's key can make another key file, but never this value.
+        """
+        return hmac.digest(self.k_id, _CHECK, "sha256").hex()[:16]
 
     def chain_hash(self, chain: str) -> str:
         """40 hex digits that stand for a chain in blob names."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from base.errors import InvalidInput, Problem, Throttled
 from base.messages import BackupRun, Drain
 from base.settings import Settings
 from engine import backup, keys, organizations, plan, recovery, runs, upkeep
-from engine.assembly import KEYS_LIVE, App, KeysRolledBack, OrganizationShredded
+from engine.assembly import KEYS_LIVE, App, KeysForged, KeysRolledBack, OrganizationShredded
 from engine.key_vault import (
     KeyVaultForbidden,
     KeyVaultKeyDisabled,
@@ -25,7 +27,7 @@ from engine.key_vault import (
     KeyVaultSlot,
 )
 from engine.keys import SlotWanted, Terms
-from engine.recovery_kit import where_blobs_lie
+from engine.recovery_kit import READER, where_blobs_lie
 from tests.engine.fake_key_vault import KEY, FakeKeyVault, Identity
 from tests.engine.world import ORG, SCRYPT_N, World, calm_tenant, world
 from vault import (
@@ -249,7 +251,7 @@ def test_without_a_recovery_slot_no_backup_starts_and_the_run_says_why(
     Repository.create(
         FolderStore(folder), [PassphraseSlot(OWN, SCRYPT_N)], app.clock, one_slot_is_enough=True
     )
-    app.organizations.create(replace(app.organization(ORG), id="alone"))
+    app.organizations.create(replace(app.organization(ORG), id="alone", facts={}))
     with pytest.raises(NoRecoverySlot):
         runs.request_backup(app, "alone", "test")
     scheduled = runs.request_backup(app, "alone", "schedule", due=app.clock.now())
@@ -432,3 +434,70 @@ def test_the_recovery_kit_of_azure_names_containers_and_how_to_copy_them(
     assert "contoso-meta" in places
     assert "az storage blob download-batch --source contoso-packs" in places
     assert keys.recovery_kit(app, ORG).passphrase == ""
+
+
+# --- Somebody who writes to the store ---
+
+
+def test_keys_made_with_nothing_but_public_ones_are_told_from_the_vaults_own(
+    tmp_path: Path, service: FakeKeyVault
+) -> None:
+    app = take_in(in_azure(tmp_path / "ours", service))
+    stranger = take_in(in_azure(tmp_path / "forged", service))
+    ours, forged = (one.settings.data_dir / "vaults" / ORG for one in (app, stranger))
+    (forged / "config" / "0001").write_bytes((ours / "config" / "0001").read_bytes())
+    (forged / "keys" / "0001").unlink()
+    Repository.create(
+        FolderStore(forged), [stranger.key_slot(), PassphraseSlot(RECOVERY, SCRYPT_N)], app.clock
+    )
+    keys.rotate_data(with_the_check_of(stranger), ORG, "a stranger")
+    kit = keys.recovery_kit(app, ORG)
+    (ours / "keys" / "0002").write_bytes((forged / "keys" / "0002").read_bytes())
+    with pytest.raises(KeysForged):
+        in_azure(tmp_path / "ours", service).vault(ORG)
+    with pytest.raises(VaultDamaged):
+        app.vault(ORG).keys.refresh()
+    assert kit.check in kit.text()
+    assert (
+        Repository.open(FolderStore(ours), app.key_slot(), app.clock).keys.ring.check != kit.check
+    )
+
+
+def with_the_check_of(app: App) -> App:
+    """The stranger's own records say nothing of a check."""
+    app.organizations.change(ORG, lambda one: replace(one, facts={}))
+    app.close_vault(ORG)
+    return app
+
+
+# --- Without us ---
+
+
+def test_the_commands_of_the_kit_read_a_vault_whose_keys_were_changed(
+    backed_up: World, tmp_path: Path
+) -> None:
+    app = backed_up.app
+    keys.rotate_data(app, ORG, "test")
+    backed_up.back_up()
+    wanted = SlotWanted("public-key", public_key=PUBLIC_PEM)
+    keys.add_slot(app, ORG, "test", wanted, Terms())
+    done = keys.add_slot(app, ORG, "test", SlotWanted("passphrase", replaces="1-2"), Terms())
+    pem = OFFLINE.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    (tmp_path / "private.pem").write_bytes(pem)
+    (tmp_path / "vault").symlink_to(app.settings.data_dir / "vaults" / ORG)
+    text = keys.recovery_kit(app, ORG).text()
+    for command, environment in (
+        ("python3 read_a_vault.py vault verify", {"HOLDFAST_PASSPHRASE": done["passphrase"]}),
+        ("python3 read_a_vault.py --private-key private.pem vault verify", {}),
+    ):
+        assert command in text
+        words = [sys.executable, str(READER), *command.split()[2:]]
+        told = subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert done["check"] in told.stdout
