@@ -69,7 +69,7 @@ def back_up(repo: Repository, root: Path) -> Copied:
     done = Copied()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         chains = [
-            pool.submit(lambda name=name: _ChainBackup(repo, name, root / name).run())
+            pool.submit(_chain_backed_up, repo, name, root / name)
             for name in sorted(os.listdir(root))
         ]
         for chain in chains:
@@ -141,6 +141,10 @@ class _ChainBackup:
             return self._step.add("content", iter(lambda: os.read(handle, _BLOCK), b""), lift=lift)
         finally:
             os.close(handle)
+
+
+def _chain_backed_up(repo: Repository, chain: str, root: Path) -> Copied:
+    return _ChainBackup(repo, chain, root).run()
 
 
 def restore(repo: Repository, target: Path) -> Copied:
