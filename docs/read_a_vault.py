@@ -261,6 +261,8 @@ class Vault:
                 raise Damaged(name, "is not this vault's key file")
             refuse_unknown(name, file["format"])
             slots, sealed = file["slots"], base64.b64decode(file["sealed"], validate=True)
+            if base64.b64encode(sealed).decode() != file["sealed"]:
+                raise Damaged(name, "is not spelled as it was written")
             masters = (holder.unwrap(slot, self.vault_id) for slot in slots)
             master = next((one for one in masters if one is not None), None)
         if master is None:

@@ -257,12 +257,12 @@ class KeyFile:
                 raise VaultDamaged("That is no key file.", name=name)
             if document["format"] != FORMAT:
                 raise UnknownFeature("The key file has a newer format.", name=name)
-            return cls(
-                name=name,
-                vault_id=bytes.fromhex(document["vault_id"]),
-                slots=tuple(document["slots"]),
-                sealed=base64.b64decode(document["sealed"], validate=True),
-            )
+            vault_id = bytes.fromhex(document["vault_id"])
+            sealed = base64.b64decode(document["sealed"], validate=True)
+            spelled = (vault_id.hex(), base64.b64encode(sealed).decode())
+            if spelled != (document["vault_id"], document["sealed"]):
+                raise VaultDamaged("A key file is not spelled as we spell it.", name=name)
+            return cls(name, vault_id, tuple(document["slots"]), sealed)
         except (ValueError, KeyError, TypeError) as damage:
             raise VaultDamaged("A key file cannot be read.", name=name) from damage
 
