@@ -142,11 +142,16 @@ class CollectIn(In):
 
 class VerifyIn(In):
     """How thoroughly to verify: every byte, structure only (`read_data` false), or besides that a
-    `share` of the packs, beginning where the last verification of a share stopped.
+    `share` of the packs, beginning where the last verification of a share stopped. A level stands
+    for all of these: quick (structure), normal (a hundredth of the packs as well), full.
     """
 
+    level: Literal["quick", "normal", "full"] | None = None
     read_data: bool = True
     share: float = Field(0.0, ge=0.0, le=1.0)
+    samples: int = Field(
+        20, ge=0, le=1000, description="items that are restored to nowhere and compared; quick: 0"
+    )
 
 
 class RepairIn(In):

@@ -24,9 +24,7 @@ async def start_verification(
     otherwise.
     """
     wanted = body or VerifyIn()
-    run = await run_in_threadpool(
-        runs.request_verification, app, org, who.id, wanted.read_data, wanted.share
-    )
+    run = await run_in_threadpool(runs.request_verification, app, org, who.id, *_how_much(wanted))
     await stories.start("verify_vault", run.message.to_json(), run.id)
     return await run_in_threadpool(runs.show, app, org, run.id)
 
@@ -53,3 +51,15 @@ def repair_vault(
     """
     wanted = body or RepairIn()
     return repair.repair(app, org, run, who.id, dry_run=wanted.dry_run, give_up=wanted.give_up)
+
+
+def _how_much(wanted: VerifyIn) -> tuple[bool, float, int]:
+    """Whether to read everything, else which share, and how many items to restore to nowhere."""
+    match wanted.level:
+        case "quick":
+            return False, 0.0, 0
+        case "normal":
+            return False, 0.01, wanted.samples
+        case "full":
+            return True, 1.0, wanted.samples
+    return wanted.read_data, wanted.share, wanted.samples

@@ -146,15 +146,17 @@ def request_export(app: App, org: str, by: str, body: dict[str, Any]) -> Request
 
 
 def request_verification(
-    app: App, org: str, by: str, read_data: bool, share: float = 0.0
+    app: App, org: str, by: str, read_data: bool, share: float = 0.0, samples: int = 20
 ) -> Requested:
-    """Writes a verification down. `share` of the packs is read, or all with `read_data`."""
+    """Writes a verification down. `share` of the packs is read, or all with `read_data`; `samples`
+    items are restored to nowhere.
+    """
     app.organization(org)
     now = app.clock.now()
     run = new_run_id("verify", now)
-    asked = {"read_data": read_data, "share": share}
+    asked = {"read_data": read_data, "share": share, "samples": samples}
     app.runs.create(Run(org, run, "verify", "queued", now, by, parameters=asked))
-    return Requested(run, VerifyRun(org, run, read_data, share))
+    return Requested(run, VerifyRun(org, run, read_data, share, samples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class VerifyRun(Message):
     run: str
     read_data: bool = True
     share: float = 0.0
+    samples: int = 20
 
 
 # --- While it runs ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 from azure.durable_functions import DurableOrchestrationContext
 
 from orchestrators import steps
-from orchestrators.steps import STEPS_PER_GENERATION, Story, insist
+from orchestrators.steps import STEPS_PER_GENERATION, Story, insist, pause
 
 
 def verify_vault(context: DurableOrchestrationContext) -> Story:
@@ -27,7 +27,9 @@ def _slices(context: DurableOrchestrationContext, step: str) -> Story:
         answer = yield from insist(context, step, request)
         if answer is None:
             return {"state": "failed", "code": steps.CRASHED}
-        if answer["state"] != "more":
+        if answer["state"] == "throttled":
+            yield pause(context, answer["retry_after_s"])
+        elif answer["state"] != "more":
             return answer
         request = {**request, "next": answer.get("next")}
     context.continue_as_new(request)

@@ -3,7 +3,7 @@
 from vault.catalog import Catalog
 from vault.config import Chunking
 from vault.entry import Content, Entry, Location, Reference
-from vault.findings import Finding
+from vault.findings import Disease, Finding
 from vault.index import ChunkIndex, MemoryChunkIndex
 from vault.lost import Lost
 from vault.problems import (
@@ -45,6 +45,7 @@ __all__ = [
     "Content",
     "CountingStore",
     "DataKey",
+    "Disease",
     "Entry",
     "Finding",
     "KeyChange",

@@ -82,6 +82,11 @@ class Catalog:
         """Entries directly in a folder; two paths of nodes."""
         return self.rows.rank(end_of(parent)) - self.rows.rank((parent,))
 
+    def at(self, index: int) -> Entry | None:
+        """The entry of that number, from 0, counted folder by folder."""
+        line = self.rows.at(index)
+        return None if line is None else _entry(line)
+
     def items(self) -> Iterator[Entry]:
         """Every entry, folder by folder."""
         for _, line in self.rows.scan():

@@ -35,6 +35,7 @@ class Disease(StrEnum):
     LOG_DAMAGED = "log-damaged"
     KEYS_DAMAGED = "keys-damaged"
     UNKNOWN_BLOB = "unknown-blob"
+    ITEM_DAMAGED = "item-damaged"
 
 
 _REFETCH = (
@@ -45,6 +46,10 @@ _REFETCH = (
 _SWEEP = (
     "The next backup reads the whole resource again and makes a new catalog; restore the blob from "
     "soft delete or a replica to get older restore points back."
+)
+_ALL_PACKS = (
+    "Read every pack (a full verification): it names the damage, and a repair fetches the item "
+    "again. If that finds nothing, report it: the item was stored wrongly."
 )
 _REPLICA = "Restore the blob from soft delete or a replica."
 
@@ -118,6 +123,11 @@ WHAT: dict[Disease, tuple[Effect, str, str]] = {
         Effect.UNPROVED,
         "A key file is not what it was; the newest one opens this vault.",
         "Add a recovery slot, which writes a new key file.",
+    ),
+    Disease.ITEM_DAMAGED: (
+        Effect.LOST,
+        "An item that was restored to nowhere did not come back as it was.",
+        _ALL_PACKS,
     ),
     Disease.UNKNOWN_BLOB: (
         Effect.HARMLESS,

@@ -43,6 +43,7 @@ from vault.rotation import KeyChange, Keys, NewSlot, key_files
 from vault.round import Bench, Round, open_round, read_snapshot
 from vault.slots import RECOVERY, KeySlot
 from vault.snapshot import OK, Snapshot, SnapshotInfo, open_snapshot
+from vault.snapshot import name_of as snapshot_name
 from vault.store import Store
 from vault.verify import Verification, VerifyReport, Wanted
 from vault.void import void
@@ -247,6 +248,10 @@ class Repository:
         if found is None:
             raise Missing("There is no snapshot of that number.", number=number)
         return found
+
+    def blob_of(self, snapshot: Snapshot) -> str:
+        """The name under which a snapshot is stored."""
+        return snapshot_name(self._ring.chain_hash(snapshot.chain), snapshot.number)
 
     def head(self, chain: str) -> Snapshot | None:
         """The newest snapshot that is not void."""

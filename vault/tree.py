@@ -109,6 +109,20 @@ class Tree:
             return node.lines[at]
         return None
 
+    def at(self, index: int) -> bytes | None:
+        """The value line of the key of that rank; one path of nodes."""
+        node = self.root
+        while node.level > 0:
+            for line in node.lines:
+                count = child_count(line)
+                if index < count:
+                    node = self.load(child_reference(line))
+                    break
+                index -= count
+            else:
+                return None
+        return node.lines[index] if 0 <= index < len(node.lines) else None
+
     def leaf_from(self, low: Key) -> tuple[Node, int, Key | None]:
         """Where keys >= `low` begin: leaf, index in it, and the separator of the next leaf."""
         node, beyond = self.root, None

@@ -261,11 +261,10 @@ def die_after(made: World, writes: int, act: Callable[[], object]) -> None:
             left[0] -= 1
             return inner.put_new(name, data)
 
-    store._store = Mortal()  # type: ignore[assignment]
+    store._store = Mortal()
     try:
         with pytest.raises(_Died):
             act()
     finally:
         store._store = inner
         reopened(made)
-

@@ -162,3 +162,11 @@ def test_a_verification_hands_each_step_what_the_last_one_said() -> None:
 def test_a_verification_that_keeps_crashing_ends_as_failed() -> None:
     stage = told("verify_vault", Script(verify_slice=[ValueError()]))
     assert stage.output() == {"state": "failed", "code": "step-crashed"}
+
+
+def test_a_verification_waits_for_a_storage_that_is_busy_and_asks_the_same_slice_again() -> None:
+    busy = {"state": "throttled", "next": 3, "retry_after_s": 60.0}
+    script = Script(verify_slice=[busy, {"state": "done"}])
+    stage = told("verify_vault", script)
+    assert [request.get("next") for _, request in script.asked] == [None, 3]
+    assert stage.output() == {"state": "done"}
