@@ -23,18 +23,18 @@ from vault.entry import Base64
 LIFT_BYTES = 8 * 1024  # a shorter attachment saves less than its references cost
 LINES = (76, 72, 64, 60)  # characters, as MIME, PEM and older mailers write them
 _ENDS = (b"\r\n", b"\n")
-_BLOCK_BYTES = 512 * 1024
+_BLOCK_BYTES = 2 * 1024 * 1024  # of content in memory; most messages are one block
 _ALPHABET = rb"[A-Za-z0-9+/]"
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def _run(line: int, end: bytes, lines: bytes) -> bytes:
     return rb"(?:%b{%d}%b)%b" % (_ALPHABET, line, end, lines)
 
 
-# The line end before it comes first: the search then jumps from line to line. A run is taken whole
-# or passed over whole, so that many short runs cost no more than one long one.
-_RUNS = re.compile(
-    rb"\n(?:%b)" % b"|".join(_run(line, end, b"++") for line in LINES for end in _ENDS)
+# The line end before it comes first: the search then jumps from line to line.
+_FIRST_LINE = re.compile(
+    rb"\n(?:%b)" % b"|".join(_run(line, end, b"") for line in LINES for end in _ENDS)
 )
 _FULL_LINES = {(line, end): re.compile(_run(line, end, b"++")) for line in LINES for end in _ENDS}
 _LAST_LINE = re.compile(rb"(?:%b{4})*+(?:%b{2}==|%b{3}=)?(?=\r?\n|\Z)" % ((_ALPHABET,) * 3))
@@ -112,16 +112,14 @@ class _Splitter:
         self.text = None
         while True:
             keep = max(self._held.rfind(b"\n"), len(self._held) - _LINE_BYTES_MAX)
-            for found in _RUNS.finditer(self._held):
-                start, end = found.start() + 1, found.end()
-                text = self._text_at(start)
-                lines = (end - start) // (text.line_chars + len(text.line_end))
+            for start, run_bytes, text in self._runs():
+                lines = run_bytes // (text.line_chars + len(text.line_end))
                 if lines * text.line_chars * 3 // 4 >= LIFT_BYTES:
-                    self.text, self._run_bytes = text, end - start
+                    self.text, self._run_bytes = text, run_bytes
                     yield self._taken(start)
                     return
-                if found.end() > len(self._held) - _LINE_BYTES_MAX:  # it may go on
-                    keep = found.start()
+                if start + run_bytes > len(self._held) - _LINE_BYTES_MAX:  # it may go on
+                    keep = start - 1
             if self._ended:
                 if self._held:
                     yield self._taken(len(self._held))
@@ -136,14 +134,26 @@ class _Splitter:
         yield a2b_base64(self._taken(self._run_bytes))  # it passes over line ends
         while not self._ended and len(self._held) <= text.line_chars + len(end):
             self._more()
-            found = _FULL_LINES[text.line_chars, end].match(self._held)
-            if found is not None:
-                yield a2b_base64(self._taken(found.end()))
+            full = _full_lines(self._held, 0, text)
+            if full:
+                yield a2b_base64(self._taken(full))
         last = _LAST_LINE.match(self._held)
         if last is not None and 0 < last.end() <= text.line_chars and _canonical(last.group()):
             yield a2b_base64(self._taken(last.end()))
         else:
             self._held = end + self._held  # of the last line: line ends stand between lines only
+
+    def _runs(self) -> Iterator[tuple[int, int, Base64]]:
+        """Where runs of lines begin in what is held, their bytes, and how they are written. A run
+        is taken whole or passed over whole: many short ones cost no more than one long one.
+        """
+        at = 0
+        while (found := _FIRST_LINE.search(self._held, at)) is not None:
+            start = found.start() + 1
+            text = self._text_at(start)
+            run_bytes = _full_lines(self._held, start, text)
+            yield start, run_bytes, text
+            at = start + run_bytes
 
     def _text_at(self, start: int) -> Base64:
         line = self._held[start : self._held.index(b"\n", start) + 1]
@@ -160,6 +170,33 @@ class _Splitter:
             self._ended = True
         else:
             self._held += block
+
+
+def _full_lines(data: bytes, start: int, text: Base64) -> int:
+    """Bytes of the full lines that begin at `start`; the time it takes grows with them alone.
+
+    Stretches of doubling length are looked at as wholes, which is twice as fast as the expression
+    that finds where the last of them breaks off.
+    """
+    line_bytes = text.line_chars + len(text.line_end)
+    at, lines = start, 32
+    while True:
+        count = min(lines, (len(data) - at) // line_bytes)
+        run = data[at : at + count * line_bytes]
+        if not run or not _are_lines(run, text, count):
+            break
+        at += len(run)
+        lines *= 2
+    found = _FULL_LINES[text.line_chars, text.line_end].match(data, at)
+    return (found.end() if found else at) - start
+
+
+def _are_lines(run: bytes, text: Base64, count: int) -> bool:
+    line_bytes = text.line_chars + len(text.line_end)
+    ends = (run[text.line_chars + at :: line_bytes] for at in range(len(text.line_end)))
+    return all(
+        found == text.line_end[at : at + 1] * count for at, found in enumerate(ends)
+    ) and run.translate(None, _LETTERS) == (text.line_end * count)
 
 
 def _canonical(line: bytes) -> bool:
