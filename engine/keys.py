@@ -105,7 +105,7 @@ def rotate_data(app: App, org: str, by: str) -> dict[str, Any]:
     """A fresh data key for what is written from now on; old ones go on opening old objects.
     Processes that have the vault open use the one before for 15 minutes at most.
     """
-    change = app.vault(org).keys.rotate_data(app.clock.now())
+    change = app.vault(org).rotate_data_key()
     return _changed(app, org, by, "data-key-rotated", change)
 
 
@@ -236,8 +236,7 @@ def _fresh(app: App, org: str) -> Repository:
 def _changed(
     app: App, org: str, by: str, action: str, change: KeyChange, dropped: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Writes a change down, and lets the next step of this process open the vault anew."""
-    app.close_vault(org)
+    """Writes a change down and says what it means."""
 
     def known(record: Organization) -> Organization:
         newest = max(change.name, record.facts.get(KEY_FILE, ""))

@@ -8,6 +8,7 @@ from vault.index import ChunkIndex, MemoryChunkIndex
 from vault.lost import Lost
 from vault.problems import (
     KeysChanged,
+    KeysGone,
     Missing,
     NoRecoverySlot,
     RoundIncomplete,
@@ -52,6 +53,7 @@ __all__ = [
     "KeySlot",
     "Keys",
     "KeysChanged",
+    "KeysGone",
     "Listed",
     "Location",
     "Lost",

@@ -34,6 +34,16 @@ class VaultDamaged(Problem):
     hint = "Run the verification: it names every damaged object; restore those from a replica."
 
 
+class KeysGone(VaultDamaged):
+    """The vault has no key file: its keys were destroyed on purpose, or somebody removed them."""
+
+    code = "vault-keys-gone"
+    hint = (
+        "Undelete the blobs below keys/ or copy them from a replica. If the organization was "
+        "shredded, nothing opens its vault any more."
+    )
+
+
 class WrongKey(Problem):
     """None of the key list's slots opens with this passphrase or key."""
 

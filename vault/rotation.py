@@ -31,6 +31,7 @@ from vault.crypto import fresh_bytes
 from vault.keys import KeyFile, KeyRing, Record, new_record, number_name, rewrapped
 from vault.problems import (
     KeysChanged,
+    KeysGone,
     Missing,
     NoRecoverySlot,
     SlotInUse,
@@ -313,7 +314,7 @@ def _newest(store: Store, vault_id: bytes, unless: KeyFile | None = None) -> Key
     for _ in range(_READ_TRIES):
         names = _names(store)
         if not names:
-            raise VaultDamaged("The vault has no key file.", name=number_name(1))
+            raise KeysGone("The vault has no key file.", name=number_name(1))
         if unless is not None and names[-1] == unless.name:
             return unless
         try:

@@ -229,7 +229,9 @@ def test_only_the_address_of_a_key_makes_a_slot(key_id: str) -> None:
 
 def test_backups_go_on_over_rotations_of_both_layers(backed_up: World) -> None:
     app = backed_up.app
+    app.vault(ORG)
     keys.rotate_data(app, ORG, "test")
+    assert int.from_bytes(app.vault(ORG).seal("label", b"")[12:16], "big") == 2
     twin = App(app.settings, scrypt_n=SCRYPT_N)
     twin.vault(ORG)  # another process, with the list as it is now
     run = runs.request_backup(app, ORG, "test").id
