@@ -22,6 +22,7 @@ LISTED, _SEGMENTED = 1, 2  # flags of a content
 CONTENT_FLAGS = range(4)  # known ones and their sums
 _AS_IS, _BASE64 = 0, 1  # how a segment is written
 _LINE_ENDS = (b"\r\n", b"\n")
+_JSON = json.JSONEncoder(separators=(",", ":"))  # one for all: making it costs as much as it does
 
 
 def text_of(raw: bytes) -> str:
@@ -222,4 +223,4 @@ class Entry:
 
 def dumps(value: Any) -> bytes:
     """JSON as the vault stores it: compact ASCII, so lone surrogates of file names survive."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return _JSON.encode(value).encode("ascii")
