@@ -504,6 +504,23 @@ def test_shredding_names_what_an_immutable_container_keeps() -> None:
     assert shred(Immutable(memory, "keys/0001")) == (("keys/0002",), ("keys/0001",))
 
 
+def test_a_shredding_that_died_anywhere_is_ended_by_the_next() -> None:
+    for calls in range(20):
+        memory = MemoryStore()
+        new_vault(memory)
+        open_vault(Immutable(memory, "keys/0001")).rotate_data_key()
+        mortal = MortalWithDeletes(memory, calls, write_arrives=bool(calls % 2))
+        try:
+            shred(mortal)
+        except PowerCut:
+            shred(memory)
+        assert key_files(memory) == []
+        if not mortal.died:
+            assert calls >= 4  # two lists, two deletions
+            return
+    raise AssertionError("it never got to its end")
+
+
 def test_a_rotation_that_meets_a_shredding_brings_no_key_back() -> None:
     memory = MemoryStore()
     new_vault(memory)
