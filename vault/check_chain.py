@@ -126,7 +126,7 @@ class ChainCheck:
             self.counts["snapshots"] += 1
             if snapshot is not None and self._damaged is None:
                 self._insist_on_order(chain_hash, snapshot, before)
-            before = (number, digest)
+            before = (number, digest if snapshot is not None else "")  # damage has another hash
         return found
 
     def _opened(self, chain_hash: str, name: str, sealed: bytes) -> Snapshot | None:
@@ -155,7 +155,8 @@ class ChainCheck:
             digest = tombstone.sha256
         # One that is buried and not deleted yet has lost the hash of the one before it.
         buried = history.explains(chain_hash, snapshot.number) is not None
-        if digest != snapshot.parent_sha256 and not buried:
+        damaged = number == snapshot.number - 1 and number > 0 and not digest
+        if digest != snapshot.parent_sha256 and not (buried or damaged):
             name = snapshot_name(chain_hash, snapshot.number)
             self._found(Disease.CHAIN_BROKEN, name, 0)
 

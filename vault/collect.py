@@ -172,10 +172,15 @@ class Collector:
                     yield chain_hash, number, self._sha256(chain_hash, number)
 
     def _sha256(self, chain_hash: str, number: int) -> str:
-        """Of a restore point's stored bytes; of one that was lost what the next one says of it."""
+        """Of a restore point's stored bytes; of one that was lost, or does not open, what the next
+        one says of it.
+        """
         store, ring = self._tools.store, self._tools.ring
-        with suppress(Missing):
-            return hashlib.sha256(store.read(snapshot_name(chain_hash, number))).hexdigest()
+        with suppress(Missing, VaultDamaged):
+            name = snapshot_name(chain_hash, number)
+            sealed = store.read(name)
+            open_snapshot(ring, name, sealed)
+            return hashlib.sha256(sealed).hexdigest()
         with suppress(Missing, VaultDamaged):
             name = snapshot_name(chain_hash, number + 1)
             return open_snapshot(ring, name, store.read(name)).parent_sha256
