@@ -124,6 +124,7 @@ class _Planner:
                 "a run reads it" if (chain, info.number) in self._held else "",
             )
             for info in self._vault.snapshots(chain)
+            if info.created  # a damaged one is for a repair to give up
         ]
         return plan(points, self.rules, self._now, self._zone)
 

@@ -42,7 +42,7 @@ from vault.repair import Repair
 from vault.rotation import KeyChange, Keys, NewSlot, key_files
 from vault.round import Bench, Round, open_round, read_snapshot
 from vault.slots import RECOVERY, KeySlot
-from vault.snapshot import OK, Snapshot, SnapshotInfo, open_snapshot
+from vault.snapshot import DAMAGED, OK, Snapshot, SnapshotInfo, open_snapshot
 from vault.snapshot import name_of as snapshot_name
 from vault.store import Store
 from vault.verify import Verification, VerifyReport, Wanted
@@ -213,12 +213,8 @@ class Repository:
         """
         if round_.parent is None or not round_.parent.is_restart:
             return round_.previous
-        for number in reversed(self.numbers(round_.chain)):
-            with suppress(VaultDamaged, Missing):
-                snapshot = self.snapshot(round_.chain, number)
-                if snapshot.status == OK:
-                    return self.catalog(snapshot)
-        return None
+        newest = self.head(round_.chain)
+        return None if newest is None else self.catalog(newest)
 
     def chains(self) -> Iterator[str]:
         """Every chain with a snapshot that opens, in the order of their hashes."""
@@ -254,16 +250,24 @@ class Repository:
         return snapshot_name(self._ring.chain_hash(snapshot.chain), snapshot.number)
 
     def head(self, chain: str) -> Snapshot | None:
-        """The newest snapshot that is not void."""
+        """The newest snapshot that opens and is not void."""
         for number in reversed(self.numbers(chain)):
-            snapshot = self.snapshot(chain, number)
-            if snapshot.status == OK:
-                return snapshot
+            with suppress(VaultDamaged, Missing):  # a verification names it; or it expired
+                snapshot = self.snapshot(chain, number)
+                if snapshot.status == OK:
+                    return snapshot
         return None
 
     def snapshots(self, chain: str) -> list[SnapshotInfo]:
-        """What a list of snapshots shows, ascending; one read per snapshot."""
-        return [self.snapshot(chain, number).info for number in self.numbers(chain)]
+        """What a list of snapshots shows, ascending, damaged ones too; one read per snapshot."""
+        found = []
+        for number in self.numbers(chain):
+            with suppress(Missing):  # it expired meanwhile
+                try:
+                    found.append(self.snapshot(chain, number).info)
+                except VaultDamaged:
+                    found.append(SnapshotInfo(number, DAMAGED, "", "", {}))
+        return found
 
     def catalog(self, snapshot: Snapshot) -> Catalog:
         """What a snapshot holds; its first nodes are in memory already."""

@@ -23,6 +23,7 @@ from vault.tree import EMPTY
 
 FORMAT = 1
 OK, VOID = "ok", "void"
+DAMAGED = "damaged"  # what a list says of a snapshot that does not open
 NO_ROOTS = roots_of(EMPTY, EMPTY)  # of a catalog without items
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from base.messages import BackupRun, Drain
-from engine import audit, backup, plan, repair, runs, verify
+from engine import audit, backup, browse, collect, plan, repair, runs, verify
 from tests.engine.world import ORG, World, app_for, calm_tenant, world
 from vault.box import blob_name
 
@@ -268,3 +268,20 @@ def die_after(made: World, writes: int, act: Callable[[], object]) -> None:
     finally:
         store._store = inner
         reopened(made)
+
+
+def test_a_damaged_restore_point_is_listed_as_such_and_hides_no_other(made: World) -> None:
+    made.lose_tokens()
+    made.back_up()
+    chain_hash = made.app.vault(ORG)._ring.chain_hash(f"mail/{made.mailbox_id}")
+    (old, new) = blobs(made, f"s/{chain_hash}")
+    for hurt, shown in ((new, ["damaged", "ok"]), (old, ["ok", "damaged"])):
+        kept = path_of(made, hurt).read_bytes()
+        spoil(made, hurt)
+        reopened(made)
+        listed = browse.snapshots(made.app, ORG, "mail", made.mailbox_id)
+        assert [one.status for one in listed] == shown
+        assert made.mail_in_vault() == made.mail_in_tenant()
+        assert collect.retention(made.app, ORG, f"mail/{made.mailbox_id}")
+        path_of(made, hurt).unlink()
+        path_of(made, hurt).write_bytes(kept)
