@@ -287,6 +287,11 @@ class Vault:
             refuse_unknown(name, document["format"])
             return dict(document)
 
+    @property
+    def key_check(self) -> str:
+        """§3: what the recovery kit prints, and nobody else can make."""
+        return hmac.digest(self.k_id, b"\0holdfast key check", "sha256").hex()[:16]
+
     def chain_hash(self, chain: str) -> str:
         text = b"chain\0" + chain.encode("utf-8", "surrogatepass")
         return hmac.digest(self.name_key, text, "sha256").hex()[:40]
@@ -945,6 +950,7 @@ def main() -> int:
     roots = [root for root in (asked.folder, asked.packs) if root]
     try:
         vault = Vault(Blobs(*roots), holder_of(asked))
+        print(f"vault {vault.vault_id.hex()}, key check {vault.key_check}: compare it with the kit")
         if asked.verb == "list":
             return list_points(vault)
         if asked.verb == "verify":

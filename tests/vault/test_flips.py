@@ -27,8 +27,7 @@ SLOT = PassphraseSlot(PASSPHRASE, n=2)
 Blobs = dict[str, bytes]
 
 
-@pytest.fixture(scope="module")
-def blobs() -> Blobs:
+def small_vault() -> Blobs:
     """Three restore points of which one expired and one is void, an open page, a record, sealed
     bytes, a forward, the collector's log: about eight thousand bytes.
     """
@@ -55,6 +54,11 @@ def blobs() -> Blobs:
     assert collector.begin([(CHAIN, 1)], Asked())
     assert not collector.slice(lambda: True)
     return {listed.name: store.read(listed.name) for listed in store.list("")}
+
+
+@pytest.fixture(scope="module")
+def blobs() -> Blobs:
+    return small_vault()
 
 
 @pytest.fixture(scope="module")

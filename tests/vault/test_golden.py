@@ -86,7 +86,8 @@ def test_the_second_reader_finds_nothing_wrong_and_lists_all_there_is(
     for chain, rows in expected["points"].items():
         titles = [point["about"]["title"] for point in rows.values() if point["about"]]
         assert f"{chain} | {titles[-1]}" in lines
-    assert len(lines) == sum(1 + len(rows) for rows in expected["points"].values())
+    assert "key check" in lines[0]
+    assert len(lines) == 1 + sum(1 + len(rows) for rows in expected["points"].values())
 
 
 def test_every_slot_opens_it(blobs: Blobs, copy: Path, expected: dict[str, Any]) -> None:
