@@ -39,6 +39,7 @@ from vault.round import Committed, Round, RoundPages
 from vault.tree import Node, TreeWriter
 
 LIST_REFERENCES = 4096  # references in one reference list
+LIFTED_SHARED_BYTES = 32 * 1024  # attachments repeat far more than other small pieces do
 
 _Stored = tuple[list[Reference], tuple[Segment, ...], int]  # with the size of the content
 
@@ -250,8 +251,8 @@ class Step:
         if self._packer.age_s > self._tools.config.t_max_s:
             raise StepTooOld("The step took too long to commit what it found and stored.")
 
-    def _plain(self, data: bytes | Iterable[bytes]) -> _Stored:
-        refs = self._whole(data) if isinstance(data, bytes) else self._cut(data)
+    def _plain(self, data: bytes | Iterable[bytes], small_bytes: int = SMALL_BYTES) -> _Stored:
+        refs = self._whole(data, small_bytes) if isinstance(data, bytes) else self._cut(data)
         return refs, (), sum(ref.length for ref in refs)
 
     def _lifted(self, data: bytes | Iterable[bytes]) -> _Stored:
@@ -260,7 +261,8 @@ class Step:
         segments: list[Segment] = []
         size = 0
         for stretch in stretches(data):
-            found, _, stored = self._plain(_whole_if_short(stretch.blocks))
+            small_bytes = SMALL_BYTES if stretch.text is None else LIFTED_SHARED_BYTES
+            found, _, stored = self._plain(_whole_if_short(stretch.blocks), small_bytes)
             if found:
                 refs += found
                 segments.append(Segment(len(found), stretch.text))
@@ -269,10 +271,10 @@ class Step:
             segments.clear()
         return refs, tuple(segments), size
 
-    def _whole(self, data: bytes) -> list[Reference]:
+    def _whole(self, data: bytes, small_bytes: int) -> list[Reference]:
         if not data:
             return []
-        if len(data) < SMALL_BYTES:
+        if len(data) < small_bytes:
             return [self._packer.add_small(data)]
         if len(data) <= WHOLE_BYTES:
             return [self._packer.add_shared(data)]
