@@ -7,6 +7,7 @@
     whole/big/v1.db, v2.db          a large binary file, and a copy with 40 inserts and overwrites
     unshared/alone/{n}.eml          mail whose attachments are all different
     small/{part}/{folder}/{n}       files of 2 to 20 KB
+    stream/one/stream.bin           a file that no program could hold
 
 Theory of operation: everything depends on one seed and the version of Python. How much repeats is
 decided here and reported as `Reuse`, because it decides how small a vault gets: no figure on size
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -29,7 +31,7 @@ from benchmarks._documents import Documents
 from benchmarks._mail import Attachment, Mail
 from benchmarks._prose import Prose
 
-WHOLE, MAIL, UNSHARED, SMALL = "whole", "whole/mail", "unshared", "small"
+WHOLE, MAIL, UNSHARED, SMALL, STREAM = "whole", "whole/mail", "unshared", "small", "stream"
 _MAILBOXES = 12
 _ALSO_A_FILE = 7  # every seventh attachment
 _BLOCK = 64 * 1024
@@ -77,6 +79,14 @@ class Reuse:
         return {**asdict(self), "attachment_share_repeated": round(share, 3)}
 
 
+def main(arguments: list[str]) -> int:
+    """`FOLDER SCALE`: generates, in a process of its own, and prints what repeats."""
+    corpus = Corpus(Path(arguments[0]), Scale(**json.loads(arguments[1])))
+    corpus.make()
+    print(json.dumps(corpus.reuse.report()))
+    return 0
+
+
 class Corpus:
     """Generates into a folder; the parts in any order give the same files."""
 
@@ -96,6 +106,7 @@ class Corpus:
         self.sources()
         self.big()
         self.small()
+        self.stream()
 
     def mail(self) -> None:
         """Mailboxes of one organization."""
@@ -189,6 +200,15 @@ class Corpus:
             data = data[: dice.randint(15_000, 20_000)]
             self._write(f"small/part{number % 4}/folder{number // 1000:03}/{number:06}", data)
 
+    def stream(self) -> None:
+        """One file of any size, never held whole; nothing in it repeats."""
+        dice = Random(self._seed * 100 + 8)
+        path = self._root / "stream" / "one" / "stream.bin"
+        path.parent.mkdir(parents=True)
+        with path.open("wb") as file:
+            for block in _binary(dice, self._scale.stream_bytes):
+                file.write(block)
+
     def _makers(self, part: int) -> tuple[Random, Prose, Documents, Mail]:
         dice = Random(self._seed * 100 + part)
         prose = Prose(dice)
@@ -199,14 +219,6 @@ class Corpus:
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-
-
-def stream(path: Path, size: int, seed: int = 7) -> None:
-    """One file of any size, never held whole; nothing in it repeats."""
-    dice = Random(seed)
-    with path.open("wb") as file:
-        for block in _binary(dice, size):
-            file.write(block)
 
 
 def edited(dice: Random, data: bytes, edits: int) -> bytes:
@@ -260,3 +272,7 @@ def _json(dice: Random, prose: Prose) -> bytes:
         ],
     }
     return json.dumps(value).encode()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

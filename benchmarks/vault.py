@@ -13,6 +13,7 @@ import filecmp
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,11 +27,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks._corpus import FULL, MAIL, SMALL, UNSHARED, USUAL, WHOLE, Corpus, Scale, stream
+from benchmarks._corpus import FULL, MAIL, SMALL, STREAM, UNSHARED, USUAL, WHOLE, Scale
 from benchmarks._figures import Bound
 from benchmarks._programs import Borg, Holdfast, NotHere, Program, Restic, Run
 
+_ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 3
+PARTS = (WHOLE, MAIL, UNSHARED, SMALL, STREAM)
 BOUNDS = tuple(
     Bound(figure, at_most=at_most, judged=False)
     for figure, at_most in (
@@ -69,12 +72,10 @@ def measure(scale: Scale, rounds: int = ROUNDS) -> dict[str, Any]:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name:
         root = Path(name)
-        corpus = Corpus(root / "corpus", scale)
-        corpus.make()
+        reuse = _generated(root / "corpus", scale)
         bench = _Bench(root, rounds)
         bench.run()
-        bench.stream(scale.stream_bytes)
-        parts = {part: _held(root / "corpus" / part) for part in (WHOLE, MAIL, UNSHARED, SMALL)}
+        parts = {part: _held(root / "corpus" / part) for part in PARTS}
     figures = figures_of(bench.samples)
     return {
         "benchmark": "vault",
@@ -82,7 +83,7 @@ def measure(scale: Scale, rounds: int = ROUNDS) -> dict[str, Any]:
         "bounds": [bound.verdict(figures) for bound in BOUNDS],
         "restored_same": bench.restored_same,
         "medians": bench.medians(),
-        "corpus": {"parts": parts, "reuse": corpus.reuse.report(), "scale": asdict(scale)},
+        "corpus": {"parts": parts, "reuse": reuse, "scale": asdict(scale)},
         "programs": {one.name: one.version for one in bench.programs},
         "rounds": rounds,
         "seconds": round(time.perf_counter() - started, 1),
@@ -166,16 +167,7 @@ class _Bench:
         for program in self.programs:
             self._first(program, MAIL, "mail")
             self._first(program, UNSHARED, "unshared")
-
-    def stream(self, size: int) -> None:
-        """What one large file costs us in memory."""
-        source = self._root / "stream"
-        (source / "one").mkdir(parents=True)
-        stream(source / "one" / "stream.bin", size)
-        program = self.programs[0]
-        program.start_anew()
-        self._note(program, "stream", program.back_up(source))
-        program.clear()
+        self._first(self.programs[0], STREAM, "stream")
 
     def medians(self) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
         """By task, program and quantity: the median, the least and the most."""
@@ -237,6 +229,16 @@ def same_tree(left: Path, right: Path) -> bool:
         ):
             return False
     return True
+
+
+def _generated(folder: Path, scale: Scale) -> dict[str, Any]:
+    """The corpus, made by another process: the peak memory of a child begins at ours."""
+    command = [sys.executable, "-m", "benchmarks._corpus", str(folder), json.dumps(asdict(scale))]
+    done = subprocess.run(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit("The corpus could not be made; the reason is above.")
+    reuse: dict[str, Any] = json.loads(done.stdout)
+    return reuse
 
 
 def _held(folder: Path) -> dict[str, int]:
