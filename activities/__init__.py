@@ -9,6 +9,7 @@ dict[str, Any].
 from activities.backup import close_run, drain, plan_backup, shard_resources
 from activities.collect import collect_slice
 from activities.export import close_export, write_export
+from activities.rebuild import rebuild_slice
 from activities.restore import close_restore, plan_restore, write_batch
 from activities.verify import verify_slice
 
@@ -24,4 +25,5 @@ ALL = (
     close_export,
     verify_slice,
     collect_slice,
+    rebuild_slice,
 )

@@ -121,7 +121,7 @@ class RunOut(Out):
     """A backup, restore, export, verification or collection."""
 
     id: str
-    kind: Literal["backup", "restore", "export", "verify", "collect"]
+    kind: Literal["backup", "restore", "export", "verify", "collect", "rebuild"]
     state: str = Field(description="queued, running, green, amber, red, cancelled")
     requested_by: str
     started: str | None
@@ -283,6 +283,19 @@ class VerificationOut(RunOut):
     """A verification with what it counted and found; the report is null while it runs."""
 
     report: dict[str, Any] | None
+
+
+class RebuildOut(Out):
+    """The run that makes an organization's rows anew."""
+
+    organization: str
+    run: str
+
+
+class RebuildsOut(Out):
+    """A rebuild for every vault that was found."""
+
+    rebuilds: list[RebuildOut]
 
 
 class CollectionOut(RunOut):

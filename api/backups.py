@@ -14,7 +14,7 @@ from engine import runs
 
 router = APIRouter(tags=["backups"])
 
-Kind = Literal["", "backup", "restore", "export", "verify", "collect"]
+Kind = Literal["", "backup", "restore", "export", "verify", "collect", "rebuild"]
 
 
 @router.post("/organizations/{org}/backups", status_code=202, response_model=RunOut)

@@ -8,6 +8,7 @@ from api import (
     exports,
     keys,
     organizations,
+    rebuilds,
     restores,
     upkeep,
 )
@@ -21,5 +22,6 @@ ROUTERS = (
     exports.router,
     upkeep.router,
     collections.router,
+    rebuilds.router,
     coverage.router,
 )

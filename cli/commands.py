@@ -19,6 +19,7 @@ from base.clock import SystemClock
 from base.errors import Problem
 from cli.client import Client, below, quoted
 from cli.keys import keys
+from cli.upkeep import upkeep
 from cli.vault import vault
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(vault, name="vault")
 app.add_typer(keys, name="keys")
+app.add_typer(upkeep, name="upkeep")
 out = Console()
 
 Org = Annotated[str, typer.Argument(help="id of the organization")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,6 +22,7 @@ from base.errors import ConfigurationProblem, NotFound, Problem
 from base.settings import Settings
 from engine.chunks import KnownChunks
 from engine.key_vault import KeyVaultSlot
+from engine.mirror import MirroredTables
 from m365 import SERVICES
 from m365.graph.auth import Certificate, ClientSecret, Credential, Tokens, missing_roles
 from m365.graph.client import GraphReader, GraphWriter
@@ -33,7 +34,16 @@ from state.port import Tables
 from state.records import Records
 from state.tables.azure_tables import AzureTables
 from state.tables.sqlite import SqliteTables
-from vault import CountingStore, KeySlot, PassphraseSlot, Repository, Store, VaultDamaged
+from vault import (
+    CountingStore,
+    KeysGone,
+    KeySlot,
+    PassphraseSlot,
+    Repository,
+    Store,
+    VaultDamaged,
+    VaultMissing,
+)
 from vault.stores.azure_blob import AzureBlobStore
 from vault.stores.folder import FolderStore
 
@@ -126,7 +136,8 @@ class App:
             settings.graph_url, settings.login_url, settings.ca_bundle, settings.company
         )
         self.limiter = Limiter(clock=self.clock)
-        self.tables: Tables = tables or self._make_tables()
+        self.unmirrored: Tables = tables or self._make_tables()
+        self.tables: Tables = MirroredTables(self.unmirrored, self._mirror_of)
         records = Records(self.tables, self.clock, _VaultSealing(self))
         self.organizations = records.organizations
         self.policies = records.policies
@@ -189,6 +200,29 @@ class App:
     def _key_facts(self, org: str) -> Mapping[str, str]:
         record = self.organizations.get(org)
         return {} if record is None else record.facts
+
+    def vaults(self) -> Iterator[str]:
+        """Organizations that have a vault, whether or not they have a row. In Azure this needs the
+        right to list the account's containers.
+        """
+        settings = self.settings
+        if settings.storage == "folder":
+            folder = settings.data_dir / "vaults"
+            yield from sorted(one.name for one in folder.iterdir()) if folder.is_dir() else ()
+        elif settings.storage_connection:
+            secret = settings.storage_connection.get_secret_value()
+            yield from AzureBlobStore.prefixes(connection=secret)
+        else:
+            yield from AzureBlobStore.prefixes(
+                account_url=str(settings.vault_account_url), credential=self._identity()
+            )
+
+    def _mirror_of(self, org: str) -> Repository | None:
+        """Where rows of an organization are mirrored; None for a vault that never opens again."""
+        try:
+            return self.vault(org)
+        except (OrganizationShredded, KeysGone, VaultMissing):
+            return None
 
     def store(self, org: str) -> Store:
         """The organization's blobs, whether or not anything opens them."""

@@ -230,7 +230,9 @@ class _Work:
         ledger.note(self.app, self.request, troubles, mended)
 
     def _close(self) -> str:
-        snapshot = self.round.close(by=self.request.run)
+        snapshot = self.round.close(
+            by=self.request.run, about=resources.about(self.app, self.request)
+        )
         self.counts["blob_writes"] += 1
         resources.note_snapshot(
             self.app, self.request, self.app.vault(self.request.org), snapshot.number

@@ -72,6 +72,14 @@ def note_step(app: App, request: Drain, answer: Drained) -> None:
         return  # the organization was deleted while the step ran
 
 
+def about(app: App, request: Drain) -> dict[str, Any]:
+    """What people call a resource, for its restore points: a vault explains itself by it."""
+    row = app.resources.get(request.org, request.service, request.resource)
+    if row is None:
+        return {}
+    return {"title": row.name, "address": row.address, "facts": dict(row.facts)}
+
+
 def note_snapshot(app: App, request: Drain, repository: Repository, number: int) -> None:
     """Mirrors a new restore point into the resource's row."""
     named = chain(request.service, request.resource)

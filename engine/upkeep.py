@@ -12,6 +12,7 @@ from base.messages import ExportRun, Message, RestoreRun
 from engine import runs
 from engine.assembly import SHREDDED, App
 from engine.collect import CollectRun
+from engine.rebuild import RebuildRun
 from state.organizations import Organization
 from state.runs import Run
 
@@ -22,6 +23,7 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 _STORIES: dict[str, tuple[str, Callable[[Run], Message]]] = {
     "restore": ("restore_items", lambda run: RestoreRun(run.org, run.id)),
     "export": ("export_items", lambda run: ExportRun(run.org, run.id)),
+    "rebuild": ("rebuild_records", lambda run: RebuildRun(run.org, run.id)),
     "collect": ("collect_vault", lambda run: CollectRun(run.org, run.id, **run.parameters)),
     "verify": ("verify_vault", lambda run: runs.VerifyRun(run.org, run.id, **run.parameters)),
 }

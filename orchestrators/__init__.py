@@ -8,6 +8,14 @@ that no history passes 500 events; nothing but ids, counts and codes goes in or 
 from orchestrators.backup import backup_organization, drain_lane
 from orchestrators.export import export_items
 from orchestrators.restore import restore_items
-from orchestrators.upkeep import collect_vault, verify_vault
+from orchestrators.upkeep import collect_vault, rebuild_records, verify_vault
 
-ALL = (backup_organization, drain_lane, restore_items, export_items, verify_vault, collect_vault)
+ALL = (
+    backup_organization,
+    drain_lane,
+    restore_items,
+    export_items,
+    verify_vault,
+    collect_vault,
+    rebuild_records,
+)

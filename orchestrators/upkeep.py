@@ -20,6 +20,11 @@ def collect_vault(context: DurableOrchestrationContext) -> Story:
     return (yield from _slices(context, "collect_slice"))
 
 
+def rebuild_records(context: DurableOrchestrationContext) -> Story:
+    """Makes an organization's rows anew. Input: a RebuildRun; output: the last answer."""
+    return (yield from _slices(context, "rebuild_slice"))
+
+
 def _slices(context: DurableOrchestrationContext, step: str) -> Story:
     """Repeats a step until it is done; what one answered under "next" goes to the next one."""
     request = context.get_input()

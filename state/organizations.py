@@ -12,7 +12,7 @@ from state.listing import Page, change_row, page_of
 from state.names import ORGANIZATIONS
 from state.port import Row, Tables
 
-_ALL = "organizations"  # one partition: hundreds of rows, read together by the timer
+ALL = "organizations"  # one partition: hundreds of rows, read together by the timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +45,19 @@ class Organizations:
 
     def create(self, organization: Organization) -> None:
         """Raises RowExists when the id is taken."""
-        self._tables.insert(ORGANIZATIONS, _ALL, organization.id, to_columns(organization))
+        self._tables.insert(ORGANIZATIONS, ALL, organization.id, to_columns(organization))
 
     def get(self, org: str) -> Organization | None:
-        row = self._tables.get(ORGANIZATIONS, _ALL, org)
+        row = self._tables.get(ORGANIZATIONS, ALL, org)
         return _decode(row) if row else None
 
     def page(self, after: str = "", limit: int = 100) -> Page[Organization]:
         """One page by id."""
-        rows = self._tables.query(ORGANIZATIONS, _ALL, after=after, limit=limit)
+        rows = self._tables.query(ORGANIZATIONS, ALL, after=after, limit=limit)
         return page_of(rows, _decode)
 
     def all(self) -> Iterator[Organization]:
-        for row in self._tables.scan(ORGANIZATIONS, _ALL):
+        for row in self._tables.scan(ORGANIZATIONS, ALL):
             yield _decode(row)
 
     def due(self, now: datetime) -> Iterator[Organization]:
@@ -69,10 +69,10 @@ class Organizations:
 
     def change(self, org: str, change: Callable[[Organization], Organization]) -> Organization:
         """Read, change, write if unchanged, again when somebody was faster: listing.change_row."""
-        return change_row(self._tables, ORGANIZATIONS, _ALL, org, _decode, to_columns, change)
+        return change_row(self._tables, ORGANIZATIONS, ALL, org, _decode, to_columns, change)
 
     def delete(self, org: str) -> None:
-        self._tables.delete(ORGANIZATIONS, _ALL, org)
+        self._tables.delete(ORGANIZATIONS, ALL, org)
 
 
 def _decode(row: Row) -> Organization:

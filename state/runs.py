@@ -27,7 +27,7 @@ class Run:
 
     org: str
     id: str
-    kind: str  # backup, restore, export, verify, collect
+    kind: str  # backup, restore, export, verify, collect, rebuild
     state: str  # one of STATES
     requested: datetime
     requested_by: str = ""

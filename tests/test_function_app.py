@@ -23,6 +23,7 @@ GOLDEN = {
     "export_items": [("orchestrationTrigger", "context")],
     "verify_vault": [("orchestrationTrigger", "context")],
     "collect_vault": [("orchestrationTrigger", "context")],
+    "rebuild_records": [("orchestrationTrigger", "context")],
     "plan_backup": [("activityTrigger", "request")],
     "shard_resources": [("activityTrigger", "request")],
     "drain": [("activityTrigger", "request")],
@@ -34,6 +35,7 @@ GOLDEN = {
     "close_export": [("activityTrigger", "request")],
     "verify_slice": [("activityTrigger", "request")],
     "collect_slice": [("activityTrigger", "request")],
+    "rebuild_slice": [("activityTrigger", "request")],
     "start_due_backups": [("durableClient", "client"), ("timerTrigger", "timer")],
     "web": [("durableClient", "client"), ("http", "$return"), ("httpTrigger", "req")],
 }

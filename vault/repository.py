@@ -26,6 +26,7 @@ from vault.crypto import fresh_bytes
 from vault.entry import Content, Entry, dumps
 from vault.envelope import Kind
 from vault.index import ChunkIndex, MemoryChunkIndex, RecentChunks
+from vault.indexing import index_packs
 from vault.keys import KeyFile, KeyRing
 from vault.lost import Lost, LostRecords
 from vault.merge import Limits
@@ -190,6 +191,12 @@ class Repository:
     def void(self, chain: str, number: int) -> None:
         """Gives up a round for good. Raises RoundLost when it was closed, RoundOutOfOrder."""
         void(self._bench, chain, number)
+
+    def index_packs(self, after: str, at_once: int) -> Iterator[str]:
+        """Remembers the shared chunks of packs behind `after`, batch by batch; each time the last
+        pack that is done. See vault/indexing.py.
+        """
+        return index_packs(self._bench.tools, after, at_once)
 
     def collector(self) -> Collector:
         """What removes garbage; for an identity that may delete."""

@@ -55,6 +55,7 @@ GET    /api/v1/organizations/{org}/usage
 GET    /api/v1/organizations/{org}/verifications
 POST   /api/v1/organizations/{org}/verifications
 GET    /api/v1/organizations/{org}/verifications/{run}
+POST   /api/v1/rebuilds
 """
 
 

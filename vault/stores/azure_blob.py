@@ -81,6 +81,25 @@ class AzureBlobStore:
         service = BlobServiceClient(account_url, credential=credential, **_PATIENCE)
         return cls(service, prefix, pack_tier)
 
+    @classmethod
+    def prefixes(
+        cls, connection: str = "", account_url: str = "", credential: Any = None
+    ) -> list[str]:
+        """The prefixes of an account whose containers a vault has."""
+        if connection:
+            service = BlobServiceClient.from_connection_string(connection, **_PATIENCE)
+        else:
+            service = BlobServiceClient(account_url, credential=credential, **_PATIENCE)
+        try:
+            names = {container.name for container in service.list_containers()}
+        except AzureError as failure:
+            raise _problem(failure) from failure
+        return sorted(
+            name.removesuffix("-meta")
+            for name in names
+            if name.endswith("-meta") and f"{name.removesuffix('-meta')}-packs" in names
+        )
+
     def make_containers(self) -> None:
         """Makes both containers where they are missing; needs a right that backups do not have."""
         for container in (self._packs, self._meta):
