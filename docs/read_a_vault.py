@@ -66,6 +66,7 @@ ID_TYPES = {1: 1, 2: 1, 3: 3, 4: 2}  # kind of box -> type byte under the HMAC o
 DIRECTORY = 2**32 - 1
 ENVELOPE_BYTES_MAX, BOX_BYTES_MAX = 512 * 1024 * 1024, 64 * 1024 * 1024
 MOVES_MAX = 64
+NOTHING = dict.fromkeys(("rows", "items"), '{"level":0,"keys":[]}')  # §8: an empty catalog
 
 Json = Any
 
@@ -360,10 +361,11 @@ class Vault:
         """§5: [at, size, kind, domain, plaintext length, members] of every box of a pack."""
         salt, end = bytes.fromhex(name[5:]), len(data) - 44
         with parsing(name):
-            magic, version, size, vault_id, named = struct.unpack_from(">8sHH16s32s", data)
+            header = struct.unpack_from(">8sHH16s32sIII", data)
+            magic, version, size, vault_id, named, _, _, flags = header
             length, digest, last = struct.unpack_from(">I32s8s", data, end)
-        if magic == b"HOLDPACK" and (version, size) != (1, 96):
-            raise Newer(name, f"has format {version}")
+        if magic == b"HOLDPACK" and (version, size, flags) != (1, 96, 0):
+            raise Newer(name, f"has format {version}, flags {flags}")
         if (magic, vault_id, named) != (b"HOLDPACK", self.vault_id, salt):
             raise Damaged(name, "is not the pack its name says")
         if last != b"HOLDPACK" or hashlib.sha256(data[:end]).digest() != digest:
@@ -445,14 +447,18 @@ def pack_name(pack: bytes) -> str:
 
 def in_base64(pieces: Iterable[bytes], line_chars: int, line_end: int) -> Iterator[bytes]:
     """§6: bytes written as base64 in lines, with line ends between them."""
-    step, end = line_chars // 4 * 3, (b"\r\n", b"\n")[line_end]
+    if line_chars < 4 or line_chars % 4 or line_end not in (0, 1):
+        raise Damaged("a content", "has impossible lines")
+    step, end = line_chars // 4 * 3, b"\n" if line_end else b"\r\n"
     rest, between = b"", b""
     for piece in pieces:
         rest += piece
-        for at in range(0, len(rest) - len(rest) % step, step):
-            yield between + base64.b64encode(rest[at : at + step])
+        whole = len(rest) - len(rest) % step
+        lines = [base64.b64encode(rest[at : at + step]) for at in range(0, whole, step)]
+        if lines:
+            yield between + end.join(lines)
             between = end
-        rest = rest[len(rest) - len(rest) % step :]
+        rest = rest[whole:]
     if rest:
         yield between + base64.b64encode(rest)
 
@@ -680,7 +686,7 @@ class Verification:
 
     def compare_trees(self, name: str) -> None:
         """Both trees of a restore point say the same of every item."""
-        roots = self.vault.snapshot(name)["roots"]
+        roots = NOTHING | self.vault.snapshot(name)["roots"]
         rows = {key[2]: key[:2] for key, _ in self.vault.leaves(name, roots["rows"])}
         items = {key[0]: value for key, value in self.vault.leaves(name, roots["items"])}
         if rows != items:
@@ -697,7 +703,7 @@ EXTENSIONS = {"raw": ".json", "mime": ".eml"}
 
 def safe_name(text: str) -> str:
     """A file name for Windows, macOS and Linux: no path, device, control or direction mark."""
-    text = unicodedata.normalize("NFC", UNSPEAKABLE.sub("_", text))
+    text = UNSPEAKABLE.sub("_", unicodedata.normalize("NFC", text))
     text = "".join("_" if unicodedata.category(one)[0] == "C" else one for one in text)
     stem, dot, extension = text.rpartition(".")
     if dot and stem and len(extension) <= 10:
@@ -715,15 +721,19 @@ class Extraction:
 
     def __init__(self, vault: Vault, target: Path, manifest: Any) -> None:
         self.vault, self.target, self.manifest = vault, target, manifest
-        self.taken: dict[tuple[Path, str], int] = {}
+        self.taken = {(target, "manifest.csv"): 1, (target, "records"): 1}
+        self.roots: dict[str, Path] = {}  # of chains
         self.problems: list[str] = []
 
     def snapshot(self, name: str, snapshot: dict[str, Json]) -> None:
         self.label = [snapshot["chain"], snapshot["number"]]
-        self.root = self.target / safe_name(snapshot["chain"]) / f"{snapshot['number']:04d}"
+        if snapshot["chain"] not in self.roots:
+            folder = self.unique(self.target, safe_name(snapshot["chain"]))
+            self.roots[snapshot["chain"]] = folder
+        self.root = self.roots[snapshot["chain"]] / f"{snapshot['number']:04d}"
         self.folders = {"": self.root}
         self.entries: dict[str, tuple[str, str]] = {}  # id -> parent, name
-        rows = snapshot["roots"].get("rows", '{"level":0,"keys":[]}')
+        rows = (NOTHING | snapshot["roots"])["rows"]
         for _, (id_, parent, _, text, *_) in self.vault.leaves(name, rows):
             self.entries[id_] = (parent, text)
         parents = {parent for parent, _ in self.entries.values()}
@@ -751,9 +761,7 @@ class Extraction:
         for content in contents:
             role, size, meta = content[:3]
             path = self.unique(folder, file_name(role, meta, name))
-            digest = self.write(
-                path, role, id_, lambda content=content: self.vault.content(content)
-            )
+            digest = self.write(path, role, id_, partial(self.vault.content, content))
             file = {"role": role, "size": size, "meta": meta, "file": path.name, "sha256": digest}
             described.append(file)
         about = {"id": id_, "parent": parent, "kind": kind, "name": name, "row": row}
@@ -849,10 +857,8 @@ def list_points(vault: Vault) -> int:
                 damaged += 1
                 print(f"  {int(name[-10:]):6}  DAMAGED: {row.text}")
                 continue
-            items = 0
-            if "rows" in row["roots"]:
-                level, values = vault.node(name, row["roots"]["rows"])
-                items = sum(value[0] for _, value in values) if level else len(values)
+            level, values = vault.node(name, (NOTHING | row["roots"])["rows"])
+            items = sum(value[0] for _, value in values) if level else len(values)
             print(f"  {row['number']:6}  {row['created']}  {row['status']:4}  {items} items")
     return int(damaged > 0)
 

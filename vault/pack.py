@@ -269,9 +269,9 @@ def _checked_header(ring: KeyRing, pack: str, data: bytes) -> bytes:
     """The salt of a pack that is one of ours."""
     if len(data) < _HEADER.size + _TRAILER.size:
         raise VaultDamaged("A pack is cut short.", name=blob_name(pack))
-    magic, version, _, vault_id, salt, *_ = _HEADER.unpack_from(data)
+    magic, version, length, vault_id, salt, _, _, flags, *_ = _HEADER.unpack_from(data)
     if magic != MAGIC or vault_id != ring.vault_id or text_of(salt) != pack:
         raise VaultDamaged("A blob is not the pack its name says.", name=blob_name(pack))
-    if version != FORMAT:
-        raise UnknownFeature("A pack has a newer format.", format=version)
+    if version != FORMAT or length != _HEADER.size or flags:
+        raise UnknownFeature("A pack has a newer format.", format=version, flags=flags)
     return bytes(salt)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,57 @@ def test_the_program_reads_a_vault_and_changes_nothing(blobs: Blobs, tmp_path: P
         assert second_reader.run(copy, *verb, passphrase=PASSPHRASE).code == 0
     after = {p.relative_to(copy).as_posix(): p for p in copy.rglob("*") if p.is_file()}
     assert {name: path.read_bytes() for name, path in after.items()} == blobs
+
+
+HOSTILE = (
+    "", ".", "..", "../../etc/passwd", "C:\\Windows\\system32", "/", "\\\\host\\share", "con",
+    "AUX.txt", "com1", "lpt9.log", "a\x00b", "line\nbreak", "\x1b[31mred", "gpj.\u202eexe",
+    "caf\u00e9", "cafe\u0301", "CAF\u00c9", "stra\u00dfe", "STRASSE", "item.json", "trailing. . ",
+    "x" * 5_000, "\U0001f600" * 300 + ".docx", "half \ud800 a letter", "a:stream", "*?<>|\"",
+    "mime.eml", "manifest.csv", "~", "-rf", " ",
+)  # fmt: skip
+
+
+def test_an_extraction_survives_every_name(tmp_path: Path) -> None:
+    """Hostile ones twice each, folders in a circle, parents that are missing, very deep trees, and
+    chains that would share a folder.
+    """
+    store = MemoryStore(StillClock())
+    repo = new_vault(store)
+    wanted = 0
+    for chain in ("drive/a", "drive:a", "records"):
+        step = repo.round(chain, 1).step()
+        for at, name in enumerate(HOSTILE * 2):
+            for kind, parent in (("folder", ""), ("file", ""), ("file", f"folder-{at}")):
+                content = step.add("content", f"{at} {parent}".encode(), {"name": name})
+                id_ = f"{kind}-{at}" + (f"-in-{parent}" if parent else "")
+                step.put(Entry(id_, parent, kind, name, {}, {}, (content,)), "root")
+                wanted += 1
+        for at in range(300):
+            step.put(folder(f"deep-{at + 1}", f"deep-{at}" if at else ""), "root")
+        for id_, parent in (("one", "two"), ("two", "one"), ("self", "self"), ("lost", "nowhere")):
+            content = step.add("content", id_.encode())
+            step.put(Entry(id_, parent, "folder", id_, {}, {}, (content,)), "root")
+            wanted += 1
+        close(step.commit(complete=True))
+    blobs = {listed.name: store.read(listed.name) for listed in store.list("")}
+    copy = second_reader.spread(blobs, tmp_path / "copy")
+    out = tmp_path / "out"
+    said = second_reader.run(copy, "extract", out, passphrase="correct horse")
+    assert (said.code, said.err) == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"copy", "out"}
+    rows = second_reader.manifest(out)
+    assert sum(row["role"] == "content" for row in rows) == wanted
+    paths = [row["path"] for row in rows]
+    assert len({unicodedata.normalize("NFC", path).casefold() for path in paths}) == len(paths)
+    for path in paths:
+        assert len(path) < 600
+        for part in Path(path).parts:
+            assert part.isprintable()
+            assert not part.endswith((".", " "))
+            assert not set(part) & set('<>:"\\|?*')
+            assert len(part.encode()) <= 250
+            assert part.split(".")[0].lower() not in ("con", "aux", "com1", "lpt9")
+    for row in rows:
+        data = (out / row["path"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row["sha256"]
