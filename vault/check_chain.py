@@ -73,6 +73,7 @@ class ChainCheck:
         self._seen = _Seen()
         self._restarted = False
         self._bad_packs: dict[str, Finding] = {}
+        self._opened_boxes: dict[Location, bool] = {}
         self.findings: list[Finding] = []
         self.hurt = False  # the newest restore point lacks something, or does not open
         self.stuck = False  # the open round lacks something
@@ -253,7 +254,7 @@ class ChainCheck:
         if reference.id in self._seen.good:
             return True
         location = reference.place.location
-        finding = self._lost(point, location, level=1)
+        finding = self._lost(point, reference)
         if finding is not None:
             self._touch(finding, point, "catalog", "")
         whole = False
@@ -288,7 +289,7 @@ class ChainCheck:
         self.stuck |= point.is_open
 
     def _need(self, point: _Point, reference: Reference, lost: dict[str, Finding]) -> None:
-        finding = self._lost(point, reference.place.location, level=1)
+        finding = self._lost(point, reference)
         if finding is not None:
             lost[finding.name] = finding
 
@@ -303,14 +304,16 @@ class ChainCheck:
                 finding = self._bad_pack(Disease.PACK_DAMAGED, pack, 1)
                 lost[finding.name] = finding
 
-    def _lost(self, point: _Point, location: Location, level: int) -> Finding | None:
+    def _lost(self, point: _Point, reference: Reference) -> Finding | None:
         """What is wrong with the pack a box lies in, if anything is."""
+        place = self._where(reference.place.location)
         if self._damaged is not None:
-            finding = self._damaged.get(self._where(location).pack)
-            if finding is None or (finding.boxes and location.box not in finding.boxes):
+            finding = self._damaged.get(place.pack)
+            if finding is None:
                 return None
-            return finding
-        place = self._where(location)
+            if finding.boxes:
+                return finding if place.box in finding.boxes else None
+            return None if self._opens(place, reference) else finding  # nobody knows its boxes
         if place.pack in self._bad_packs:
             return self._bad_packs[place.pack]
         if self._known.sizes.get(place.pack, 0) >= place.at + place.size:
@@ -320,7 +323,17 @@ class ChainCheck:
             return None
         if self._store.size(point.name) is None:
             return None  # who named it has expired meanwhile
-        return self._bad_pack(Disease.PACK_MISSING, place.pack, level)
+        return self._bad_pack(Disease.PACK_MISSING, place.pack, 1)
+
+    def _opens(self, place: Location, reference: Reference) -> bool:
+        """Whether a box of a pack that cannot be read as a whole can be read by itself."""
+        if place not in self._opened_boxes:
+            try:
+                self._reader.chunk(reference)
+                self._opened_boxes[place] = True
+            except Problem:
+                self._opened_boxes[place] = False
+        return self._opened_boxes[place]
 
     def _where(self, location: Location) -> Location:
         """Where a box lies now."""

@@ -39,17 +39,31 @@ class Disease(StrEnum):
 
 
 _REFETCH = (
-    "The next backup fetches the items that still exist from the tenant again, for the newest "
-    "restore point; older ones stay without them. Restore the blob from soft delete or a replica "
-    "if you need those."
+    "After a repair the next backup fetches the items that still exist from the tenant again, for "
+    "the newest restore point; older ones stay without them. Restore the blob from soft delete or "
+    "a replica first if you need those."
 )
 _SWEEP = (
-    "The next backup reads the whole resource again and makes a new catalog; restore the blob from "
-    "soft delete or a replica to get older restore points back."
+    "After a repair the next backup reads the whole resource again and makes a new catalog. "
+    "Restore the pack from soft delete or a replica to have older restore points whole; until they "
+    "are, or are given up, nothing is collected."
 )
 _ALL_PACKS = (
     "Read every pack (a full verification): it names the damage, and a repair fetches the item "
     "again. If that finds nothing, report it: the item was stored wrongly."
+)
+_GIVE_UP = (
+    "Restore the blob from soft delete or a replica; or a repair gives it up, and the collector's "
+    "log explains the gap."
+)
+_LEAVE_BEHIND = (
+    "Restore the blob from soft delete or a replica. Or, where it is the newest, a repair lets the "
+    "next backup read the resource again; once it is not, a repair gives it up."
+)
+_GO_ON = (
+    "Restore the blob from soft delete or a replica before the next backup: that one goes on "
+    "behind the newest that is there, and makes the restore point again from its pages or the "
+    "tenant."
 )
 _REPLICA = "Restore the blob from soft delete or a replica."
 
@@ -72,12 +86,12 @@ WHAT: dict[Disease, tuple[Effect, str, str]] = {
     Disease.SNAPSHOT_MISSING: (
         Effect.LOST,
         "A restore point is missing, and no record says that it expired.",
-        _REPLICA,
+        _GIVE_UP,
     ),
     Disease.SNAPSHOT_DAMAGED: (
         Effect.LOST,
         "A restore point does not open, or is not the one its name says.",
-        _REPLICA,
+        _LEAVE_BEHIND,
     ),
     Disease.CHAIN_BROKEN: (
         Effect.UNPROVED,
@@ -87,7 +101,7 @@ WHAT: dict[Disease, tuple[Effect, str, str]] = {
     Disease.HEAD_ROLLED_BACK: (
         Effect.LOST,
         "The records know a newer restore point than the storage holds.",
-        _REPLICA,
+        _GO_ON,
     ),
     Disease.PAGE_MISSING: (
         Effect.UNPROVED,
@@ -102,7 +116,7 @@ WHAT: dict[Disease, tuple[Effect, str, str]] = {
     Disease.OPEN_PAGE_DAMAGED: (
         Effect.LOST,
         "A page of a backup under way does not open.",
-        "Give the round up; the next backup starts it again.",
+        "A repair gives it up; the next backup starts it again.",
     ),
     Disease.RECORD_DAMAGED: (
         Effect.LOST,

@@ -137,6 +137,8 @@ class Verification:
             if damaged is not None:
                 finding = self._of(name) or Finding.of(Disease.PACK_DAMAGED, name, 2)
                 finding.boxes = damaged
+                if finding.code == Disease.PACK_DAMAGED:  # more of it may be damaged than was seen
+                    finding.level, finding.items, finding.samples = 2, 0, []
                 self._add(finding)
             self.report.after = self.report.packs_through = name
             if not more():

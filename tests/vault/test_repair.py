@@ -88,9 +88,6 @@ class Planted:
     stuck: bool = False
 
 
-LOST_PACK = {("pack-damaged", "lost")}
-
-
 def _swap(store: DamagedStore) -> None:
     one, two = names(store, "p/")[:2]
     store.blobs[one], store.blobs[two] = store.blobs[two], store.blobs[one]
@@ -108,7 +105,7 @@ def _graft(store: DamagedStore) -> None:
 
 def _truncate_newest_pack_of_open_round(store: DamagedStore) -> None:
     pack = _packs_of_page(store, names(store, "m/")[-1])[0]
-    store.blobs[pack] = store.blobs[pack][:-50]
+    store.blobs[pack] = store.blobs[pack][:150]
 
 
 def _packs_of_page(store: DamagedStore, name: str) -> list[str]:
@@ -154,7 +151,7 @@ DISEASES: dict[str, tuple[Callable[[DamagedStore], object], Planted]] = {
     ),
     "truncated pack of the open round": (
         _truncate_newest_pack_of_open_round,
-        Planted({("pack-damaged", "lost")}, stuck=True),
+        Planted({("pack-missing", "lost")}, stuck=True),
     ),
     "grafted pack": (_graft, Planted({("pack-damaged", "harmless")})),
     "damaged record": (
@@ -396,3 +393,31 @@ def test_what_two_records_say_adds_up() -> None:
     assert both.packs == {"a": {1, 2}, "b": frozenset(), "c": {4}}
     assert both.holds(Location("b", 9, 0, 0))
     assert not both.holds(Location("c", 9, 0, 0))
+
+
+@pytest.mark.parametrize("at", [9, -60, -20])
+def test_a_pack_whose_frame_alone_is_damaged_has_lost_nothing(sick: DamagedStore, at: int) -> None:
+    """Header, directory, trailer: references read the boxes without them."""
+    name, _, _ = _box(sick, BoxKind.CHUNK, Domain.SHARED)
+    sick.spoil(name, at)
+    report = verified(sick)
+    assert [(one.name, one.code, one.effect) for one in report.problems] == [
+        (name, "pack-damaged", "harmless")
+    ]
+    assert report.hurt == []
+
+
+def test_more_damage_in_a_pack_of_a_damaged_node_is_counted_too(sick: DamagedStore) -> None:
+    node, _, at = _box(sick, BoxKind.NODE, Domain.OWN)
+    sick.spoil(node, at + 30)
+    alone = verified(sick)
+    data = sick.blobs[node]
+    ring = open_vault(sick.copied())._ring
+    rows = read_directory(ring, pack_of(node), len(data), _ranges_of(data))
+    group = next(row for row in rows if row.kind == BoxKind.GROUP)
+    sick.spoil(node, group.at + 30)
+    both = verified(sick)
+    (one,) = [finding for finding in alone.problems if finding.code == "pack-damaged"]
+    (two,) = [finding for finding in both.problems if finding.code == "pack-damaged"]
+    assert two.items > one.items
+    assert len(two.boxes) == 2
