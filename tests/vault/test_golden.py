@@ -17,7 +17,15 @@ from base.errors import Problem
 from tests.vault import golden, second_reader
 from tests.vault.second_reader import run, spread
 from tests.vault.world import StillClock
-from vault import KeySlot, PassphraseSlot, PublicKeySlot, Repository, UnknownFeature, WrongKey
+from vault import (
+    KeySlot,
+    PassphraseSlot,
+    PublicKeySlot,
+    Repository,
+    UnknownFeature,
+    VaultDamaged,
+    WrongKey,
+)
 from vault.entry import dumps
 from vault.envelope import Kind
 
@@ -262,6 +270,60 @@ def test_what_is_not_damaged_is_extracted_and_the_rest_is_named(
     assert 0 < len(bad) < len(rows) / 2
     assert not any((tmp_path / "out" / row["path"]).exists() for row in bad)
     assert all((tmp_path / "out" / row["path"]).exists() for row in rows if not row["problem"])
+
+
+# --- Sealed right, and yet another one than what follows says ---
+
+
+def both_name(blobs: Blobs, expected: dict[str, Any], disease: str, name: str) -> None:
+    ours = golden.opened(blobs, PassphraseSlot(expected["passphrase"])).verify(read_data=True)
+    assert (disease, name) in {(one.code, one.name) for one in ours.problems}
+    assert (disease, name) in second_reader.findings(blobs, expected["passphrase"])
+
+
+def test_a_restore_point_that_was_written_anew_breaks_the_chain(
+    blobs: Blobs, expected: dict[str, Any]
+) -> None:
+    chain = newest_of_many(blobs)[:-10]
+    *_, one, two = of(blobs, chain)
+    resealed(blobs, expected, one, lambda document: document.update(by="somebody"))
+    both_name(blobs, expected, "chain-broken", two)
+
+
+def test_a_page_that_was_written_anew_is_not_the_one_its_restore_point_names(
+    blobs: Blobs, expected: dict[str, Any]
+) -> None:
+    name = closed_page(blobs)
+    ring = golden.opened(blobs, PassphraseSlot(expected["passphrase"])).keys.ring
+    blobs[name] = ring.seal(Kind.PAGE, name, ring.unseal(Kind.PAGE, name, blobs[name]))
+    both_name(blobs, expected, "page-damaged", name)
+
+
+def test_a_reference_to_another_chunk_than_its_id_says_hands_out_nothing(
+    blobs: Blobs, expected: dict[str, Any]
+) -> None:
+    """Two small files in one group: the seal of the group alone does not tell them apart."""
+    name = newest_of_many(blobs)
+    vault = second_reader.opened(blobs, expected["passphrase"])
+    refs: dict[Any, list[Any]] = {}
+    for _, entry in vault.leaves(name, vault.snapshot(name)["roots"]["rows"]):
+        for content in entry[6]:
+            if len(content[3]) == 1 and content[4] == 0:
+                refs.setdefault(tuple(content[3][0][1:5]), []).append(content[3][0])
+    one, two = next(pair for pair in refs.values() if len(pair) > 1)[:2]
+    wrong = [one[0], *two[1:]]
+    entry = ["z", "", "message", "z", {}, {}, [["mime", two[6], {}, [wrong], 0]]]
+    rows = dumps({"level": 0, "keys": [["", "1z", "z"]]}) + b"\n" + dumps(entry)
+    items = dumps({"level": 0, "keys": [["z"]]}) + b"\n" + dumps(["", "1z"])
+    roots = {"rows": rows.decode(), "items": items.decode()}
+    resealed(blobs, expected, name, lambda document: document.update(roots=roots))
+    repo = golden.opened(blobs, PassphraseSlot(expected["passphrase"]))
+    snapshot = repo.snapshot(vault.snapshot(name)["chain"], int(name[-10:]))
+    (found,) = repo.catalog(snapshot).items()
+    with pytest.raises(VaultDamaged):
+        b"".join(repo.read(found.contents[0]))
+    named = second_reader.findings(blobs, expected["passphrase"])
+    assert "pack-damaged" in {disease for disease, _ in named}
 
 
 # --- Newer ---
