@@ -1,10 +1,11 @@
 """The files the vault is measured on, generated; docs/performance.md says what and why.
 
-    whole/mail/{mailbox}/{n}.eml    messages; each lies in 1 to 5 mailboxes, with headers of its own
+    whole/{mailbox}/{n}.eml         messages; each lies in 1 to 5 mailboxes, with headers of its own
     whole/graph/{mailbox}/{n}.json  messages as Graph answers them, about 1.6 KB
     whole/files/{folder}/{name}     office documents; some are attachments of mail as well
     whole/src/v1, v2                Python's own standard library, and an edited copy
     whole/big/v1.db, v2.db          a large binary file, and a copy with 40 inserts and overwrites
+    mail/{mailbox}/{n}.eml          the messages of the whole once more (links)
     unshared/alone/{n}.eml          mail whose attachments are all different
     small/{part}/{folder}/{n}       files of 2 to 20 KB
     stream/one/stream.bin           a file that no program could hold
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ from benchmarks._documents import Documents
 from benchmarks._mail import Attachment, Mail
 from benchmarks._prose import Prose
 
-WHOLE, MAIL, UNSHARED, SMALL, STREAM = "whole", "whole/mail", "unshared", "small", "stream"
+WHOLE, MAIL, UNSHARED, SMALL, STREAM = "whole", "mail", "unshared", "small", "stream"
 _MAILBOXES = 12
 _ALSO_A_FILE = 7  # every seventh attachment
 _BLOCK = 64 * 1024
@@ -124,7 +126,9 @@ class Corpus:
                     self.reuse.attachment_bytes_in_files += len(attachment.data)
             for box in dice.sample(boxes, mail.copies()):
                 data = mail.delivered(message, box)
-                self._write(f"whole/mail/{box}/{self.reuse.copies:06}.eml", data)
+                name = f"{box}/{self.reuse.copies:06}.eml"
+                self._write(f"whole/{name}", data)
+                self._link(f"whole/{name}", f"mail/{name}")
                 held += len(data)
                 self.reuse.copies += 1
                 self.reuse.attachment_bytes += sum(len(one.data) for one in message.attachments)
@@ -214,6 +218,11 @@ class Corpus:
         prose = Prose(dice)
         documents = Documents(dice, prose)
         return dice, prose, documents, Mail(dice, prose, documents)
+
+    def _link(self, name: str, other: str) -> None:
+        path = self._root / other
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(self._root / name, path)
 
     def _write(self, name: str, data: bytes) -> None:
         path = self._root / name
