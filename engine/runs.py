@@ -273,10 +273,27 @@ def close_backup(app: App, ended: BackupEnded) -> RunClosed:
         states["failed"] += len(ended.crashed)
     state = _verdict(states, counts, ended.code)
     code = ended.code or (_commonest(codes) if state == "red" else "")
-    detail = {"resources": dict(states), "given_up": list(ended.crashed)[:20]}
+    detail = {
+        "resources": dict(states),
+        "given_up": list(ended.crashed)[:20],
+        **_heads(app, ended.org),
+    }
     closed = close(app, ended.org, ended.run, state, counts=counts, code=code, detail=detail)
     app.work.delete(ended.org, ended.run)
     return RunClosed(closed.state, dict(closed.progress), closed.code)
+
+
+def _heads(app: App, org: str) -> dict[str, Any]:
+    """Stands for the newest restore points of everything, in the record of the run: should storage
+    and records be rolled back, a copy of that record shows it.
+    """
+    heads = sorted(
+        f"{row.service}/{row.resource} {row.head} {row.head_sha256}\n"
+        for row in app.resources.all(org)
+        if row.head > 0
+    )
+    digest = hashlib.sha256("".join(heads).encode()).hexdigest()
+    return {"heads": len(heads), "heads_sha256": digest}
 
 
 def _verdict(states: Counter[str], counts: Counter[str], code: str) -> str:

@@ -203,6 +203,20 @@ def test_a_verification_needs_no_body_and_reports(house: House) -> None:
     assert post(house, "/verifications", {"read_data": False})["kind"] == "verify"
 
 
+def test_a_repair_is_a_dry_run_unless_told_otherwise_and_needs_a_report(house: House) -> None:
+    run = post(house, "/verifications", {"level": "quick"})
+    path = f"/verifications/{run['id']}/repair"
+    early = post(house, path, status=409)
+    assert early["code"] == "verification-not-over"
+    _, message, _ = house.stories.started[-1]
+    assert (message["read_data"], message["share"], message["samples"]) == (False, 0.0, 0)
+    verify.verify_slice(house.app, dict(message))
+
+    assert post(house, path, status=200) == {"dry_run": True, "complete": True, "actions": []}
+    done = post(house, path, {"dry_run": False}, status=200)
+    assert (done["dry_run"], done["actions"]) == (False, [])
+
+
 # --- Restores ---
 
 
