@@ -18,7 +18,7 @@ ResourceId = NewType("ResourceId", str)  # "mailbox:{user id}" or "drive:{drive 
 ItemId = NewType("ItemId", str)  # Graph's id of a message, folder, file
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_RUN = re.compile(r"(?:backup|restore|export|verify)-[0-9]{8}t[0-9]{6}-[0-9a-f]{6}")
+_RUN = re.compile(r"(?:backup|restore|export|verify|collect|rebuild)-[0-9]{8}t[0-9]{6}-[0-9a-f]{6}")
 
 
 def org_id(text: str) -> OrgId:

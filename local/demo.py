@@ -25,7 +25,7 @@ from urllib.parse import quote
 import urllib3
 
 from base.clock import SystemClock
-from local.demo_client import Api, Control, DemoFailed
+from local.demo_client import Api, Control, DemoFailed, Running
 from local.demo_report import Display
 from local.demo_story import Story
 
@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     data = Path(tempfile.mkdtemp(prefix="holdfast-demo-"))
     started = clock.monotonic()
     try:
-        with running(data, asked) as (api, control, facts):
-            story = Story(api, control, facts, display)
+        with running(data, asked) as installation:
+            story = Story(installation, display)
             story.tell()
             result = story.result(clock.monotonic() - started)
     except DemoFailed as failure:
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 @contextmanager
-def running(data: Path, asked: argparse.Namespace) -> Iterator[tuple[Api, Control, dict[str, Any]]]:
+def running(data: Path, asked: argparse.Namespace) -> Iterator[Running]:
     """The simulator and the app, each in a process of its own, ended when the block ends."""
     with ExitStack() as stack:
         facts = _simulator(stack, data, asked)
@@ -80,11 +80,26 @@ def running(data: Path, asked: argparse.Namespace) -> Iterator[tuple[Api, Contro
         }
         command = ["local.server", "--port", str(port), "--data", str(data / "data")]
         log = stack.enter_context((data / "server.log").open("w"))
-        _process(stack, command, surroundings, stdout=log, stderr=log)
         url = f"http://127.0.0.1:{port}"
-        _wait_for(url)
+
+        def start() -> subprocess.Popen[bytes]:
+            process = _process(stack, command, surroundings, stdout=log, stderr=log)
+            _wait_for(url)
+            return process
+
+        server = start()
+
+        def lose_tables() -> None:
+            """What a person does on the worst day, short of losing the vault."""
+            nonlocal server
+            server.terminate()
+            server.wait(10)
+            for file in (data / "data").glob("*.sqlite*"):
+                file.unlink()
+            server = start()
+
         token = (data / "data" / "admin-token").read_text().strip()
-        yield Api(url, token, SystemClock()), Control(facts), facts
+        yield Running(Api(url, token, SystemClock()), Control(facts), facts, lose_tables)
 
 
 def _simulator(stack: ExitStack, data: Path, asked: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -23,6 +24,16 @@ class DemoFailed(Exception):
 
     def __init__(self, text: str, **facts: Any) -> None:
         super().__init__(text + "".join(f" {name}={value}" for name, value in facts.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The app and the tenant at work; `lose_tables` deletes every table and starts the app anew."""
+
+    api: Api
+    control: Control
+    facts: Mapping[str, Any]
+    lose_tables: Callable[[], None]
 
 
 class Api:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from local import demo_checks
 from local.demo_checks import Checks
-from local.demo_client import Api, Control, DemoFailed
+from local.demo_client import DemoFailed, Running
 from local.demo_report import Display
 
 Resource = Mapping[str, Any]
@@ -18,10 +18,10 @@ Resource = Mapping[str, Any]
 class Story:
     """Holds what later chapters need of earlier ones."""
 
-    def __init__(
-        self, api: Api, control: Control, facts: Mapping[str, Any], display: Display
-    ) -> None:
-        self._api, self._control, self._facts, self._display = api, control, facts, display
+    def __init__(self, installation: Running, display: Display) -> None:
+        self._installation, self._display = installation, display
+        self._api, self._control = installation.api, installation.control
+        self._facts = installation.facts
         self._checks = Checks()
         self._runs: dict[str, dict[str, Any]] = {}
         self._requests: dict[str, int] = {}
@@ -33,6 +33,7 @@ class Story:
         self._back_up("first backup")
         first = self._control.truth()
         self._compare("first backup", first, 1)
+        self._rotate_keys()
         self._control.mutate({"action": "month"})
         self._back_up("after a month")
         truth = self._control.truth()
@@ -42,7 +43,10 @@ class Story:
         self._restore_elsewhere(truth)
         self._restore_in_place(truth)
         self._take_away(truth)
-        self._verify()
+        self._verify("Verify the vault: read back every byte")
+        self._lose_tables()
+        self._collect()
+        self._verify("Verify what is left")
 
     def result(self, seconds: float) -> dict[str, Any]:
         """The figures, as --json writes them."""
@@ -184,8 +188,67 @@ class Story:
             self._checks, data, [hashes[key] for key in whole]
         )
 
-    def _verify(self) -> None:
-        with self._display.run("Verify the vault: read back every byte") as watch:
+    def _rotate_keys(self) -> None:
+        """The next backup writes under a new data key, and the passphrase is another one."""
+        with self._display.chapter("Rotate the data key, and exchange the recovery passphrase"):
+            self._api.of_org("POST", "/keys/rotate", {"layer": "data"})
+            slots = self._api.of_org("GET", "/keys")["slots"]
+            old = next(slot["id"] for slot in slots if slot["purpose"] == "recovery")
+            wanted = {"kind": "passphrase", "replaces": old}
+            self._api.of_org("POST", "/keys/slots", wanted)
+            keys = self._api.of_org("GET", "/keys")
+            self._checks.same("data keys", 2, len(keys["data_keys"]), "keys")
+            self._checks.same("recovery slot", True, keys["recovery"], "keys")
+
+    def _lose_tables(self) -> None:
+        """Deletes every table; the vault brings back what they said."""
+        before = self._told()
+        with self._display.chapter("Delete every table, and rebuild them from the vault"):
+            self._installation.lose_tables()
+            left = self._api.call("GET", "/organizations")["items"]
+            self._checks.same("organizations left", [], left, "tables")
+            for one in self._api.call("POST", "/rebuilds")["rebuilds"]:
+                self._api.finished(one["run"], lambda _: None)
+        after = self._told()
+        for name, wanted in before.items():
+            self._checks.same(f"{name} after a rebuild", wanted, after[name], "tables")
+
+    def _told(self) -> dict[str, Any]:
+        rows = self._protected()
+        return {
+            "organization": self._api.of_org("GET", ""),
+            "policy": self._api.of_org("GET", "/policy"),
+            "audit": [one["hash"] for one in self._api.all_of("/audit")],
+            "restore points": sorted((row["resource"], row["head"], row["items"]) for row in rows),
+            "names": sorted((row["resource"], row["name"]) for row in rows),
+        }
+
+    def _collect(self) -> None:
+        """Keeps one restore point of everything; the others expire."""
+        with self._display.run("Keep the newest restore points only, and collect") as watch:
+            policy = self._api.of_org("GET", "/policy")
+            policy = {key: policy[key] for key in ("services", "selection", "schedule", "version")}
+            self._api.of_org("PUT", "/policy", {**policy, "retention": {"last": 1}})
+            said = self._collected({"dry_run": True}, watch)
+            done = self._collected({}, watch)
+        self._checks.same("what a dry run says", said, done, "collection")
+        left = max(
+            len(list(self._api.all_of(f"/snapshots?{urlencode(where)}")))
+            for where in (
+                {"service": row["service"], "resource": row["resource"]}
+                for row in self._protected()
+            )
+        )
+        self._checks.same("restore points of each resource", 1, left, "collection")
+
+    def _collected(self, asked: Mapping[str, Any], watch: Any) -> dict[str, Any]:
+        run = self._api.of_org("POST", "/collections", asked)["id"]
+        self._api.finished(run, watch)
+        report: dict[str, Any] = self._api.of_org("GET", f"/collections/{run}")["report"]
+        return {key: report[key] for key in ("snapshots_expired", "packs", "bytes")}
+
+    def _verify(self, title: str) -> None:
+        with self._display.run(title) as watch:
             run = self._api.of_org("POST", "/verifications", {})["id"]
             state = self._api.finished(run, watch)["state"]
         self._checks.same("vault verifies", "green", state, "verification")
