@@ -389,7 +389,8 @@ class Vault:
             if flags & 1:
                 references = [one for row in references for one in json.loads(self.piece(row))]
             segments = more[0] if flags & 2 else [[0, len(references)]]
-            if sum(segment[-1] for segment in segments) != len(references):
+            counts = [segment[-1] for segment in segments]
+            if sum(counts) != len(references) or min(counts, default=0) < 0:
                 raise Damaged("a content", "has segments that do not cover it")
         pieces = map(self.piece, references)
         for encoding, *parameters, count in segments:

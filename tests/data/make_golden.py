@@ -42,11 +42,13 @@ from vault.collect import Asked
 from vault.merge import Limits
 from vault.stores.memory import MemoryStore
 from vault.tree import Shape
+from vault.void import restart
 
 HERE = Path(__file__).parent / "golden"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "vault-format.md"
 PASSPHRASE, RECOVERY = "correct horse battery staple", "an old tin of letters"
 MAILBOX, DRIVE = "mail/mailbox:11111111", "drive/drive:22222222"
+NOTES = "onenote/notebook:33333333"
 SMALL_CUTS = Chunking(1024, 4096, 16384)  # or a listed content would need a large vault
 SMALL_NODES = Limits(shape=Shape(leaf_bytes=1500, children_max=4))
 WEEK_AND_MORE = timedelta(days=9)
@@ -131,6 +133,12 @@ class Story:
         self.opened().void(chain, int(number))
         items = self.points[chain][str(int(number) - 1)]["items"]
         self.points[chain][number] = {"status": "void", "about": {}, "items": items}
+
+    def begin_anew(self, chain: str) -> None:
+        """A restore point that says: what was before is not to be built on."""
+        number = restart(self.opened()._bench, chain, by="repair-1")
+        self.items[chain] = {}
+        self.points[chain][str(number)] = {"status": "void", "about": {}, "items": {}}
 
     def collect(self, *expiring: int, chain: str = MAILBOX) -> None:
         """A whole cycle, some time later."""
@@ -234,6 +242,17 @@ def mail_round(story: Story, number: int) -> None:
     story.close(step, MAILBOX, "Someone")
 
 
+def notes_begin_anew(story: Story) -> None:
+    """A chain whose newest restore point was given up as damaged, and what came after it."""
+    for number in (1, 3):
+        step = story.step(NOTES)
+        note = Entry(f"note-{number}", "", "page", "A note")
+        story.put(step, NOTES, note, content=prose(200 + number, 400))
+        story.close(step, NOTES, "Notebook")
+        if number == 1:
+            story.begin_anew(NOTES)
+
+
 def open_round(story: Story) -> None:
     """A page that no restore point closes yet."""
     step = story.step(MAILBOX)
@@ -261,6 +280,7 @@ def golden() -> tuple[dict[str, bytes], dict[str, Any]]:
     story.collect(6, 7)
     story.opened().rotate_data_key()
     mail_round(story, 21)
+    notes_begin_anew(story)
     open_round(story)
     expected = {**story.expectations(), "recovery": RECOVERY, "private_key": private}
     return story.blobs(), expected
