@@ -35,6 +35,14 @@ class Drill:
     too_large: int = 0
     findings: list[Finding] = field(default_factory=list)
 
+    def finding(self, snapshot: str) -> Finding:
+        """The one for all items of a restore point."""
+        for known in self.findings:
+            if known.name == snapshot:
+                return known
+        self.findings.append(Finding.of(Disease.ITEM_DAMAGED, snapshot, 3))
+        return self.findings[-1]
+
 
 class _Differs(Exception):
     """An item is not what it was."""
@@ -53,10 +61,8 @@ def drill(app: App, org: str, vault: Repository, samples: int, more: Callable[[]
         try:
             done.bytes += _restored(stored_item(vault, entry))
         except (Problem, _Differs):
-            name = vault.blob_of(view.snapshot)
-            finding = Finding.of(Disease.ITEM_DAMAGED, name, 3)
+            finding = done.finding(vault.blob_of(view.snapshot))
             finding.touches(view.snapshot.chain, entry.id, entry.parent, newest=True)
-            done.findings.append(finding)
     return done
 
 

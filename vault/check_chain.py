@@ -91,7 +91,9 @@ class ChainCheck:
         head = good[-1].number if good else 0
         top = snapshots[max(snapshots)][0] if snapshots else None
         self._restarted = top is not None and top.is_restart
-        self._note_hurt(bool(snapshots) and top is None)
+        if snapshots and top is None:
+            self._is_newest(snapshot_name(chain_hash, newest))
+            self._note_hurt(True)
         if self._damaged is None:
             for number, (snapshot, _) in snapshots.items():
                 self._closed_pages(chain_hash, number, snapshot)
@@ -102,6 +104,11 @@ class ChainCheck:
                 self._catalog(point, snapshot.roots)
         # Behind the restore points: what the newest one shares with them counts as its own.
         self._open_pages(chain_hash, {n: rows for n, rows in pages.items() if n > newest})
+
+    def _is_newest(self, name: str) -> None:
+        """What was found of a blob concerns the newest restore point."""
+        for finding in self.findings:
+            finding.newest |= finding.name == name
 
     def _note_hurt(self, hurt: bool) -> None:
         """Of a chain that begins anew anyway, nothing newest can be hurt."""
@@ -173,8 +180,10 @@ class ChainCheck:
         name = snapshot_name(chain_hash, number)
         if number > max(snapshots, default=0):
             self._found(Disease.HEAD_ROLLED_BACK, name, 0)
-        elif number in snapshots and digest not in ("", snapshots[number][1]):
-            self._found(Disease.CHAIN_BROKEN, name, 0)
+            self._is_newest(name)
+        elif number in snapshots and snapshots[number][0] is not None:
+            if digest not in ("", snapshots[number][1]):
+                self._found(Disease.CHAIN_BROKEN, name, 0)
 
     def _stored_pages(self, chain_hash: str) -> dict[int, list[str]]:
         pages: dict[int, list[str]] = {}
