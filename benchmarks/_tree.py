@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +26,7 @@ STEP_ITEMS = 10_000
 _WHOLE_BYTES = 1024 * 1024  # files up to here are read in one go
 _BLOCK = 1024 * 1024
 _LIFTED = ".eml"
-_BATCH_ITEMS, _BATCH_BYTES = 64, 8 * 1024 * 1024
-_AT_ONCE = 2  # chains of a backup, batches of a restore
+_AT_ONCE = 2  # chains
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +150,10 @@ def restore(repo: Repository, target: Path) -> Copied:
     """Writes the newest snapshots of all chains out; answers what it wrote."""
     done = Copied()
     target.mkdir()
-    for chain in sorted(repo.chains()):
-        done.add(_restored(repo, chain, target / chain))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        chains = [pool.submit(_restored, repo, chain, target / chain) for chain in repo.chains()]
+        for chain in chains:
+            done.add(chain.result())
     return done
 
 
@@ -162,21 +163,16 @@ def _restored(repo: Repository, chain: str, target: Path) -> Copied:
     assert head is not None, "a chain has a snapshot"
     done = Copied()
     folders: list[Entry] = []
-    running: list[Future[int]] = []
     target.mkdir()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for batch in _batches(repo.catalog(head)):
-            made = [entry for entry in batch if entry.kind == "folder"]
-            folders += made
-            for entry in made:
-                os.makedirs(target / entry.id, exist_ok=True)
-            done.items += len(batch)
-            running.append(pool.submit(_write_all, repo, target, batch))
-            if len(running) > 2 * _AT_ONCE:
-                done.read_bytes += running.pop(0).result()
-        done.read_bytes += sum(one.result() for one in running)
+    for entry in repo.catalog(head).items():
+        done.items += 1
+        if entry.kind == "folder":
+            os.makedirs(target / entry.id, exist_ok=True)
+            folders.append(entry)
+        else:
+            done.read_bytes += _write_out(repo, f"{target}/{entry.id}", entry)
     for entry in reversed(folders):
-        _dress(os.fspath(target / entry.id), entry)
+        _dress(f"{target}/{entry.id}", entry)
     return done
 
 
@@ -190,38 +186,20 @@ def _entries(catalog: Catalog, folder: str) -> dict[str, Entry]:
             return found
 
 
-def _batches(catalog: Catalog) -> Iterator[list[Entry]]:
-    """Neighbours together: they share boxes."""
-    batch: list[Entry] = []
-    size = 0
-    for entry in catalog.items():
-        batch.append(entry)
-        size += sum(content.size for content in entry.contents)
-        if len(batch) >= _BATCH_ITEMS or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _write_all(repo: Repository, target: Path, batch: list[Entry]) -> int:
+def _write_out(repo: Repository, path: str, entry: Entry) -> int:
     written = 0
-    for entry in batch:
-        if entry.kind == "folder":
-            continue
-        path = os.path.join(target, entry.id)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileNotFoundError:  # its folder comes later in the catalog
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            for content in entry.contents:
-                for data in repo.read(content):
-                    written += _write(handle, data)
-        finally:
-            os.close(handle)
-        _dress(path, entry)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileNotFoundError:  # its folder comes later in the catalog
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        for content in entry.contents:
+            for data in repo.read(content):
+                written += _write(handle, data)
+    finally:
+        os.close(handle)
+    _dress(path, entry)
     return written
 
 
