@@ -421,3 +421,32 @@ def test_more_damage_in_a_pack_of_a_damaged_node_is_counted_too(sick: DamagedSto
     (two,) = [finding for finding in both.problems if finding.code == "pack-damaged"]
     assert two.items > one.items
     assert len(two.boxes) == 2
+
+
+def test_restore_points_whose_list_is_damaged_block_the_collector_until_they_are_given_up() -> None:
+    vault = Vault()
+    many = {f"m{number}": noise(number, 300) for number in range(400)}
+    vault.back_up(many)
+    spoiled = DamagedStore(vault.store)
+    name, _, at = _box(spoiled, BoxKind.NODE, Domain.OWN)
+    spoiled.spoil(name, at + 30)
+    vault.store.delete(name)
+    vault.store.put_new(name, spoiled.blobs[name])
+    repo = vault.opened()
+    repair = repo.repair(repo.verify(read_data=True))
+    assert repair.carry_out(repair.plan(), "verify-1")
+    vault.back_up(many)
+    assert vault.content_of(3) == many
+    assert vault.cycle().damage != []
+
+    repo = vault.opened()
+    repair = repo.repair(repo.verify(read_data=True))
+    assert repair.plan().empty is False  # the box is still lost
+    assert repair.plan().bury == []
+    plan = repair.plan(give_up=True)
+    assert plan.bury == [(CHAIN, 1)]
+    assert repair.carry_out(plan, "verify-2")
+    assert vault.opened().numbers(CHAIN) == [2, 3]
+    vault.wait_days(5)
+    assert vault.cycle(2).damage == []
+    assert vault.content_of(3) == many
