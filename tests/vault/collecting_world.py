@@ -63,11 +63,13 @@ class World:
         collector: type[Collector] = Collector,
         step: type[Step] = Step,
         careless_rebuild: bool = False,
+        chains: int = CHAINS,
     ) -> None:
         """`careless_rebuild`: one that sleeps for a day before it writes its rows; then the tables
         are not lost besides.
         """
         self.careless_rebuild = careless_rebuild
+        self._chains = chains
         self.sleepiness = 0.6 if step is CarefreeStep else 0.2  # of writers, before they commit
         self.dice = random.Random(seed)
         self.clock = StillClock()
@@ -87,7 +89,7 @@ class World:
 
     def run(self) -> Outcome:
         """Lets everybody live for DAYS, then counts what cannot be read."""
-        for chain in range(CHAINS):
+        for chain in range(self._chains):
             for _ in range(2 if chain < 2 else 1):  # two chains have writers with twins
                 self._enter(lambda actor, c=chain: _write(actor, f"mail/{c}"))  # type: ignore[misc]
         self._enter(_collect)
