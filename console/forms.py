@@ -12,6 +12,15 @@ from engine.organizations import NewOrganization
 Fields = Mapping[str, list[str]]
 
 # The choices of the policy page that need no cron expression; {m} and {h} come from the time.
+RETENTION = {
+    "last": "the newest",
+    "within_days": "all of the last … days",
+    "hourly": "hourly",
+    "daily": "daily",
+    "weekly": "weekly",
+    "monthly": "monthly",
+    "yearly": "yearly",
+}
 RHYTHMS = {
     "daily": ("every day", "{m} {h} * * *"),
     "twice": ("every 12 hours", "{m} */12 * * *"),
@@ -68,6 +77,7 @@ def policy(form: Fields) -> tuple[dict[str, Any], int]:
         "services": services,
         "selection": {"mode": mode, "users": [] if mode == "all" else _lines(form)},
         "schedule": _schedule(form),
+        "retention": _retention(form),
         "paused": one(form, "paused") == "yes",
     }
     return document, int(version) if re.fullmatch(r"[0-9]{1,8}", version) else 0
@@ -75,6 +85,15 @@ def policy(form: Fields) -> tuple[dict[str, Any], int]:
 
 def _lines(form: Fields) -> list[str]:
     return [line.strip() for line in one(form, "users").splitlines() if line.strip()]
+
+
+def _retention(form: Fields) -> dict[str, int] | None:
+    """Counts by rule; None where no rule is set: everything is kept."""
+    counts = {name: one(form, f"keep_{name}", "0").strip() or "0" for name in RETENTION}
+    if not all(re.fullmatch(r"[0-9]{1,6}", count) for count in counts.values()):
+        raise InvalidInput("How many restore points to keep is a number.", field="retention")
+    rules = {name: int(count) for name, count in counts.items()}
+    return rules if any(rules.values()) else None
 
 
 def _schedule(form: Fields) -> dict[str, str] | None:

@@ -52,6 +52,7 @@ def policy(app: App, org: str, problem: Problem | None = None) -> dict[str, Any]
         "schedule": forms.rhythm_of(shown["schedule"]),
         "rhythms": {name: title for name, (title, _) in forms.RHYTHMS.items()},
         "services": policies.services(),
+        "rules": forms.RETENTION,
         "time_zones": sorted(available_timezones()),
         "problem": problem,
     }
