@@ -285,6 +285,12 @@ class VerificationOut(RunOut):
     report: dict[str, Any] | None
 
 
+class OrganizationsOut(Page[OrganizationOut]):
+    """A page of organizations; `hint` when there is none although there are vaults."""
+
+    hint: str | None = None
+
+
 class RebuildOut(Out):
     """The run that makes an organization's rows anew."""
 

@@ -11,15 +11,18 @@ from api.answers import (
     ConsentOut,
     CreatedOut,
     OrganizationOut,
+    OrganizationsOut,
     Page,
     PolicyOut,
 )
 from api.auth import SignedIn
 from api.deps import After, Limit, Org, TheApp, page
 from api.models import ChangeOrganization, Credential, NewOrganization, Policy
-from engine import audit, connection, organizations, policies
+from engine import audit, connection, organizations, policies, rebuild
 
 router = APIRouter(tags=["organizations"])
+
+_LOST = "There are vaults, but no records of them: POST /api/v1/rebuilds makes the tables anew."
 
 
 @router.post("/organizations", status_code=201, response_model=CreatedOut)
@@ -42,11 +45,12 @@ def create_organization(body: NewOrganization, who: SignedIn, app: TheApp) -> di
     return {**made.organization, "recovery_passphrase": made.recovery_passphrase}
 
 
-@router.get("/organizations", response_model=Page[OrganizationOut])
+@router.get("/organizations", response_model=OrganizationsOut)
 def list_organizations(app: TheApp, after: After = "", limit: Limit = 100) -> Any:
     """The organizations of this installation."""
     found, more = organizations.listed(app, after=after, limit=limit)
-    return page(found, more)
+    lost = not found and not after and rebuild.tables_lost(app)
+    return {**page(found, more), "hint": _LOST if lost else None}
 
 
 @router.get("/organizations/{org}", response_model=OrganizationOut)

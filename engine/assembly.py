@@ -137,7 +137,7 @@ class App:
         )
         self.limiter = Limiter(clock=self.clock)
         self.unmirrored: Tables = tables or self._make_tables()
-        self.tables: Tables = MirroredTables(self.unmirrored, self._mirror_of)
+        self.tables = MirroredTables(self.unmirrored, self._mirror_of)
         records = Records(self.tables, self.clock, _VaultSealing(self))
         self.organizations = records.organizations
         self.policies = records.policies

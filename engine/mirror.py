@@ -7,7 +7,9 @@ Rule 2: what is written once (policies, audit) is written to the vault first, un
         follows from its key: the vault decides who wins, so the audit's chain cannot fork, and its
         blobs prove it. A winner that died before its row is helped to it by whoever comes next.
 Rule 3: what changes (an organization) becomes one record per version, behind its row; the highest
-        version is the newest. A run's record is its end.
+        version is the newest. Whoever changed it writes what the row says NOW until the newest
+        version says it too, and only right behind the newest version he saw: so the last version is
+        the last row, in whatever order writers get on. A run's record is its end.
 Rule 4: a vault that cannot be opened for good (shredded, not made yet) mirrors nothing and stops
         nothing; storage that fails stops the write, as a table that fails does.
 
@@ -18,23 +20,26 @@ row has them, so what is sealed in a row stays sealed in its record, besides the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from state.audit import INSTALLATION
 from state.names import AUDIT, ORGANIZATIONS, POLICIES, RUNS
+from state.organizations import ALL
 from state.port import Row, RowExists, RowPage, Tables, Value
 from state.runs import OVER
-from vault import Repository
+from vault import Repository, VaultDamaged
 
 _ONCE = frozenset({POLICIES, AUDIT})
 VaultOf = Callable[[str], Repository | None]  # None: it cannot be opened, for good
 
 
 @dataclass(frozen=True, slots=True)
-class MirroredRow:
+class KeptRow:
     """A row as the vault keeps it; no values: it was deleted."""
 
+    name: str
     table: str
     key: str
     values: Mapping[str, Value] | None
@@ -70,7 +75,7 @@ class MirroredTables:
 
     def delete(self, table: str, partition: str, key: str, etag: str | None = None) -> None:
         if table == ORGANIZATIONS:
-            self._version(key, {"key": key, "values": None})
+            self._deleted(key)
         self._inner.delete(table, partition, key, etag)
 
     def get(self, table: str, partition: str, key: str) -> Row | None:
@@ -108,19 +113,30 @@ class MirroredTables:
     def _keep(self, table: str, partition: str, key: str, values: Mapping[str, Value]) -> None:
         record = {"key": key, "values": dict(values)}
         if table == ORGANIZATIONS:
-            self._version(key, record)
+            self.keep_organization(key)
         elif table == RUNS and values.get("state") in OVER:
             vault = self._vault(partition)
             if vault is not None:
                 vault.put_record(f"row/{RUNS}/{key}", record)
 
-    def _version(self, org: str, record: Mapping[str, Any]) -> None:
+    def keep_organization(self, org: str) -> None:
+        """Writes the row's present state down as the newest version, where it is not that yet."""
         vault = self._vault(org)
-        if vault is None:
-            return
-        number = sum(1 for _ in vault.list_records(f"row/{ORGANIZATIONS}/")) + 1
-        while not vault.put_record(f"row/{ORGANIZATIONS}/{number:08d}", record):
-            number += 1
+        while vault is not None:
+            newest = newest_version(vault)
+            row = self._inner.get(ORGANIZATIONS, ALL, org)
+            if row is None or _same(newest, row.values):
+                return
+            vault.put_record(_behind(newest), {"key": org, "values": dict(row.values)})
+
+    def _deleted(self, org: str) -> None:
+        vault = self._vault(org)
+        while vault is not None:
+            newest = newest_version(vault)
+            if newest.name and newest.values is None:
+                return
+            if vault.put_record(_behind(newest), {"key": org, "values": None}):
+                return
 
     def _help(self, table: str, partition: str, kept: Mapping[str, Any]) -> None:
         """Writes the row of a winner that may have died before it could."""
@@ -133,13 +149,44 @@ class MirroredTables:
         return None if org == INSTALLATION else self._vault_of(org)
 
 
-def kept_rows(vault: Repository) -> Iterator[MirroredRow]:
-    """Every mirrored row of an organization, organizations first and only their newest version."""
-    versions = list(vault.list_records(f"row/{ORGANIZATIONS}/"))
-    names = [(ORGANIZATIONS, versions[-1])] if versions else []
-    for table in (POLICIES, AUDIT, RUNS):
-        names += [(table, name) for name in vault.list_records(f"row/{table}/")]
-    for table, name in names:
-        record = vault.get_record(name)
-        if record is not None:
-            yield MirroredRow(table, record["key"], record["values"])
+def newest_version(vault: Repository) -> KeptRow:
+    """What was last kept of the organization itself; name "" when nothing was.
+
+    `name` is the newest version's; where that does not open, the values are of the one before.
+    """
+    names = list(vault.list_records(f"row/{ORGANIZATIONS}/"))
+    for name in reversed(names):
+        with suppress(VaultDamaged):
+            return replace(kept_row(vault, name), name=names[-1])
+    return KeptRow(names[-1] if names else "", ORGANIZATIONS, "", None)
+
+
+def kept_names(vault: Repository, after: str = "") -> Iterator[str]:
+    """Names of all kept rows but the organization's own, behind `after`, in order."""
+    for table in sorted((POLICIES, AUDIT, RUNS)):
+        prefix = f"row/{table}/"
+        if after < prefix or after.startswith(prefix):
+            yield from vault.list_records(prefix, after)
+
+
+def kept_row(vault: Repository, name: str) -> KeptRow:
+    """Reads one. Raises VaultDamaged."""
+    record = vault.get_record(name)
+    if record is None:
+        raise VaultDamaged("A kept row is missing.", name=name)
+    return KeptRow(name, name.split("/")[1], record["key"], record["values"])
+
+
+def _behind(newest: KeptRow) -> str:
+    number = int(newest.name.rpartition("/")[2]) if newest.name else 0
+    return f"row/{ORGANIZATIONS}/{number + 1:08d}"
+
+
+def _same(newest: KeptRow, values: Mapping[str, Value]) -> bool:
+    """When it runs next is no fact to keep: it would be a version per run."""
+    if newest.values is None:
+        return False
+    kept, row = dict(newest.values), dict(values)
+    kept.pop("next_run_at", None)
+    row.pop("next_run_at", None)
+    return kept == row

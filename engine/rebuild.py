@@ -12,9 +12,11 @@ batch, and a batch is written within the vault's t_max_s (the collector's wait c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from base import log
@@ -23,29 +25,31 @@ from base.errors import Problem
 from base.ids import new_run_id
 from base.item import Trouble
 from base.messages import Message
-from engine import runs
+from engine import audit, runs
 from engine.assembly import App
-from engine.mirror import kept_rows
+from engine.mirror import kept_names, kept_row, newest_version
+from engine.patience import WAIT_S, passes
 from m365 import SERVICES
 from state.names import ORGANIZATIONS
 from state.organizations import ALL
 from state.port import RowExists
 from state.resources import ResourceRow
 from state.runs import Run
-from vault import Repository
+from vault import Entry, Repository, Snapshot
 
 KIND = "rebuild"
 ROWS, CHAINS, CHUNKS = "rows", "chains", "chunks"
+AUDIT_ALTERED = "audit-altered"  # a row is not what the vault keeps of it
 _PACKS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildRun(Message):
-    """Starts the story of one organization's rebuild; `next` is "phase:position"."""
+    """Starts the story of one organization's rebuild; `next` is a position."""
 
     org: str
     run: str
-    next: str = f"{ROWS}:"
+    next: str = f"{ROWS}:0:"
 
 
 def request_rebuild(app: App, by: str) -> list[RebuildRun]:
@@ -65,9 +69,27 @@ def request_rebuild(app: App, by: str) -> list[RebuildRun]:
     return found
 
 
+def tables_lost(app: App) -> bool:
+    """Whether there is no organization, yet a vault of one that was not deleted; logged if so.
+
+    Costs a listing of vaults where there is no organization, else one read.
+    """
+    if app.organizations.page(limit=1).items:
+        return False
+    for org in app.vaults():
+        try:
+            if newest_version(app.vault(org)).values is None:
+                continue
+        except Problem as problem:  # a rebuild says the same, and people should hear of it
+            log.event("vault-not-opened", org=org, code=problem.code)
+        log.event("tables-lost", level=logging.WARNING, hint="holdfast upkeep rebuild")
+        return True
+    return False
+
+
 def rebuild_slice(app: App, request: RebuildRun) -> dict[str, Any]:
-    """Does the next part of a rebuild. Answers {"state": more|done|failed|cancelled, "next",
-    "code"}.
+    """Does the next part of a rebuild. Answers {"state": more|done|throttled|failed|cancelled,
+    "next", "code", "retry_after_s"}.
     """
     org, run = request.org, request.run
     try:
@@ -80,25 +102,41 @@ def rebuild_slice(app: App, request: RebuildRun) -> dict[str, Any]:
         after = work.run(request.next)
         if after:
             return {"state": "more", "next": after, "code": ""}
-        runs.close(app, org, run, "amber" if work.lost else "green", counts={"lost": work.lost})
+        proof = audit.check(app, org)
+        runs.close(
+            app,
+            org,
+            run,
+            "green" if proof.intact and not work.lost else "amber",
+            counts={"lost": work.lost},
+            code="" if proof.intact else AUDIT_ALTERED,
+            detail={} if proof.intact else {"entry": proof.broken_at, "reason": proof.reason},
+        )
         return {"state": "done", "code": ""}
     except Problem as problem:
+        if passes(problem):
+            return {
+                "state": "throttled",
+                "next": request.next,
+                "code": problem.code,
+                "retry_after_s": WAIT_S,
+            }
         runs.close(app, org, run, "red", code=problem.code)
         return {"state": "failed", "code": problem.code}
 
 
 def _brought_back(app: App, org: str) -> bool:
     """Writes an organization's row from its vault; False where it was deleted or never kept."""
-    first = next(iter(kept_rows(app.vault(org))), None)
-    if first is None or first.table != ORGANIZATIONS or first.values is None:
+    newest = newest_version(app.vault(org))
+    if newest.values is None:
         return False
     with suppress(RowExists):
-        app.unmirrored.insert(ORGANIZATIONS, ALL, org, first.values)
+        app.unmirrored.insert(ORGANIZATIONS, ALL, org, newest.values)
     return True
 
 
 class _Rebuild:
-    """One slice over one organization."""
+    """One slice over one organization. Positions are "phase:lost so far:done through"."""
 
     def __init__(self, app: App, org: str, more: Callable[[], bool]) -> None:
         self._app, self._org, self._more = app, org, more
@@ -106,90 +144,133 @@ class _Rebuild:
         self.lost = 0
 
     def run(self, position: str) -> str:
-        """Goes on from "phase:after"; answers where to go on, "" at the end."""
-        phase, _, after = position.partition(":")
+        """Goes on from a position; answers where to go on, "" at the end."""
+        phase, lost, after = position.split(":", 2)
+        self.lost = int(lost)
         if phase == ROWS:
-            self._rows()
-            return f"{CHAINS}:"
-        if phase == CHAINS:
-            return self._chains(after)
-        return self._chunks(after)
+            phase, after = self._rows(after)
+        elif phase == CHAINS:
+            phase, after = self._chains(after)
+        else:
+            phase, after = self._chunks(after)
+        return f"{phase}:{self.lost}:{after}" if phase else ""
 
-    def _rows(self) -> None:
-        for row in kept_rows(self._vault):
-            if row.table != ORGANIZATIONS and row.values is not None:
-                with suppress(RowExists):
-                    self._app.unmirrored.insert(row.table, self._org, row.key, row.values)
+    def _rows(self, after: str) -> tuple[str, str]:
+        if not after:
+            self._app.tables.keep_organization(self._org)  # its writer may have died before
+        for name in kept_names(self._vault, after):
+            with self._counting_loss("rebuild-row-left-out"):
+                row = kept_row(self._vault, name)
+                if row.values is not None:
+                    with suppress(RowExists):
+                        self._app.unmirrored.insert(row.table, self._org, row.key, row.values)
+            if not self._more():
+                return ROWS, name
+        return CHAINS, ""
 
-    def _chains(self, after: str) -> str:
-        behind = not after
+    def _chains(self, after: str) -> tuple[str, str]:
+        behind, opened = not after, 0
         for chain in self._vault.chains():
+            opened += 1
             if behind:
-                try:
+                with self._counting_loss("rebuild-chain-left-out"):
                     self._chain(chain)
-                except Problem as problem:  # a verification names it
-                    self.lost += 1
-                    log.event("rebuild-chain-left-out", org=self._org, code=problem.code)
                 if not self._more():
-                    return f"{CHAINS}:{chain}"
+                    return CHAINS, chain
             behind = behind or chain == after
-        return f"{CHUNKS}:"
+        if not behind:
+            return CHAINS, ""  # the one that was done last does not open any more
+        names = self._app.store(self._org).list("s/")
+        there = {listed.name.rpartition("/")[0] for listed in names}
+        if len(there) > opened:  # nothing of them opens, not even their name
+            self.lost += len(there) - opened
+            log.event("rebuild-chains-unreadable", org=self._org, chains=len(there) - opened)
+        return CHUNKS, ""
+
+    @contextmanager
+    def _counting_loss(self, event: str) -> Iterator[None]:
+        """What does not open is counted, and a verification names it; a busy storage is no loss."""
+        try:
+            yield
+        except Problem as problem:
+            if passes(problem):
+                raise
+            self.lost += 1
+            log.event(event, org=self._org, code=problem.code)
 
     def _chain(self, chain: str) -> None:
-        """A resource's row and its rows of the ledger, from its newest restore point."""
+        """A resource's row and its rows of the ledger, from its newest restore point.
+
+        The ledger first: the row says that both are there.
+        """
         service, _, resource = chain.partition("/")
+        with self._counting_loss("rebuild-newest-left-out"):
+            self._vault.snapshot(chain, self._vault.numbers(chain)[-1])
         head = self._vault.head(chain)
         if head is None or service not in SERVICES:
             return
+        before = self._app.resources.get(self._org, service, resource)
+        if before is not None and before.head >= head.number:
+            return
         _, sha256 = self._vault.stored_snapshot(chain, head.number)
         catalog, at = self._vault.catalog(head), parse_iso(head.created)
-        before = self._app.resources.get(self._org, service, resource)
-        about = head.about
-        fresh = before or ResourceRow(
-            org=self._org,
-            service=service,
-            resource=resource,
-            kind=SERVICES[service].resource_kind,
-            name=str(about.get("title", "")),
-            address=str(about.get("address", "")),
-            last_run=head.by,
-            last_outcome="done",
-            verified_at=at,
-            facts=dict(about.get("facts", {})),
-        )
-        if fresh.head < head.number:
-            fresh = replace(
-                fresh,
+        self._ledger(service, resource, head.by, catalog.items(), at)
+
+        def known(row: ResourceRow) -> ResourceRow:
+            if row.head >= head.number:
+                return row  # a backup was faster
+            return replace(
+                row,
                 head=head.number,
                 head_sha256=sha256,
                 head_at=at,
                 items=catalog.total,
                 cursor_stored_at=at,
             )
-            self._app.resources.put_many([fresh])
+
         if before is None:
-            self._ledger(service, resource, head.by, catalog.items(), at)
+            try:
+                self._app.resources.create(known(self._described(service, resource, head)))
+                return
+            except RowExists:
+                pass  # a plan was faster
+        self._app.resources.change(self._org, service, resource, known)
+
+    def _described(self, service: str, resource: str, head: Snapshot) -> ResourceRow:
+        return ResourceRow(
+            org=self._org,
+            service=service,
+            resource=resource,
+            kind=SERVICES[service].resource_kind,
+            name=str(head.about.get("title", "")),
+            address=str(head.about.get("address", "")),
+            last_run=head.by,
+            last_outcome="done",
+            verified_at=parse_iso(head.created),
+            facts=dict(head.about.get("facts", {})),
+        )
 
     def _ledger(
-        self, service: str, resource: str, run: str, entries: Iterator[Any], at: Any
+        self, service: str, resource: str, run: str, entries: Iterator[Entry], at: datetime
     ) -> None:
+        known = {(row.item, row.part) for row in self._app.ledger.all(self._org, service, resource)}
         troubles = [
-            Trouble(
-                entry.id, *_part_and_cause(missing), retry=bool(entry.facts.get("retry", False))
-            )
+            trouble
             for entry in entries
-            for missing in entry.facts.get("missing", ())
+            for trouble in _troubles(entry)
+            if (trouble.item_id, trouble.part) not in known
         ]
         self._app.ledger.note(self._org, service, resource, troubles, run=run, now=at)
 
-    def _chunks(self, after: str) -> str:
+    def _chunks(self, after: str) -> tuple[str, str]:
         for through in self._vault.index_packs(after, _PACKS_AT_ONCE):
             if not self._more():
-                return f"{CHUNKS}:{through}"
-        return ""
+                return CHUNKS, through
+        return "", ""
 
 
-def _part_and_cause(missing: str) -> tuple[str, str]:
-    """What entries keep of a trouble: "part: cause"."""
-    part, _, cause = missing.rpartition(": ")
-    return part, cause
+def _troubles(entry: Entry) -> Iterator[Trouble]:
+    """What an entry keeps of its troubles: "part: cause"."""
+    for missing in entry.facts.get("missing", ()):
+        part, _, cause = missing.rpartition(": ")
+        yield Trouble(entry.id, part, cause, retry=bool(entry.facts.get("retry", False)))

@@ -27,6 +27,7 @@ from base.errors import ConfigurationProblem, Problem
 from base.ids import new_passphrase, new_token
 from base.settings import Settings
 from engine.assembly import App, install
+from engine.rebuild import tables_lost
 from local.azurite import start_azurite
 from local.host_client import run_functions
 from vault import WrongKey
@@ -66,6 +67,7 @@ def serving(data: Path, storage: str = "folder") -> Iterator[FastAPI]:
         app = App(_settings(data, storage, stack))
         install(app)
         _try_passphrase(app)
+        tables_lost(app)
         steps = min(app.settings.steps_at_once, STEPS_MAX)
         running = run_functions(function_app.app, data / "stories.sqlite", app.clock, steps)
         stack.callback(running.stop)

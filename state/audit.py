@@ -3,7 +3,7 @@
 Rule 1: rows are only ever inserted, under consecutive numbers: two writers cannot extend the same
         row, so the chain never forks.
 Rule 2: the chain shows changed, removed and inserted rows. It cannot show that its newest rows were
-        cut off: keep head() elsewhere (a signed report, the vault) and hand it to verify().
+        cut off: engine/audit.py holds it against the vault, which keeps every row as well.
 
 Theory of operation: numbers count down in keys, so one query answers the newest row; an append
 reads it and inserts the next number. Whoever loses that race reads again.
@@ -123,6 +123,11 @@ class Audit:
         if known is not None and not known_seen:
             return AuditCheck(rows, known.number, "cut-off")
         return AuditCheck(rows, 0)
+
+
+def number_of(key: str) -> int:
+    """The number of the row with a key."""
+    return _NUMBER_END - int(key)
 
 
 def _misfit(row: AuditRow, key: str, expected: AuditHead | None, known: AuditHead | None) -> str:

@@ -70,8 +70,13 @@ class Resources:
         for row in self._tables.scan(RESOURCES, org, first=first, last=last):
             yield self._decode(row)
 
+    def create(self, row: ResourceRow) -> None:
+        """Raises RowExists when there is such a row."""
+        key = _key(row.service, row.resource)
+        self._tables.insert(RESOURCES, row.org, key, self._encode(row))
+
     def put_many(self, rows: Iterable[ResourceRow]) -> None:
-        """Writes rows, overwriting; for planning and rebuilding."""
+        """Writes rows, overwriting; for planning."""
         ordered = sorted(rows, key=attrgetter("org"))
         for org, some in groupby(ordered, key=attrgetter("org")):
             self._tables.upsert_many(

@@ -45,7 +45,7 @@ from vault.round import Bench, Round, open_round, read_snapshot
 from vault.slots import RECOVERY, KeySlot
 from vault.snapshot import DAMAGED, OK, Snapshot, SnapshotInfo, open_snapshot
 from vault.snapshot import name_of as snapshot_name
-from vault.store import Store
+from vault.store import OwnNames, Store
 from vault.verify import Verification, VerifyReport, Wanted
 from vault.void import void
 
@@ -66,6 +66,7 @@ class Repository:
         limits: Limits | None = None,
     ) -> None:
         """Use create() or open()."""
+        store = OwnNames(store)  # a stranger's blob is named by verification and met by nobody else
         ring = keys.ring
         recent = RecentChunks(clock, lifetime_s=config.t_max_s / 2)
         index, lost = known or MemoryChunkIndex(), LostRecords(store)
@@ -160,9 +161,9 @@ class Repository:
         data = self._get(_record_blob(name))
         return None if data is None else json.loads(data)
 
-    def list_records(self, prefix: str = "") -> Iterator[str]:
-        """Names of records that start with `prefix`, in order."""
-        for listed in self._store.list(f"r/{prefix}"):
+    def list_records(self, prefix: str = "", after: str = "") -> Iterator[str]:
+        """Names of records that start with `prefix`, in order; those behind `after`."""
+        for listed in self._store.list(f"r/{prefix}", f"r/{after}" if after else ""):
             yield listed.name.removeprefix("r/")
 
     def put_sealed(self, name: str, data: bytes) -> bool:

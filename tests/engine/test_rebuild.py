@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 
 from engine import audit, coverage, ledger, organizations, policies, rebuild, resources, runs
 from engine.assembly import App
+from engine.mirror import newest_version
 from engine.rebuild import RebuildRun
-from state.names import ALL, AUDIT, CHUNKS, POLICIES
+from state.audit import Audit
+from state.names import ALL, AUDIT, CHUNKS, ORGANIZATIONS, POLICIES, RUNS
 from state.port import RowExists
+from tests.engine.mortal import Death, Killed, MortalApp
 from tests.engine.world import ORG, SCRYPT_N, World, calm_tenant, world
 
 
@@ -52,7 +56,7 @@ def told(made: World) -> dict[str, Any]:
         "policy": policies.show(app, ORG),
         "versions": [one.version for one in app.policies.versions(ORG).items],
         "resources": [row for row in resources.listed(app, ORG)[0] if row["head"]],
-        "runs": [row for row in runs.listed(app, ORG)[0] if row["kind"] != "rebuild"],
+        "runs": [row for row in runs.listed(app, ORG, limit=1000)[0] if row["kind"] != "rebuild"],
         "audit": audit.listed(app, ORG)[0],
         "ledger": [
             (row["service"], row["resource"], row["item"], row["part"], row["cause"], row["retry"])
@@ -181,3 +185,96 @@ def test_tables_deleted_in_the_middle_of_a_backup_lose_nothing(house: World) -> 
     assert shown["state"] in ("green", "amber")
     assert house.app.vault(ORG).verify(read_data=True).problems == []
     assert house.mail_in_vault() == house.mail_in_tenant()
+
+
+def test_a_damaged_chain_makes_an_amber_rebuild_however_many_pieces_it_took(house: World) -> None:
+    lived(house)
+    lose_tables(house)
+    blobs = house.folder / "data" / "vaults" / ORG / "s"
+    damaged = next(one for one in sorted(blobs.rglob("*")) if one.is_file())
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"no envelope")
+    house.app.settings = house.app.settings.model_copy(update={"step_seconds": 0.0})
+    (answer,) = rebuilt(house)
+    assert answer["state"] == "done"
+    (shown,) = [row for row in runs.listed(house.app, ORG)[0] if row["kind"] == "rebuild"]
+    assert (shown["state"], shown["counts"]["lost"] > 0) == ("amber", True)
+
+
+@pytest.mark.parametrize(("act", "reason"), [("drop", "missing"), ("edit", "changed")])
+def test_an_audit_row_that_was_tampered_with_is_named(house: World, act: str, reason: str) -> None:
+    for name in ("one", "two", "three"):
+        audit.note(house.app, ORG, "someone", name)
+    tables = house.app.unmirrored
+    row = tables.query(AUDIT, ORG, limit=1).rows[0]  # the newest: the chain alone cannot show it
+    tables.delete(AUDIT, ORG, row.key)
+    if act == "edit":
+        before = house.app.audit.head(ORG)
+        other = Audit(tables, house.app.clock)  # past the vault, with a chain that is right
+        other.append(ORG, "nobody", "nothing", ORG)
+        assert house.app.audit.head(ORG).number == before.number + 1
+    assert house.app.audit.verify(ORG).intact
+    found = audit.check(house.app, ORG)
+    assert (found.broken_at, found.reason) == (
+        house.app.audit.head(ORG).number + (act == "drop"),
+        reason,
+    )
+
+
+def test_a_row_beside_the_vault_is_named_too(house: World) -> None:
+    audit.note(house.app, ORG, "someone", "one")
+    Audit(house.app.unmirrored, house.app.clock).append(ORG, "nobody", "nothing", ORG)
+    assert house.app.audit.verify(ORG).intact
+    assert audit.check(house.app, ORG).reason == "unknown"
+    rebuilt(house)
+    (shown,) = [row for row in runs.listed(house.app, ORG)[0] if row["kind"] == "rebuild"]
+    assert (shown["state"], shown["code"]) == ("amber", "audit-altered")
+
+
+def test_the_last_version_kept_is_the_last_row_in_whatever_order_writers_get_on(
+    house: World,
+) -> None:
+    late = house.app.organizations.get(ORG)
+    organizations.change(house.app, ORG, name="Second")
+    assert late is not None
+    house.app.tables.keep_organization(ORG)  # the slow one comes last, with nothing new to say
+    organizations.change(house.app, ORG, name="Third")
+    assert newest_version(house.app.vault(ORG)).values["name"] == "Third"
+    assert len(list(house.app.vault(ORG).list_records("row/organizations/"))) == 3
+
+
+def test_a_change_whose_writer_died_is_kept_by_the_next_rebuild(house: World) -> None:
+    row = house.app.unmirrored.get(ORGANIZATIONS, ORGANIZATIONS, ORG)
+    assert row is not None
+    house.app.unmirrored.replace(
+        ORGANIZATIONS, ORGANIZATIONS, ORG, {**row.values, "name": "New"}, row.etag
+    )
+    rebuilt(house)
+    lose_tables(house)
+    rebuilt(house)
+    assert organizations.show(house.app, ORG)["name"] == "New"
+
+
+@pytest.mark.parametrize("which", ["vault", "records"])
+def test_a_rebuild_that_dies_at_any_write_ends_equal_the_next_time(
+    house: World, which: str
+) -> None:
+    lived(house)
+    before = told(house)
+    store = house.app.store(ORG)
+    for deaths in range(1, 200):
+        for ended in list(store.list(f"r/row/{RUNS}/")):
+            if "-rebuild-" in ended.name:  # what earlier rounds wrote takes time to bring back
+                store.delete(ended.name)
+        lose_tables(house)
+        death = Death(deaths, arrives=deaths % 2 == 0)
+        given: dict[str, Any] = {which: death}
+        whole, house.app = house.app, MortalApp(house.app.settings, **given)
+        with suppress(Killed):
+            rebuilt(house)
+        house.app = whole
+        rebuilt(house)
+        assert told(house) == before, deaths
+        if not death.came:
+            break
+    assert deaths > (1 if which == "vault" else 5)
