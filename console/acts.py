@@ -14,7 +14,7 @@ from base.errors import Problem
 from console import forms, views
 from console.gate import Form, Who, signed_in_page
 from console.pages import render
-from engine import audit, connection, organizations, policies, restore_plan, runs
+from engine import audit, connection, organizations, policies, repair, restore_plan, runs
 
 acts = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in_page)])
 
@@ -79,6 +79,19 @@ def cancel(org: Org, run: Run, who: Who, app: TheApp) -> Response:
     """Asks a run to stop."""
     runs.cancel(app, org, run, who.id)
     return _see_run(org, run)
+
+
+@acts.post("/organizations/{org}/run/{run}/repair")
+async def repair_vault(org: Org, run: Run, who: Who, app: TheApp, form: Form) -> Response:
+    """Shows what a repair would do, and does it when that was confirmed."""
+
+    async def mend() -> Response:
+        dry_run = forms.one(form, "confirmed") != "yes"
+        found = await run_in_threadpool(repair.repair, app, org, run, who.id, dry_run=dry_run)
+        shown = await run_in_threadpool(organizations.show, app, org)
+        return render("repair.html", org=shown, run=run, found=found)
+
+    return await _or_problem(org, mend)
 
 
 @acts.post("/organizations/{org}/run/{run}/undo")

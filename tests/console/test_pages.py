@@ -4,6 +4,7 @@ without JavaScript.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -248,6 +249,21 @@ def test_the_policy_form_sets_services_people_and_schedule(house: House) -> None
     assert house.get("/policy")["schedule"] is None
 
 
+def test_the_policy_form_sets_retention_and_keeps_it(house: House) -> None:
+    page = house.client.get(f"{BASE}/policy").text
+    version = re.search(r'name="version" value="(\d+)"', page)
+    assert version is not None
+    form = {"service": ["mail"], "mode": "all", "version": version[1], "keep_daily": "30"}
+    assert house.client.post(f"{BASE}/policy", data=form).status_code == 303
+    kept = house.get("/policy")["retention"]
+    assert (kept["daily"], kept["last"]) == (30, 0)
+    assert 'name="keep_daily" type="number" min="0" max="100000" value="30"' in (
+        house.client.get(f"{BASE}/policy").text
+    )
+    refused = house.client.post(f"{BASE}/policy", data={**form, "keep_daily": "many"})
+    assert refused.status_code == 422
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -360,6 +376,28 @@ def test_a_verification_is_started_and_says_what_it_found(house: House) -> None:
     verify.verify_slice(house.app, dict(message))
 
     assert "nothing is wrong" in house.client.get(path).text
+
+
+def test_a_repair_shows_what_it_would_do_before_it_does_it(house: House) -> None:
+    store = house.app.store_counts(ORG)
+    record = next(listed.name for listed in store.list("r/"))
+    kept = store.read(record)
+    store.delete(record)
+    store.put_new(record, b"damaged")
+    path = house.client.post(f"{BASE}/verify").headers["location"]
+    _, message, _ = house.stories.started[-1]
+    verify.verify_slice(house.app, dict(message))
+    shown = house.client.get(path).text
+    assert f'action="{path}/repair"' in shown
+    assert "record-damaged" in shown
+
+    planned = house.client.post(f"{path}/repair").text
+    assert "What a repair would do" in planned
+    assert record in planned
+    done = house.client.post(f"{path}/repair", data={"confirmed": "yes"}).text
+    assert "Repaired" in done
+    store.delete(record)
+    store.put_new(record, kept)
 
 
 # --- The door ---
