@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Iterator
 
 from base.errors import Problem
@@ -19,11 +18,7 @@ from vault.keys import KeyFile, KeyRing
 from vault.pack import DirectoryRow, open_pack, read_directory
 from vault.problems import Missing, VaultDamaged
 from vault.round import Bench
-
-_NAMES = re.compile(
-    r"config/0001|keys/\d{4}|p/[0-9a-f]{2}/[0-9a-f]{64}|fwd/[0-9a-f]{2}/[0-9a-f]{64}|gc/\d{10}"
-    r"|s/[0-9a-f]{40}/\d{10}|m/[0-9a-f]{40}/\d{10}/\d{6}|[rx]/.+"
-)
+from vault.store import is_ours
 
 
 class PackCheck:
@@ -104,7 +99,7 @@ def check_rest(bench: Bench) -> tuple[int, list[Finding]]:
     names = [one.name for one in store.list("")]
     for name in names:
         try:
-            if not _NAMES.fullmatch(name):
+            if not is_ours(name):
                 findings.append(Finding.of(Disease.UNKNOWN_BLOB, name, 0))
             elif name.startswith(("r/", "x/")):
                 records += name.startswith("r/")

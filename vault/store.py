@@ -18,6 +18,10 @@ from typing import Protocol
 from base.errors import InvalidInput
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*")
+_OURS = re.compile(
+    r"config/0001|keys/\d{4}|p/[0-9a-f]{2}/[0-9a-f]{64}|fwd/[0-9a-f]{2}/[0-9a-f]{64}|gc/\d{10}"
+    r"|s/[0-9a-f]{40}/\d{10}|m/[0-9a-f]{40}/\d{10}/\d{6}|[rx]/.+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,36 @@ def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > 200:
         raise InvalidInput("A blob name is at most 200 of a-z, 0-9 and - . / characters.")
     return name
+
+
+def is_ours(name: str) -> bool:
+    """Whether a vault makes blobs of such a name; others are what somebody put beside it."""
+    return _OURS.fullmatch(name) is not None
+
+
+class OwnNames:
+    """A vault's view of its store: what is listed under a prefix is the vault's own. Everything, as
+    a verification wants it, is listed without a prefix.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        return self._store.put_new(name, data)
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        return self._store.read(name, offset, length)
+
+    def size(self, name: str) -> int | None:
+        return self._store.size(name)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        found = self._store.list(prefix, after)
+        return (one for one in found if is_ours(one.name)) if prefix else found
+
+    def delete(self, name: str) -> None:
+        self._store.delete(name)
 
 
 class CountingStore:

@@ -18,6 +18,7 @@ from tests.vault import golden, second_reader
 from tests.vault.test_flips import PASSPHRASE, SLOT, Blobs, small_vault
 from tests.vault.world import CHAIN, StillClock, close, folder, new_vault, noise, open_vault
 from vault import Entry, PassphraseSlot, Repository, VaultDamaged
+from vault.collect import Asked
 from vault.envelope import Kind, seal
 from vault.stores.memory import MemoryStore
 from vault.verify import Wanted
@@ -327,3 +328,26 @@ def test_an_extraction_survives_every_name(tmp_path: Path) -> None:
     for row in rows:
         data = (out / row["path"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == row["sha256"]
+
+
+def test_what_somebody_put_beside_a_vault_is_named_and_stops_nobody(blobs: Blobs) -> None:
+    """A viewer's thumbs.db is enough, or an attacker who may write."""
+    chain = golden.opened(blobs, SLOT).keys.ring.chain_hash(CHAIN)
+    names = [
+        "readme.txt", "config/0002", "p/thumbs.db", "p/ab/thumbs.db", "s/thumbs.db",
+        f"s/{chain}/desktop.ini", f"m/{chain}/desktop.ini", f"m/{chain}/0000000004/x.db",
+        "gc/thumbs.db", "fwd/thumbs.db", "keys/thumbs.db", "s/zz/0000000001",
+    ]  # fmt: skip
+    strange = dict.fromkeys(names, b"?")
+    repo = golden.opened({**blobs, **strange}, SLOT)
+    named = {(one.code, one.name) for one in repo.verify(read_data=True).problems}
+    assert named == {("unknown-blob", name) for name in strange}
+    assert second_reader.findings({**blobs, **strange}, PASSPHRASE) == named
+    assert golden.as_we_read(repo) == golden.as_we_read(golden.opened(blobs, SLOT))
+    assert repo.round(CHAIN, 4).pages == 1
+    collector = repo.collector()
+    assert collector.begin([], Asked())
+    assert not collector.slice(lambda: True)
+    report = collector.report()
+    assert report is not None
+    assert report.damage == []
