@@ -106,6 +106,9 @@ def test_every_slot_opens_it(blobs: Blobs, copy: Path, expected: dict[str, Any])
     for slot in slots:
         assert set(golden.opened(blobs, slot).chains()) == expected["points"].keys()
     assert run(copy, "list", "--private-key", pem).code == 0
+    master = copy.parent / "master.bin"  # as a smart card, OpenSSL or Key Vault would unwrap it
+    master.write_bytes(golden.opened(blobs, slots[0]).keys._master)
+    assert run(copy, "list", "--master-file", master).code == 0
     (copy.parent / "pass").write_text(expected["recovery"] + "\n")
     assert run(copy, "--passphrase-file", copy.parent / "pass", "list").code == 0
     with pytest.raises(WrongKey):
@@ -253,6 +256,22 @@ def test_both_readers_name_a_gap_in_the_collectors_log(
     assert "log-damaged" in {finding.code for finding in ours.problems}
     theirs = second_reader.findings(blobs, expected["passphrase"])
     assert "log-damaged" in {code for code, _ in theirs}
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_gap_that_a_repair_buried_is_explained_to_both_readers(
+    blobs: Blobs, expected: dict[str, Any], lost: int
+) -> None:
+    chain = newest_of_many(blobs)[:-10]
+    for name in of(blobs, chain)[5 : 5 + lost]:
+        without(blobs, name)
+    store = golden.stored(blobs)
+    repo = Repository.open(store, PassphraseSlot(expected["passphrase"]), StillClock())
+    repair = repo.repair(repo.verify(read_data=True))
+    assert repair.carry_out(repair.plan(), by="repair-1")
+    assert repo.verify(read_data=True).problems == []
+    mended = {listed.name: store.read(listed.name) for listed in store.list("")}
+    assert second_reader.findings(mended, expected["passphrase"]) == set()
 
 
 def test_what_is_not_damaged_is_extracted_and_the_rest_is_named(
