@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import simulator
-from engine import policies
+from engine import policies, rebuild
 from engine.assembly import App
 from engine.restore_plan import RestoreRequest
 from simulator import contoso
 from state.counting import CountingTables
+from state.names import ALL
 from state.tables.azure_tables import AzureTables
 from tests.azurite import azurite
 from tests.end_to_end.installation import installation
@@ -61,6 +63,23 @@ def test_backups_and_a_restore_on_azure_storage(azurite: str, tmp_path: Path) ->
         assert blobs.writes <= 10  # request, plan, audit; batch, before, done of two batches; ended
         assert tables.writes <= 20
         made.verify()
+
+        made.back_up()  # what was restored
+        before = [(row.resource, row.head, row.items) for row in app.resources.all(ORG)]
+        for table in ALL:
+            for partition in list(tables.partitions(table)):
+                tables.delete_partition(table, partition)
+        made.app = App(settings, tables=tables, scrypt_n=SCRYPT_N)
+        (request,) = (one for one in rebuild.request_rebuild(made.app, "test") if one.org == ORG)
+        answer = rebuild.rebuild_slice(made.app, request)
+        while answer["state"] == "more":
+            request = replace(request, next=answer["next"])
+            answer = rebuild.rebuild_slice(made.app, request)
+        assert answer["state"] == "done"
+        assert [(row.resource, row.head, row.items) for row in made.app.resources.all(ORG)] == [
+            row for row in before if row[1] >= 0
+        ]
+        assert set(made.back_up()["detail"]["resources"]) == {"unchanged"}
 
 
 def test_the_server_brings_its_own_azurite(azurite: str, tmp_path: Path) -> None:
