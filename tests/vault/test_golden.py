@@ -26,6 +26,7 @@ from vault import (
     VaultDamaged,
     WrongKey,
 )
+from vault.collect import Asked
 from vault.entry import dumps
 from vault.envelope import Kind
 
@@ -415,10 +416,22 @@ def refused_by_both(blobs: Blobs, expected: dict[str, Any], name: str, reason: s
     assert any(reason in text for text in check.findings.values()), check.findings
 
 
+def collects_nothing(blobs: Blobs, expected: dict[str, Any], name: str) -> None:
+    """What a collector does not understand may need anything."""
+    collector = golden.opened(blobs, PassphraseSlot(expected["passphrase"])).collector()
+    assert collector.begin([], Asked(confirmed=True))
+    assert not collector.slice(lambda: True)
+    report = collector.report()
+    assert report is not None
+    assert name in {blob for blob, _ in report.damage}
+    assert report.packs == {}
+
+
 def test_an_object_of_format_2_is_refused(blobs: Blobs, expected: dict[str, Any]) -> None:
     name = newest_of_many(blobs)
     resealed(blobs, expected, name, lambda document: document.update(format=2))
     refused_by_both(blobs, expected, name, "has format 2")
+    collects_nothing(blobs, expected, name)
 
 
 def test_an_envelope_of_format_2_is_refused(blobs: Blobs, expected: dict[str, Any]) -> None:
@@ -435,6 +448,7 @@ def test_a_content_with_an_unknown_flag_is_refused(blobs: Blobs, expected: dict[
     roots = {"rows": rows.decode(), "items": items.decode()}
     resealed(blobs, expected, name, lambda document: document.update(roots=roots))
     refused_by_both(blobs, expected, name, "has flags 4")
+    collects_nothing(blobs, expected, name)
 
 
 def test_a_box_of_an_unknown_kind_is_refused(blobs: Blobs, expected: dict[str, Any]) -> None:
@@ -459,6 +473,7 @@ def test_a_page_with_an_unknown_operation_is_refused(
         golden.opened(blobs, PassphraseSlot(expected["passphrase"])).round(
             document["chain"], document["number"]
         )
+    collects_nothing(blobs, expected, name)
 
 
 def test_a_problem_of_a_golden_vault_has_a_hint(blobs: Blobs, expected: dict[str, Any]) -> None:
