@@ -57,15 +57,23 @@ class Tombstone:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """When a pack was condemned, by the store's clock, and the generation of the look-up then."""
+
+    at: datetime
+    index: str
+
+
 @dataclass(slots=True)
 class History:
     """The log from the record that began the newest cycle; empty where nothing was ever collected.
 
-    `condemned`: pack id -> the store's time when it was condemned, ISO.
+    `condemned`: pack id -> when and under which index.
     """
 
     records: list[Record] = field(default_factory=list)
-    condemned: dict[str, str] = field(default_factory=dict)
+    condemned: dict[str, Condemned] = field(default_factory=dict)
     tombstones: dict[str, list[Tombstone]] = field(default_factory=dict)
 
     @property
@@ -120,7 +128,7 @@ def read_history(store: Store, ring: KeyRing) -> History:
 def append(
     store: Store, ring: KeyRing, history: History, kind: str, body: Mapping[str, Any]
 ) -> History | None:
-    """The log with one more record; None: another collector was faster."""
+    """The log with one more record; None: read the log again, another collector was faster."""
     last = history.records[-1] if history.records else None
     name = name_of(history.seq + 1)
     document = {
@@ -133,7 +141,10 @@ def append(
     if not store.put_new(name, ring.seal(Kind.COLLECT, name, dumps(document))):
         return None
     after = name_of(history.seq)
-    at = next(one.modified for one in store.list(PREFIX, after=after) if one.name == name)
+    found = (one.modified for one in store.list(PREFIX, after=after) if one.name == name)
+    at = next(found, None)
+    if at is None:
+        return None  # a late listing, or another collector has pruned it already
     record, _ = _read(store, ring, name, at)
     return _folded([record] if kind == BEGIN else [*history.records, record])
 
@@ -147,7 +158,9 @@ def before(store: Store, history: History) -> list[str]:
 def state_of(history: History) -> dict[str, Any]:
     """The state as the record that begins a cycle repeats it."""
     return {
-        "condemned": history.condemned,
+        "condemned": {
+            pack: [one.at.isoformat(), one.index] for pack, one in history.condemned.items()
+        },
         "tombstones": {
             chain_hash: [[one.first, one.last, one.sha256] for one in rows]
             for chain_hash, rows in history.tombstones.items()
@@ -191,20 +204,17 @@ def _read(store: Store, ring: KeyRing, name: str, at: datetime) -> tuple[Record,
 
 def _folded(records: list[Record]) -> History:
     state = records[0].body["state"]
-    condemned: dict[str, str] = dict(state["condemned"])
+    condemned = {
+        pack: Condemned(parse_iso(at), index) for pack, (at, index) in state["condemned"].items()
+    }
     for record in records[1:]:
         if record.kind == SWEPT:
             for pack in record.body["forgiven"]:
                 condemned.pop(pack, None)
-            condemned.update({pack: record.at.isoformat() for pack in record.body["condemned"]})
+            one = Condemned(record.at, record.body["index"])
+            condemned.update(dict.fromkeys(record.body["condemned"], one))
     tombstones = {
         chain_hash: [Tombstone(*row) for row in rows]
         for chain_hash, rows in state["tombstones"].items()
     }
     return History(records, condemned, tombstones)
-
-
-def condemned_at(history: History, pack: str) -> datetime | None:
-    """When a pack was condemned, by the store's clock."""
-    text = history.condemned.get(pack)
-    return None if text is None else parse_iso(text)

@@ -18,7 +18,8 @@ from datetime import timedelta
 from typing import Any
 
 from base.errors import Problem
-from tests.vault.world import SLOT, PowerCut, StillClock, new_vault, noise
+from tests.vault.faults import PowerCut
+from tests.vault.world import SLOT, StillClock, new_vault, noise
 from vault import Entry, Listed, Location, MemoryChunkIndex, Repository, Step
 from vault.box import Domain
 from vault.collect import Asked, Collector
@@ -222,6 +223,9 @@ class _Rows:
         self._actor.stall(SLOWEST)
         self._index.remember(found)
 
+    def generation(self) -> str:
+        return self._index.generation()
+
     def forget(self, pack: str, ids: Collection[bytes]) -> set[bytes]:
         self._actor.stall(SLOWEST, seldom=0.01)
         return self._index.forget(pack, ids)
@@ -307,7 +311,7 @@ def _lose_and_rebuild_rows(actor: _Actor) -> None:
     while True:
         actor.sleep(actor.dice.uniform(2, 12) * HOUR)
         if actor.dice.random() < 0.1 and not world.careless_rebuild:
-            world.index._rows.clear()
+            world.index.lose()
         repo = _opened(actor)
         condemned = repo.collector().history().condemned
         rows: dict[bytes, Location] = {}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 import urllib3
 from azure.core.credentials import AccessToken
 from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ExponentialRetry
 from requests.adapters import HTTPAdapter
 
 from vault.problems import StoreForbidden, StoreImmutable, StoreProblem
@@ -31,9 +32,13 @@ class Service(HTTPAdapter):
         self.blobs: dict[str, tuple[bytes, str, str]] = {}  # bytes, MD5, tier
         self.troubles: list[str | tuple[int, str]] = []
         self.asked: list[str] = []
+        self.patience_s: list[int] = []  # what every write asks the service to keep
 
     def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
         self.asked.append(request.method)
+        if request.method == "PUT":
+            query = parse_qs(urlsplit(request.url).query)
+            self.patience_s.append(int(query["timeout"][0]))
         trouble = self.troubles.pop(0) if self.troubles else None
         if trouble == "reset":
             raise requests.ConnectionError("reset")
@@ -63,11 +68,6 @@ class Service(HTTPAdapter):
         return _answer(request, 200, headers)
 
 
-class _Wire(RequestsTransport):  # type: ignore[misc]
-    def sleep(self, duration: float) -> None:
-        return
-
-
 def _answer(request: Any, status: int, headers: dict[str, str]) -> requests.Response:
     answer = requests.Response()
     answer.status_code = status
@@ -93,10 +93,8 @@ def store_of(service: Service, tier: str | None = None) -> AzureBlobStore:
     client = BlobServiceClient(
         "https://account.blob.core.windows.net",
         credential=_Identity(),
-        transport=_Wire(session=session, session_owner=False),
-        retry_total=3,
-        initial_backoff=0,
-        increment_base=0,
+        transport=RequestsTransport(session=session, session_owner=False),
+        retry_policy=ExponentialRetry(0, 0, retry_total=3, random_jitter_range=0),
     )
     return AzureBlobStore(client, "contoso", tier)
 
@@ -151,7 +149,11 @@ def test_an_identity_without_the_role_is_told_so(store: AzureBlobStore, service:
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(409, "BlobImmutableDueToPolicy"), (409, "BlobImmutableDueToLegalHold")],
+    [
+        (409, "BlobImmutableDueToPolicy"),
+        (409, "BlobImmutableDueToLegalHold"),
+        (412, "LeaseIdMissing"),
+    ],
 )
 def test_what_may_not_be_deleted_yet_is_said_to_be_protected(
     store: AzureBlobStore, service: Service, status: int, code: str
@@ -176,3 +178,19 @@ def test_the_md5_travels_with_every_blob(store: AzureBlobStore, service: Service
     store.put_new("r/one", b"content")
     digest = base64.b64encode(bytes.fromhex("9a0364b9e99bb480dd25e1f0284c8555")).decode()
     assert service.blobs["contoso-meta/r/one"][1] == digest
+
+
+def test_every_try_of_a_write_ends_so_that_a_write_ends_within_an_hour(service: Service) -> None:
+    url, identity = "https://account.blob.core.windows.net", _Identity()
+    pinned = AzureBlobStore.from_credential(url, identity, "contoso")._meta._config
+    waits, wire = pinned.retry_policy, pinned.transport.connection_config
+    tries = waits.total_retries + 1
+    pauses_s = sum(
+        waits.initial_backoff + waits.increment_base**n + waits.random_jitter_range
+        for n in range(1, tries)
+    )
+    service.troubles = ["reset", (503, "ServerBusy")]
+    assert store_of(service).put_new("m/a/1", b"page")
+    assert len(service.patience_s) == 3
+    one_try_s = max(service.patience_s) + wire.timeout + wire.read_timeout
+    assert tries * one_try_s + pauses_s < 3600

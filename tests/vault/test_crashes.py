@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass, field
+from functools import partial
+
 import pytest
 
-from tests.vault.world import (
-    CHAIN,
+from tests.vault.faults import (
+    MeetsAnother,
     MortalStore,
     PowerCut,
+    RefusesToDelete,
+    dies_at_every_call,
+)
+from tests.vault.world import (
+    CHAIN,
+    RECOVERY,
+    SLOT,
     StillClock,
     folder,
     ids_in,
+    new_vault,
     noise,
     open_vault,
 )
-from vault import Entry, MemoryChunkIndex, Repository, Store
+from vault import Entry, MemoryChunkIndex, Repository, RoundLost, Store, VaultExists
+from vault.config import Chunking
 from vault.stores.memory import MemoryStore
 
 FIRST = {f"m{number}": noise(number, 700) for number in range(12)} | {"large": noise(99, 90_000)}
@@ -58,48 +71,126 @@ def check(repo: Repository) -> None:
     assert head.links == {"inbox": "link-2-0"}
 
 
-@pytest.mark.parametrize("write_arrives", [True, False], ids=["written", "lost"])
-def test_a_power_cut_at_any_store_call_loses_and_doubles_nothing(write_arrives: bool) -> None:
-    calls = 0
-    while True:
-        disk, index = MemoryStore(StillClock()), MemoryChunkIndex()
-        new_disk(disk)
-        mortal = MortalStore(disk, calls, write_arrives=write_arrives)
-        try:
-            back_up(mortal, index)
-        except PowerCut:
-            report = open_vault(disk).verify(read_data=True)
-            assert report.clean, (calls, report.problems)
-            back_up(disk, index)
-        repo = open_vault(disk)
+@dataclass
+class World:
+    """A new vault, and the table of look-ups beside it."""
+
+    store: MemoryStore = field(default_factory=lambda: MemoryStore(StillClock()))
+    index: MemoryChunkIndex = field(default_factory=MemoryChunkIndex)
+
+    def __post_init__(self) -> None:
+        new_disk(self.store)
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["written", "lost"])
+def test_a_power_cut_at_any_store_call_loses_and_doubles_nothing(arrives: bool) -> None:
+    def story(world: World, store: Store) -> None:
+        back_up(RefusesToDelete(store), world.index)  # nothing but a collector deletes
+
+    def finished(world: World) -> None:
+        repo = open_vault(world.store)
         check(repo)
-        report = repo.verify(read_data=True)
-        assert report.clean, (calls, report.problems)
-        assert report.counts["snapshots"] == 2
-        if not mortal.died:
+        assert repo.verify().counts["snapshots"] == 2
+
+    dies_at_every_call(World, story, finished, 20, arrives)
+
+
+LISTED = noise(98, 18 * 1024 * 1024)  # more than one pack
+
+
+def new_world_of_small_chunks() -> World:
+    world = World()
+    world.store = MemoryStore(StillClock())
+    small = Chunking(64 * 1024, 128 * 1024, 256 * 1024)
+    Repository.create(world.store, [SLOT, RECOVERY], StillClock(), small)
+    return world
+
+
+def back_up_one_large_file(world: World, store: Store) -> None:
+    """One step that stores two packs and a list of references."""
+    round_ = open_vault(store, index=world.index).round("drive/a", 1)
+    if not round_.complete:
+        step = round_.step()
+        content = step.add("content", [LISTED])
+        step.put(Entry("f", "", "file", "f", contents=(content,)), "root")
+        step.link("root", "link", finished=True)
+        round_ = step.commit(complete=True)
+        assert content.listed
+    round_.close(by="run")
+
+
+def check_large_file(world: World) -> None:
+    repo = open_vault(world.store)
+    entry = repo.catalog(repo.snapshot("drive/a", 1)).get("f")
+    assert entry is not None
+    assert b"".join(repo.read(entry.contents[0])) == LISTED
+    assert len(list(world.store.list("p/"))) >= 2
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["written", "lost"])
+def test_a_power_cut_between_the_packs_of_a_step_loses_nothing(arrives: bool) -> None:
+    dies_at_every_call(
+        new_world_of_small_chunks, back_up_one_large_file, check_large_file, 8, arrives
+    )
+
+
+def test_two_attempts_at_the_same_work_meet_at_any_call_and_agree() -> None:
+    for nth in itertools.count(1):
+        world = World()
+        one = MeetsAnother(world.store, nth, partial(back_up, world.store, world.index))
+        while True:
+            try:
+                back_up(one, world.index)
+            except RoundLost:
+                continue  # the other finished this round; the next attempt goes on behind it
             break
-        calls += 1
-    assert calls >= 20
+        check(open_vault(world.store))
+        report = open_vault(world.store).verify(read_data=True)
+        assert report.problems == [], nth
+        assert report.counts["snapshots"] == 2
+        if not one.met:
+            break
+    assert nth > 20
 
 
-@pytest.mark.parametrize("write_arrives", [True, False], ids=["written", "lost"])
-def test_a_power_cut_while_a_vault_is_made_leaves_one_that_can_be_made(write_arrives: bool) -> None:
-    from vault import VaultExists
+@pytest.mark.parametrize("arrives", [True, False], ids=["written", "lost"])
+def test_a_rotation_in_the_middle_of_a_backup_may_die_at_any_call(arrives: bool) -> None:
+    def story(world: World, store: Store) -> None:
+        repo = open_vault(store, index=world.index)
+        round_ = repo.round(CHAIN, 1)
+        if not round_.complete:
+            step = round_.step()
+            content = step.add("mime", noise(1, 700))
+            repo.rotate_data_key()
+            step.put(Entry("m", "", "message", "m", contents=(content,)), "inbox")
+            step.link("inbox", "link", finished=True)
+            round_ = step.commit(complete=True)
+        round_.close(by="run")
 
+    def check_message(world: World) -> None:
+        repo = open_vault(world.store)
+        head = repo.head(CHAIN)
+        entry = repo.catalog(head).get("m") if head else None
+        assert entry is not None
+        assert b"".join(repo.read(entry.contents[0])) == noise(1, 700)
+
+    dies_at_every_call(World, story, check_message, 12, arrives)
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["written", "lost"])
+def test_a_power_cut_while_a_vault_is_made_leaves_one_that_can_be_made(arrives: bool) -> None:
     for calls in range(6):
         disk = MemoryStore(StillClock())
-        mortal = MortalStore(disk, calls, write_arrives=write_arrives)
+        mortal = MortalStore(disk, calls, arrives=arrives)
         try:
             new_disk(mortal)
         except PowerCut:
             try:
                 new_disk(disk)
             except VaultExists:
-                assert write_arrives
+                assert arrives
         assert open_vault(disk).verify().clean
 
 
 def new_disk(store: Store) -> None:
-    from tests.vault.world import new_vault
-
     new_vault(store)

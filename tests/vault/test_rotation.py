@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.vault.faults import MortalStore, PowerCut
 from tests.vault.world import (
     CHAIN,
     RECOVERY,
     SLOT,
-    MortalStore,
-    PowerCut,
     StillClock,
     backed_up,
     close,
@@ -91,16 +90,6 @@ class Interrupted(Immutable):
         if self._meanwhile:
             self._meanwhile.pop()()
         return super().put_new(name, data)
-
-
-class MortalWithDeletes(MortalStore):
-    """Also dies while it deletes; a key change does."""
-
-    def delete(self, name: str) -> None:
-        if self._left == 0 and self._write_arrives:
-            self._store.delete(name)
-        self._step()
-        self._store.delete(name)
 
 
 def replace_recovery(repo: Repository, slot: KeySlot = NEW) -> Any:
@@ -393,7 +382,7 @@ def test_a_death_at_any_store_call_leaves_the_old_keys_or_the_new_ones(
         memory = MemoryStore()
         backed_up(new_vault(memory), [message("a")])
         repo = open_vault(memory)
-        mortal = MortalWithDeletes(memory, calls, write_arrives=arrives)
+        mortal = MortalStore(memory, calls, arrives=arrives)
         repo.keys._store = mortal
         try:
             repo.keys.rotate_data(NOW) if layer == "data" else replace_recovery(repo)
@@ -509,7 +498,7 @@ def test_a_shredding_that_died_anywhere_is_ended_by_the_next() -> None:
         memory = MemoryStore()
         new_vault(memory)
         open_vault(Immutable(memory, "keys/0001")).rotate_data_key()
-        mortal = MortalWithDeletes(memory, calls, write_arrives=bool(calls % 2))
+        mortal = MortalStore(memory, calls, arrives=bool(calls % 2))
         try:
             shred(mortal)
         except PowerCut:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +10,6 @@ from vault import (
     Catalog,
     ChunkIndex,
     Entry,
-    Listed,
     MemoryChunkIndex,
     PassphraseSlot,
     Repository,
@@ -41,47 +39,6 @@ class StillClock:
 
     def sleep(self, seconds: float) -> None:
         self.moment += timedelta(seconds=seconds)
-
-
-class PowerCut(Exception):
-    """The process died."""
-
-
-class MortalStore:
-    """Dies at the n-th call; a dying write may have reached the disk or not."""
-
-    def __init__(self, store: Store, calls: int, *, write_arrives: bool) -> None:
-        self._store = store
-        self._left = calls
-        self._write_arrives = write_arrives
-        self.died = False
-
-    def _step(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            self.died = True
-            raise PowerCut
-
-    def put_new(self, name: str, data: bytes) -> bool:
-        if self._left == 0 and self._write_arrives:
-            self._store.put_new(name, data)
-        self._step()
-        return self._store.put_new(name, data)
-
-    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        self._step()
-        return self._store.read(name, offset, length)
-
-    def size(self, name: str) -> int | None:
-        self._step()
-        return self._store.size(name)
-
-    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
-        self._step()
-        return self._store.list(prefix, after)
-
-    def delete(self, name: str) -> None:
-        raise AssertionError("nothing but a collector deletes")
 
 
 class DamagedStore:

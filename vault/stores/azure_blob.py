@@ -5,8 +5,8 @@ Rule 1: one Put Blob per blob, never Put Block (billed per block); with If-None-
         Content-MD5.
 Rule 2: a Put Blob whose answer was lost is tried again by the library and then meets its own blob:
         the MD5 says whose it is. Envelopes and packs are never equal by chance (32 random bytes).
-Rule 3: one request ends within minutes, retries included (_PATIENCE): the collector's wait counts
-        on it.
+Rule 3: one write ends within an hour, retries included (_PATIENCE, _WRITE_MAX_S): the collector's
+        wait counts on that. Left alone, the service allows 10 minutes per MiB and try.
 Rule 4: packs of 1 MiB and more go to the tier that was asked for. Small ones stay hot: cooler tiers
         bill 128 KiB at least, and weeks for what a compaction soon removes.
 Rule 5: only this file imports azure.storage.
@@ -41,6 +41,7 @@ from vault.store import Listed, checked_name
 
 _SINGLE_PUT_MAX = 64 * 1024 * 1024  # bytes; a pack is 16 MiB, so never staged in blocks
 _TIERED_BYTES = 1024 * 1024
+_WRITE_MAX_S = 600  # per try, kept by the service: a pack of 16 MiB over 0.25 Mbit/s
 # Five tries of at most 20 s to connect and 60 s per read, and pauses of at most two minutes in all.
 _PATIENCE: dict[str, Any] = {
     "max_single_put_size": _SINGLE_PUT_MAX,
@@ -48,7 +49,7 @@ _PATIENCE: dict[str, Any] = {
     "read_timeout": 60,
     "retry_total": 4,
 }
-_PROTECTED = {"BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold"}
+_PROTECTED = {"BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold", "LeaseIdMissing"}
 _TAKEN = {"BlobAlreadyExists", "BlobImmutableDueToPolicy", "UnauthorizedBlobOverwrite"}
 
 
@@ -120,6 +121,7 @@ class AzureBlobStore:
                 length=len(data),
                 overwrite=False,
                 validate_content=True,
+                timeout=_WRITE_MAX_S,
                 standard_blob_tier=self._pack_tier if tiered else None,
                 content_settings=ContentSettings(
                     content_type="application/octet-stream", content_md5=bytearray(digest)

@@ -2,7 +2,16 @@
 
 Rule 1: a file appears under its name complete and synced, or not at all: it is written under
         .incoming/ and then linked to its name, which fails when the name is taken.
-Rule 2: the folders above a new file are synced too, so that a power cut cannot forget a name.
+Rule 2: the folders above a new file are synced too, so that a power cut cannot forget a name, and
+        so is one whose name was taken: who made that file may have died before its sync, and what
+        is written next relies on it. A removed name is synced as well: removals keep their order.
+Rule 3: what a killed process left under .incoming/ goes at the first write of a later one, once it
+        is a day old. The owner of a slower write finds it gone: a problem, nothing lost.
+Rule 4: a file system without hard links is refused. A name reserved with O_EXCL and then replaced
+        would be an empty file, or one taken for ever, after a power cut in between.
+
+The store's time is when a file was written, just before it got its name: for a collector that is
+the careful side, as it removes rows before it writes what condemns.
 """
 
 from __future__ import annotations
@@ -19,6 +28,7 @@ from vault.problems import Missing, StoreFull, StoreNotWritable, StoreProblem
 from vault.store import Listed, checked_name
 
 _INCOMING = ".incoming"
+_LEFT_AFTER_S = 24 * 3600
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -28,23 +38,13 @@ class FolderStore:
 
     def __init__(self, path: Path | str) -> None:
         self._root = Path(path)
+        self._tidied = False
 
     def put_new(self, name: str, data: bytes) -> bool:
         target = self._root / checked_name(name)
-        if target.exists():
-            return False
-        temporary = self._root / _INCOMING / secrets.token_hex(12)
         try:
-            self._make_folder(temporary.parent)
-            self._make_folder(target.parent)
-            try:
-                _write_synced(temporary, data)
-                created = _publish(temporary, target)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    temporary.unlink()
-            if created:
-                _sync_folder(target.parent)
+            created = not target.exists() and self._created(target, data)
+            _sync_folder(target.parent)
         except OSError as failure:
             raise _problem(failure) from failure
         return created
@@ -75,10 +75,28 @@ class FolderStore:
             raise _problem(failure) from failure
 
     def delete(self, name: str) -> None:
+        target = self._root / checked_name(name)
         try:
-            (self._root / checked_name(name)).unlink(missing_ok=True)
+            target.unlink()
+            _sync_folder(target.parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return
         except OSError as failure:
             raise _problem(failure) from failure
+
+    def _created(self, target: Path, data: bytes) -> bool:
+        temporary = self._root / _INCOMING / secrets.token_hex(12)
+        self._make_folder(temporary.parent)
+        self._make_folder(target.parent)
+        try:
+            _write_synced(temporary, data)
+            if not self._tidied:
+                self._tidied = True
+                _tidy(temporary)
+            return _publish(temporary, target)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
 
     def _walk(self, folder: str, prefix: str, after: str) -> Iterator[Listed]:
         """Names below `folder`; a folder sorts with its slash, so the order is that of names."""
@@ -117,6 +135,15 @@ def _write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _tidy(newest: Path) -> None:
+    """Removes what lies beside a new file since a day, by the folder's own time."""
+    now = newest.stat().st_mtime
+    for entry in os.scandir(newest.parent):
+        with contextlib.suppress(OSError):  # another process was faster, or it is not ours
+            if now - entry.stat().st_mtime > _LEFT_AFTER_S:
+                os.unlink(entry.path)
 
 
 def _publish(temporary: Path, target: Path) -> bool:
