@@ -35,7 +35,7 @@ import sys
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -825,19 +825,19 @@ def file_name(role: str, meta: Json, item: str) -> str:
 # --- The command line ---
 
 
-def points(vault: Vault) -> dict[str, list[tuple[str, dict[str, Json] | Damaged]]]:
-    """chain -> name and document of its restore points, ascending, or why it does not open."""
-    found: dict[str, list[tuple[str, dict[str, Json] | Damaged]]] = {}
+def chains(vault: Vault) -> dict[str, list[str]]:
+    """chain -> blobs of its restore points, ascending. One of which none opens has its hash."""
+    found: dict[str, list[str]] = {}
     for name in vault.blobs.names("s/"):
-        rows = found.setdefault(name.split("/")[1], [])
-        try:
-            rows.append((name, vault.snapshot(name)))
-        except Damaged as damage:
-            rows.append((name, damage))
+        found.setdefault(name.split("/")[1], []).append(name)
     named = {}
-    for chain, rows in found.items():
-        names = [row["chain"] for _, row in rows if isinstance(row, dict)]
-        named[names[0] if names else chain] = rows
+    for chain, names in found.items():
+        label = chain
+        for name in reversed(names):
+            with suppress(Damaged):
+                label = vault.snapshot(name)["chain"]
+                break
+        named[label] = names
     return dict(sorted(named.items()))
 
 
@@ -848,27 +848,27 @@ def shown(value: Json) -> str:
 
 def list_points(vault: Vault) -> int:
     damaged = 0
-    for chain, rows in points(vault).items():
-        about: dict[str, Json] = next(
-            (r["about"] for _, r in reversed(rows) if isinstance(r, dict)), {}
-        )
-        print(shown(chain), "|", shown(about.get("title", "")))
-        for name, row in rows:
-            if isinstance(row, Damaged):
+    for chain, names in chains(vault).items():
+        lines, title = [], ""
+        for name in names:
+            number = int(name[-10:])
+            try:
+                row = vault.snapshot(name)
+                level, values = vault.node(name, (NOTHING | row["roots"])["rows"])
+            except Damaged as damage:
                 damaged += 1
-                print(f"  {int(name[-10:]):6}  DAMAGED: {row.text}")
+                lines.append(f"  {number:6}  DAMAGED: {damage.text}")
                 continue
-            level, values = vault.node(name, (NOTHING | row["roots"])["rows"])
             items = sum(value[0] for _, value in values) if level else len(values)
-            print(f"  {row['number']:6}  {row['created']}  {row['status']:4}  {items} items")
+            lines.append(f"  {number:6}  {row['created']}  {row['status']:4}  {items} items")
+            title = row["about"].get("title", title)
+        print("\n".join([f"{shown(chain)} | {shown(title)}", *map(shown, lines)]))
     return int(damaged > 0)
 
 
 def verify(vault: Vault) -> int:
     check = Verification(vault)
     check.run()
-    key_check = hmac.digest(vault.k_id, b"\x00holdfast key check", "sha256").hex()[:16]  # §3
-    print(f"key check {key_check}: compare it with the recovery kit's")
     print("; ".join(f"{count} {what}" for what, count in check.counts.items()))
     for (disease, name), text in sorted(check.findings.items()):
         print(f"{disease}  {shown(name)}  {text}")
@@ -877,18 +877,26 @@ def verify(vault: Vault) -> int:
 
 
 def extract(vault: Vault, target: Path, chain: str | None, number: str | None) -> int:
+    wanted = [
+        name
+        for label, names in chains(vault).items()
+        if chain in (None, label)
+        for name in chosen(vault, names, number)
+    ]
+    if not wanted and (chain, number) != (None, None):
+        raise SystemExit("There is no such restore point.")
     target.mkdir(parents=True, exist_ok=True)
     if any(target.iterdir()):
-        raise SystemExit(f"{target} is not empty")
+        raise SystemExit(f"{target} is not empty.")
     with (target / "manifest.csv").open("x", encoding="utf-8", newline="") as file:
         manifest = csv.writer(file)
         manifest.writerow("chain number item role size sha256 path problem".split())
         extraction = Extraction(vault, target, manifest)
-        for name, row in chosen(vault, chain, number):
+        for name in wanted:
             try:
-                if isinstance(row, Damaged):
-                    raise row
-                extraction.snapshot(name, row)
+                snapshot = vault.snapshot(name)
+                if snapshot["status"] == "ok" or number not in (None, "all"):
+                    extraction.snapshot(name, snapshot)
             except Damaged as damage:
                 extraction.problems.append(str(damage))
         if chain is None:
@@ -899,20 +907,19 @@ def extract(vault: Vault, target: Path, chain: str | None, number: str | None) -
     return int(bool(extraction.problems))
 
 
-def chosen(
-    vault: Vault, chain: str | None, number: str | None
-) -> Iterator[tuple[str, dict[str, Json] | Damaged]]:
-    """The restore points to extract: of each chain the newest good one, unless told which."""
-    for name, rows in points(vault).items():
-        if chain not in (None, name):
-            continue
-        for blob, row in reversed(rows):
-            good = isinstance(row, dict) and row["status"] == "ok"
-            if number == "all" or (number is None) or int(blob[-10:]) == int(number):
-                if good or isinstance(row, Damaged) or number not in (None, "all"):
-                    yield blob, row
-                if number is None and good:
-                    break
+def chosen(vault: Vault, names: list[str], number: str | None) -> list[str]:
+    """The restore points of a chain to extract: the newest good one, unless told which; newer ones
+    that are damaged come before it, so that they are named.
+    """
+    if number is not None:
+        return [name for name in names if number in ("all", str(int(name[-10:])))]
+    passed = []
+    for name in reversed(names):
+        passed.append(name)
+        with suppress(Damaged):
+            if vault.snapshot(name)["status"] == "ok":
+                break
+    return passed
 
 
 def holder_of(asked: argparse.Namespace) -> Holder:

@@ -153,6 +153,24 @@ def test_extraction_writes_safe_names_only_and_overwrites_nothing(
     assert "not empty" in said.err
 
 
+def test_one_chain_or_one_restore_point_is_extracted_alone(
+    copy: Path, tmp_path: Path, expected: dict[str, Any]
+) -> None:
+    def extracted(*arguments: str) -> tuple[int, Any]:
+        out = tmp_path / "-".join(arguments).replace("/", "-")
+        said = run(copy, "extract", out, *arguments, passphrase=expected["passphrase"])
+        return said.code, golden.as_extracted(out) if out.exists() else None
+
+    good = golden.good_points(expected)
+    for chain, rows in good.items():
+        newest, oldest = max(rows, key=int), min(rows, key=int)
+        assert extracted("--chain", chain) == (0, {chain: {newest: rows[newest]}})
+        found = extracted("--chain", chain, "--number", oldest)
+        assert found == (0, {chain: {oldest: rows[oldest]}})
+    assert extracted("--chain", "no/such:chain") == (1, None)
+    assert extracted("--number", "999") == (1, None)
+
+
 # --- Damaged ---
 
 
