@@ -32,6 +32,10 @@ class KnownChunks:
         }
         self._chunks.remember(self._org, rows)
 
+    def generation(self) -> str:
+        """Another one after the organization's rows were lost."""
+        return self._chunks.generation(self._org)
+
     def forget(self, pack: str, ids: Collection[bytes]) -> set[bytes]:
         """Removes the rows among `ids` that point into a pack; answers which."""
         forgotten = self._chunks.forget(self._org, pack, [id_.hex() for id_ in ids])

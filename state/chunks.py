@@ -11,9 +11,12 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from base.ids import fresh_slug
 from state.columns import from_columns, to_columns
 from state.names import CHUNKS
-from state.port import RowChanged, Tables, Value
+from state.port import RowChanged, RowExists, Tables, Value
+
+_GENERATION = "generation"  # no chunk's id, which are hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,15 @@ class Chunks:
                 self._tables.delete(CHUNKS, org, row.key, row.etag)
             forgotten.add(row.key)
         return forgotten
+
+    def generation(self, org: str) -> str:
+        """A text that lies among the rows and is lost with them; a new one is made then."""
+        while True:
+            row = self._tables.get(CHUNKS, org, _GENERATION)
+            if row is not None:
+                return str(row.values["id"])
+            with suppress(RowExists):
+                self._tables.insert(CHUNKS, org, _GENERATION, {"id": fresh_slug("rows")})
 
     def delete_all(self, org: str) -> None:
         self._tables.delete_partition(CHUNKS, org)

@@ -6,7 +6,8 @@ Rule 1: a pack is deleted only when it was condemned in an earlier cycle, at lea
 Rule 2: its look-up rows are removed before it is condemned, and looked for again before it is
         deleted. Where a row came back (a writer that slept before it remembered its pack, a rebuild
         of the tables) somebody may have found it: it is condemned no longer, and a later cycle
-        begins with it from the start.
+        begins with it from the start. So it is where the look-up is of another generation: rows
+        were lost, and nobody can tell.
 Rule 3: a pack without references is condemned only when it is older than any step may be.
 Rule 4: any damage found while marking, and the cycle condemns and deletes nothing.
 Rule 5: a delete that the store refuses (an immutable container) is for later and never an error. A

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Protocol, Self
 
 from base.clock import Clock
+from vault.crypto import fresh_bytes
 from vault.entry import Location
 
 
@@ -34,6 +35,10 @@ class ChunkIndex(Protocol):
         """Removes the rows among `ids` that point into a pack; answers which. Collectors only."""
         ...
 
+    def generation(self) -> str:
+        """Says whether rows may have been lost: it is another one after they were. Never ""."""
+        ...
+
 
 class MemoryChunkIndex:
     """An index that lives as long as the process."""
@@ -41,6 +46,7 @@ class MemoryChunkIndex:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: dict[bytes, Location] = {}
+        self._generation = fresh_bytes(8).hex()
 
     def find(self, ids: Collection[bytes]) -> dict[bytes, Location]:
         with self._lock:
@@ -57,6 +63,15 @@ class MemoryChunkIndex:
             for id_ in here:
                 del self._rows[id_]
             return here
+
+    def generation(self) -> str:
+        return self._generation
+
+    def lose(self) -> None:
+        """Forgets everything, as tables that were deleted."""
+        with self._lock:
+            self._rows.clear()
+            self._generation = fresh_bytes(8).hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Action(StrEnum):
     CONDEMN = "condemned"
     WAITS = "waits"
     DELETE = "deleted"
-    FOUND_AGAIN = "found-again"  # rows came back: it is condemned no longer
+    FOUND_AGAIN = "found-again"  # rows came back, or may have: it is condemned no longer
     LATER = "refused-by-the-store"
     CAPPED = "over-the-share"
     UNREADABLE = "unreadable"
@@ -58,14 +58,14 @@ def decide(
     began = history.begin.at
     for listed in packs:
         pack = pack_of(listed.name)
-        condemned = gc_log.condemned_at(history, pack)
+        condemned = history.condemned.get(pack)
         if live.get(pack):
             yield listed, Action.NEEDED if condemned is None else Action.RESURRECTED
         elif condemned is None:
             old = began - listed.modified >= max(wait, _AGE_MIN)
             yield listed, Action.CONDEMN if old else Action.YOUNG
         else:
-            waited = began - condemned >= wait
+            waited = began - condemned.at >= wait
             yield listed, Action.DELETE if waited else Action.WAITS
 
 
@@ -83,6 +83,7 @@ class Sweep:
         self._through = done[-1].body["through"] if done else ""
         self._deleted_bytes = sum(record.body["deleted_bytes"] for record in done)
         self._actions: dict[str, list[int]] = {}
+        self._index = self._tools.index.generation()  # before any row goes
         self._condemned: list[str] = []
         self._forgiven: list[str] = []
 
@@ -109,6 +110,7 @@ class Sweep:
             "through": self._through,
             "complete": complete,
             "condemned": self._condemned,
+            "index": self._index,
             "forgiven": sorted({*self._forgiven, *gone}),
             "deleted_bytes": self._deleted_bytes,
             "actions": self._actions,
@@ -148,7 +150,7 @@ class Sweep:
         rows = self._directory(listed, pack)
         if rows is None:
             return Action.UNREADABLE
-        if self._is_findable(pack, rows):
+        if self._was_lost(pack) or self._is_findable(pack, rows):
             # Its rows go when it is condemned anew, in a later cycle. Removed here, and this slice
             # dead before its record, nobody would know any more that somebody may have found it.
             self._forgiven.append(pack)
@@ -170,6 +172,11 @@ class Sweep:
             )
         except Problem:
             return None
+
+    def _was_lost(self, pack: str) -> bool:
+        """Whether rows were lost since it was condemned: one that came back may be among them."""
+        condemned = self._history.condemned.get(pack)
+        return condemned is not None and condemned.index != self._index
 
     def _is_findable(self, pack: str, rows: list[DirectoryRow]) -> bool:
         """Whether a row points into the pack again."""

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from base.clock import Clock
 from base.errors import Problem
 from tests.vault.faults import PowerCut
 from tests.vault.world import SLOT, StillClock, new_vault, noise
-from vault import Entry, Listed, Location, MemoryChunkIndex, Repository, Step
+from vault import Entry, Listed, Location, MemoryChunkIndex, Repository, Step, Store
 from vault.box import Domain
 from vault.collect import Asked, Collector
 from vault.forward import pack_of
@@ -65,16 +66,21 @@ class World:
         step: type[Step] = Step,
         careless_rebuild: bool = False,
         chains: int = CHAINS,
+        store: Callable[[Clock], Store] = MemoryStore,
+        table_loss: float = 0.05,
     ) -> None:
         """`careless_rebuild`: one that sleeps for a day before it writes its rows; then the tables
         are not lost besides.
         """
         self.careless_rebuild = careless_rebuild
         self._chains = chains
-        self.sleepiness = 0.6 if step is CarefreeStep else 0.2  # of writers, before they commit
+        self.table_loss = table_loss  # how likely before each rebuild, which comes every few hours
+        carefree = step is CarefreeStep
+        self.sleepiness = 0.6 if carefree else 0.2  # of writers, before they commit
+        self.longest_sleep = (240 if carefree else 100) * HOUR
         self.dice = random.Random(seed)
         self.clock = StillClock()
-        self.store = MemoryStore(self.clock)
+        self.store = store(self.clock)
         self.index = MemoryChunkIndex()
         new_vault(self.store, self.clock, self.index)
         self.collector_type = collector
@@ -150,10 +156,10 @@ class _Actor:
         if self._dying:
             raise _EndOfTime
 
-    def stall(self, longest: float = 100 * HOUR, seldom: float = 0.04) -> None:
+    def stall(self, longest: float = 240 * HOUR, seldom: float = 0.04) -> None:
         """Mostly seconds, sometimes days."""
         if self.dice.random() < seldom:
-            self.sleep(min(longest, self.dice.uniform(5, 100) * HOUR))
+            self.sleep(min(longest, self.dice.uniform(5 * HOUR, self.world.longest_sleep)))
         else:
             self.sleep(self.dice.random() * 60)
 
@@ -310,7 +316,7 @@ def _lose_and_rebuild_rows(actor: _Actor) -> None:
     world = actor.world
     while True:
         actor.sleep(actor.dice.uniform(2, 12) * HOUR)
-        if actor.dice.random() < 0.1 and not world.careless_rebuild:
+        if actor.dice.random() < world.table_loss and not world.careless_rebuild:
             world.index.lose()
         repo = _opened(actor)
         condemned = repo.collector().history().condemned

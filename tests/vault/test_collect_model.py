@@ -14,7 +14,7 @@ import pytest
 from tests.vault.collecting_world import CarefreeStep, Outcome, World
 from vault import Step
 from vault.collect import Collector
-from vault.gc_log import History, condemned_at
+from vault.gc_log import History
 from vault.mark import Live, Marker
 from vault.pack import DirectoryRow
 from vault.store import Listed
@@ -69,6 +69,16 @@ class NoSecondLook(Sweep):
     def _is_findable(self, pack: str, rows: list[DirectoryRow]) -> bool:
         return False
 
+    def _was_lost(self, pack: str) -> bool:
+        return False
+
+
+class BlindToLoss(Sweep):
+    """The whole protocol, but nobody notices that tables were lost."""
+
+    def _was_lost(self, pack: str) -> bool:
+        return False
+
 
 class OldMark(Sweep):
     """Two phases, but what was condemned is deleted without looking again."""
@@ -78,8 +88,8 @@ class OldMark(Sweep):
         packs: Sequence[Listed], live: Live, history: History, wait: timedelta
     ) -> Iterator[tuple[Listed, Action]]:
         for listed, action in Sweep.decide(packs, live, history, wait):
-            condemned = condemned_at(history, pack_of(listed.name))
-            waited = condemned is not None and history.begin.at - condemned >= wait
+            condemned = history.condemned.get(pack_of(listed.name))
+            waited = condemned is not None and history.begin.at - condemned.at >= wait
             yield listed, Action.DELETE if waited else action
 
 
@@ -100,6 +110,7 @@ WEAKER: dict[str, tuple[type[Collector], type[Step]]] = {
     "pages are no roots": (type("Weaker", (Collector,), {"marker": PagesAreNoRoots}), Step),
     "rows removed at deletion": (with_sweep(RowsLate), Step),
     "no second look at rows": (with_sweep(NoSecondLook), Step),
+    "lost tables are not noticed": (with_sweep(BlindToLoss), Step),
     "no fresh mark": (with_sweep(OldMark), Step),
     "no maximum age of a writer": (Collector, CarefreeStep),
 }
