@@ -258,7 +258,7 @@ class Keys:
                 raise KeysChanged("Another process changed the keys.")
         except Missing:
             raise KeysChanged("Other processes changed the keys.") from None
-        if before.name not in names:
+        if self._store.size(before.name) is None:  # no listing decides this: it may be late
             self._store.delete(file.name)
             raise KeysChanged("The key file that this change follows is gone.", name=before.name)
         fresh = master != self._master

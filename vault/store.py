@@ -4,7 +4,14 @@ Rule 1: put_new never overwrites. False means the name is taken and nothing was 
 Rule 2: bytes are durable when put_new returns True, and are all there or not there at all.
 Rule 3: delete is for collectors, for parts that expire and for superseded key files; a store
         without the right to delete serves everything else.
-Rule 4: names are ours: a-z, 0-9 and - . / only, so that every store can spell them.
+Rule 4: names are ours: a-z, 0-9 and - . / only, no part ends with a dot or is a device of Windows,
+        so that every store can spell them; none is another one's folder.
+Rule 5: reads, sizes and put_new by name are what is true now. A listing may lag behind writes by
+        minutes without harm, as everything decides by creating a name: a head or a page that is
+        not listed yet makes a step build what is there already, lose, and adopt it. A hole in a
+        listing is a problem, never taken for the end, and a change of keys asks by name for the
+        file it follows. Collecting alone needs a bound: a lag below half of wait_s.
+Rule 6: one put_new ends within an hour, its own retries included: waits are planned with that.
 """
 
 from __future__ import annotations
@@ -17,7 +24,9 @@ from typing import Protocol
 
 from base.errors import InvalidInput
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*(?:/[a-z0-9][a-z0-9.-]*)*")
+_DEVICE = r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:[./]|$))"
+_PART = _DEVICE + r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9-])?"
+_NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _OURS = re.compile(
     r"config/0001|keys/\d{4}|p/[0-9a-f]{2}/[0-9a-f]{64}|fwd/[0-9a-f]{2}/[0-9a-f]{64}|gc/\d{10}"
     r"|s/[0-9a-f]{40}/\d{10}|m/[0-9a-f]{40}/\d{10}/\d{6}|[rx]/.+"

@@ -149,20 +149,23 @@ class SaysTaken(Passing):
 
 
 class ListsStale(Passing):
-    """Listings do not show the last few writes; reads by name do."""
+    """The next few listings do not show a write; reads by name do."""
 
-    def __init__(self, store: Store, unseen: int) -> None:
+    def __init__(self, store: Store, unseen_by: int) -> None:
         super().__init__(store)
-        self._unseen = unseen
-        self._last: list[str] = []
+        self._unseen_by = unseen_by
+        self._left: dict[str, int] = {}
 
     def put_new(self, name: str, data: bytes) -> bool:
         created = super().put_new(name, data)
-        self._last = [*self._last, name][-self._unseen :]
+        if created:
+            self._left[name] = self._unseen_by
         return created
 
     def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
-        return (one for one in super().list(prefix, after) if one.name not in self._last)
+        unseen = set(self._left)
+        self._left = {name: left - 1 for name, left in self._left.items() if left > 1}
+        return (one for one in super().list(prefix, after) if one.name not in unseen)
 
 
 class IsFull(Passing):

@@ -182,7 +182,7 @@ def test_the_md5_travels_with_every_blob(store: AzureBlobStore, service: Service
 
 def test_every_try_of_a_write_ends_so_that_a_write_ends_within_an_hour(service: Service) -> None:
     url, identity = "https://account.blob.core.windows.net", _Identity()
-    pinned = AzureBlobStore.from_credential(url, identity, "contoso")._meta._config
+    pinned: Any = AzureBlobStore.from_credential(url, identity, "contoso")._meta._config
     waits, wire = pinned.retry_policy, pinned.transport.connection_config
     tries = waits.total_retries + 1
     pauses_s = sum(

@@ -34,9 +34,9 @@ FIRST = {f"m{number}": noise(number, 700) for number in range(12)} | {"large": n
 SECOND = {"m3": b"changed", "new": noise(7, 80_000), "large2": noise(99, 90_000)}
 
 
-def back_up(store: Store, index: MemoryChunkIndex) -> None:
+def back_up(store: Store, index: MemoryChunkIndex, clock: StillClock | None = None) -> None:
     """Brings the chain to snapshot 2, from whatever is there: what a new process does."""
-    repo = open_vault(store, index=index)
+    repo = open_vault(store, clock, index)
     for number, items in ((1, FIRST), (2, SECOND)):
         round_ = repo.round(CHAIN, number)
         pages = [list(items)[start : start + 5] for start in range(0, len(items), 5)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,9 @@ from vault.problems import StoreForbidden, StoreFull, StoreNotWritable, StorePro
 from vault.store import CountingStore, Store
 from vault.stores.folder import FolderStore
 from vault.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from vault.stores.azure_blob import AzureBlobStore
 
 try:
     from tests.azurite import azurite
@@ -38,6 +41,10 @@ class TestFolder(Suite):
     def store(self, tmp_path: Path) -> Store:
         return FolderStore(tmp_path / "vault")
 
+    @pytest.fixture
+    def twin(self, store: Store, tmp_path: Path) -> Store:
+        return FolderStore(tmp_path / "vault")
+
 
 class TestCounting(Suite):
     @pytest.fixture
@@ -48,13 +55,24 @@ class TestCounting(Suite):
 @pytest.mark.azurite
 class TestAzureBlob(Suite):
     @pytest.fixture
-    def store(self, azurite: str) -> Iterator[Store]:
-        from vault.stores.azure_blob import AzureBlobStore
-
-        store = AzureBlobStore.from_connection_string(azurite, f"t{os.urandom(6).hex()}")
+    def store(self, place: None, azurite: str) -> Store:
+        store = self._opened(azurite)
         store.make_containers()
         store.make_containers()  # again is fine
         return store
+
+    @pytest.fixture
+    def twin(self, store: Store, azurite: str) -> Store:
+        return self._opened(azurite)
+
+    @pytest.fixture(autouse=True)
+    def place(self) -> None:
+        self.prefix = f"t{os.urandom(6).hex()}"
+
+    def _opened(self, azurite: str) -> AzureBlobStore:
+        from vault.stores.azure_blob import AzureBlobStore
+
+        return AzureBlobStore.from_connection_string(azurite, self.prefix)
 
     def test_a_missing_container_is_named(self, azurite: str) -> None:
         from vault.stores.azure_blob import AzureBlobStore
@@ -148,3 +166,50 @@ def test_counts_are_those_of_the_calls() -> None:
     list(store.list(""))
     assert (store.writes, store.reads, store.lists) == (1, 1, 1)
     assert (store.bytes_written, store.bytes_read) == (5, 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit on the size of files")
+def test_a_write_that_breaks_off_leaves_nothing_half(tmp_path: Path) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    store = FolderStore(tmp_path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, hard))
+    try:
+        with pytest.raises(StoreProblem):
+            store.put_new("p/ab/large", bytes(1024 * 1024))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert store.size("p/ab/large") is None
+    assert not any((tmp_path / ".incoming").iterdir())
+    assert store.put_new("p/ab/large", bytes(1024 * 1024))
+
+
+def test_what_a_killed_process_left_goes_after_a_day_and_nothing_younger_does(
+    tmp_path: Path,
+) -> None:
+    FolderStore(tmp_path).put_new("s/a", b"1")
+    left, young = tmp_path / ".incoming" / "left", tmp_path / ".incoming" / "young"
+    for file in (left, young):
+        file.write_bytes(b"half of a pack")
+    age_s = 25 * 3600
+    os.utime(left, (left.stat().st_mtime - age_s,) * 2)
+    FolderStore(tmp_path).put_new("s/b", b"2")
+    assert not left.exists()
+    assert young.exists()
+    assert [row.name for row in FolderStore(tmp_path).list("")] == ["s/a", "s/b"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files")
+def test_a_name_that_was_taken_or_removed_is_synced_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderStore(tmp_path)
+    store.put_new("s/a", b"1")
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+    )
+    assert not store.put_new("s/a", b"2")
+    store.delete("s/a")
+    assert synced == [str(tmp_path / "s")] * 2
