@@ -203,13 +203,21 @@ class Round:
             about=about or {},
         )
         name = snapshot_name(tools.ring.chain_hash(self.chain), self.number)
-        if not tools.store.put_new(name, seal_snapshot(tools.ring, name, snapshot)):
-            winner = open_snapshot(tools.ring, name, tools.store.read(name))
-            if not winner.same_as(snapshot):
+        sealed = seal_snapshot(tools.ring, name, snapshot)
+        if self._is_history(name) or not tools.store.put_new(name, sealed):
+            found = read_snapshot(tools, self.chain, self.number)
+            if found is None or not found[0].same_as(snapshot):
                 raise RoundLost("Another run closed this snapshot number.", number=self.number)
-            snapshot = winner
+            snapshot = found[0]
         self.snapshot = snapshot
         return snapshot
+
+    def _is_history(self, name: str) -> bool:
+        """Whether a later snapshot exists: then this one was closed, and perhaps it has expired;
+        who slept through that must not bring it back without what it needs.
+        """
+        chain = name.rpartition("/")[0] + "/"
+        return next(iter(self.bench.tools.store.list(chain, after=name)), None) is not None
 
     def after(self, committed: Committed) -> Round:
         """The round once a page was committed."""

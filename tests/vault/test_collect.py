@@ -17,7 +17,16 @@ from tests.vault.world import (
     noise,
     open_vault,
 )
-from vault import Content, Entry, MemoryChunkIndex, Repository, Step, StepTooOld, Store
+from vault import (
+    Content,
+    Entry,
+    MemoryChunkIndex,
+    Repository,
+    RoundLost,
+    Step,
+    StepTooOld,
+    Store,
+)
 from vault.collect import Asked, Report
 from vault.config import WAIT_S
 from vault.problems import StoreImmutable
@@ -440,6 +449,26 @@ def test_a_step_that_slept_through_a_deletion_commits_nothing(vault: Vault) -> N
     step.put(Entry("f", "", "file", "f", contents=(found,)), "root")
     with pytest.raises(StepTooOld):
         step.commit(complete=True)
+    assert vault.is_clean()
+
+
+def test_a_finaliser_that_slept_until_its_restore_point_expired_brings_nothing_back(
+    vault: Vault,
+) -> None:
+    step = vault.opened().round(CHAIN, 1).step()
+    step.put(entry(step, "a", large(1)), "root")
+    step.link("root", "link", finished=True)
+    round_ = step.commit(complete=True)
+    sleeper, early_riser = round_.reopened(), round_.reopened()
+    closed = close(round_)
+    vault.back_up({"b": large(2)}, gone=("a",))
+    assert early_riser.close(by="backup-1") == closed  # not expired yet: it adopts
+    for _ in range(3):
+        vault.wait()
+        vault.cycle(1, confirmed=True)
+    with pytest.raises(RoundLost):
+        sleeper.close(by="backup-1")
+    assert len(vault.names("s/")) == 1
     assert vault.is_clean()
 
 
