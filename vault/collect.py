@@ -49,7 +49,7 @@ from vault.forward import PREFIX as FORWARDS
 from vault.forward import pack_of
 from vault.gc_log import BEGIN, COMPACTED, ENDED, EXPIRED, MARKED, SWEPT, History
 from vault.mark import Marker, Marks, chain_hashes
-from vault.problems import Missing, VaultDamaged
+from vault.problems import Missing, RoundLost, RoundOutOfOrder, VaultDamaged
 from vault.round import Bench
 from vault.snapshot import OK, open_snapshot
 from vault.snapshot import name_of as snapshot_name
@@ -57,6 +57,8 @@ from vault.sweep import Sweep, decide, removed
 from vault.void import give_up_abandoned
 
 ABANDONED_AFTER = timedelta(days=14)
+# Damage, which the mark notes, or a race that somebody else won.
+_NOT_GIVEN_UP = (Missing, VaultDamaged, RoundLost, RoundOutOfOrder)
 More = Callable[[], bool]  # whether there is time for another piece
 
 
@@ -167,7 +169,10 @@ class Collector:
     def _expirable(self, expiring: Sequence[tuple[str, int]]) -> Iterator[tuple[str, int, str]]:
         for chain, rows in groupby(sorted(set(expiring)), key=lambda row: row[0]):
             chain_hash = self._tools.ring.chain_hash(chain)
-            newest = _newest(self._bench, chain_hash)
+            try:
+                newest = _newest(self._bench, chain_hash)
+            except (Missing, VaultDamaged):
+                continue  # the mark says so; nothing of this chain expires until it is mended
             for _, number in rows:
                 if number not in newest and number < max(newest, default=0):
                     yield chain_hash, number, self._sha256(chain_hash, number)
@@ -220,7 +225,8 @@ class Collector:
         abandoned = history.begin.at - ABANDONED_AFTER
         for chain_hash in chain_hashes(self._tools.store, after):
             if not dry_run:
-                given_up += give_up_abandoned(self._bench, chain_hash, abandoned)
+                with suppress(*_NOT_GIVEN_UP):
+                    given_up += give_up_abandoned(self._bench, chain_hash, abandoned)
             marker.chain(chain_hash)
             after = chain_hash
             if not more():

@@ -6,7 +6,9 @@ Rule 2: boxes move whole and are sealed anew under the active data key. Own boxe
         chains never come into one pack.
 Rule 3: a pack moves only when it is older than its storage tier bills for anyway, and never while
         it is condemned or moved already.
-Rule 4: a pack that cannot be read is left alone; verification names it.
+Rule 4: a forward is written within t_max_s of the new pack, which nothing needs until then: later
+        that may be condemned.
+Rule 5: a pack that cannot be read is left alone; verification names it.
 
 Two compactions at once are harmless: for each pack one forward wins, and what the other one wrote
 is garbage.
@@ -24,6 +26,7 @@ from vault.entry import Place
 from vault.forward import PREFIX as FORWARDS
 from vault.forward import Forward, pack_of, put_forward
 from vault.gc_log import History
+from vault.index import Moment
 from vault.mark import Marks
 from vault.pack import TARGET_BYTES, PackBuilder, open_pack
 from vault.round import Bench
@@ -133,8 +136,11 @@ class _Batch:
         if self._builder.empty:
             return
         sealed = self._builder.seal(self._tools.verify)
+        begun = Moment.now(self._tools.clock)
         self._tools.store.put_new(sealed.name, sealed.data)
         for pack, places in self._moves.items():
+            if begun.age_s(self._tools.clock) > self._tools.config.t_max_s:
+                break
             boxes = {number: place.location for number, place in places.items()}
             done["packs"] += put_forward(self._tools.store, self._tools.ring, Forward(pack, boxes))
         done["written"] += 1

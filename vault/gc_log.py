@@ -140,13 +140,20 @@ def append(
     }
     if not store.put_new(name, ring.seal(Kind.COLLECT, name, dumps(document))):
         return None
-    after = name_of(history.seq)
-    found = (one.modified for one in store.list(PREFIX, after=after) if one.name == name)
-    at = next(found, None)
-    if at is None:
-        return None  # a late listing, or another collector has pruned it already
-    record, _ = _read(store, ring, name, at)
+    found = list(store.list(PREFIX, after=name_of(history.seq)))
+    if [one.name for one in found] != [name]:
+        return None  # a late listing; or others went on, whose record of this number was pruned
+    record, _ = _read(store, ring, name, found[0].modified)
     return _folded([record] if kind == BEGIN else [*history.records, record])
+
+
+def is_newest(store: Store, history: History) -> bool:
+    """Whether nobody wrote a record behind these. The next number alone does not tell: a cycle that
+    ended meanwhile pruned it.
+    """
+    if store.size(name_of(history.seq + 1)) is not None:
+        return False
+    return next(iter(store.list(PREFIX, after=name_of(history.seq))), None) is None
 
 
 def before(store: Store, history: History) -> list[str]:

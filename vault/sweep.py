@@ -17,6 +17,7 @@ from vault.entry import Location
 from vault.forward import PREFIX as FORWARDS
 from vault.forward import get_forward, pack_of
 from vault.gc_log import SWEPT, History
+from vault.index import Moment
 from vault.mark import Live, Marks
 from vault.pack import DirectoryRow, read_directory
 from vault.problems import StoreForbidden, StoreImmutable, StoreNotWritable
@@ -78,6 +79,7 @@ class Sweep:
         self._tools = bench.tools
         self._history = history
         self._marks = marks
+        self._live = marks.merged()
         self._wait = wait
         done = history.of_kind(SWEPT)
         self._through = done[-1].body["through"] if done else ""
@@ -95,7 +97,7 @@ class Sweep:
         pages = self._drop_leftovers() if first else 0
         forwards = self._drop_forwards({listed.name for listed in packs}) if first else 0
         complete = True
-        for listed, action in self.decide(packs, self._marks.merged(), self._history, self._wait):
+        for listed, action in self.decide(packs, self._live, self._history, self._wait):
             if listed.name <= self._through:
                 continue
             if not self._through_with(listed, action, total):
@@ -126,7 +128,7 @@ class Sweep:
         elif action == Action.CONDEMN:
             action = self._condemn(listed, pack)
         elif action == Action.DELETE:
-            if self._is_stale():
+            if not self._goes_on():
                 return False
             action = self._delete(listed, pack, total)
         times_and_bytes = self._actions.setdefault(action, [0, 0])
@@ -192,17 +194,32 @@ class Sweep:
         forgotten = self._tools.index.forget(pack, shared)
         forward = get_forward(self._tools.store, self._tools.ring, pack)
         if forward is not None:
-            moved: dict[bytes, Location] = {
-                id_: forward.boxes[number]
-                for id_, number in shared.items()
-                if number in forward.boxes and id_ in forgotten
-            }
-            self._tools.index.remember(moved)
+            self._remember_moved(
+                {
+                    id_: forward.boxes[number]
+                    for id_, number in shared.items()
+                    if number in forward.boxes and id_ in forgotten
+                }
+            )
         return len(forgotten)
 
-    def _is_stale(self) -> bool:
-        """Whether another collector went on meanwhile: then this mark is old."""
-        return self._tools.store.size(gc_log.name_of(self._history.seq + 1)) is not None
+    def _remember_moved(self, places: dict[bytes, Location]) -> None:
+        """Rows for boxes that moved. Where nothing needs a box any more, its new pack may be
+        condemned or gone; and a collector that slept is late, as a rebuild may be (indexing.py).
+        """
+        begun = Moment.now(self._tools.clock)
+        live = {
+            id_: place
+            for id_, place in places.items()
+            if self._live.get(place.pack, 0) >> place.box & 1
+        }
+        in_time = self._goes_on() and begun.age_s(self._tools.clock) <= self._tools.config.t_max_s
+        if live and in_time:
+            self._tools.index.remember(live)
+
+    def _goes_on(self) -> bool:
+        """Whether no other collector went on meanwhile: then this mark would be old."""
+        return gc_log.is_newest(self._tools.store, self._history)
 
     def _drop_leftovers(self) -> int:
         return sum(removed(self._tools.store, name) for name in self._marks.leftovers)
