@@ -148,9 +148,20 @@ def _in_use(app: App, org: str) -> Iterator[tuple[str, int]]:
 
 
 def _is_due(app: App, record: Organization) -> bool:
-    newest = next(iter(app.runs.page(record.id, kind=KIND, limit=1).items), None)
-    last = newest.requested if newest else record.created
-    return app.clock.now() - last >= EVERY
+    since = app.clock.now() - EVERY
+    if record.created > since:
+        return False
+    after = ""
+    while True:
+        page = app.runs.page(record.id, after=after)  # newest first, backups among them
+        for run in page.items:
+            if run.requested <= since:
+                return True
+            if run.kind == KIND and not run.parameters.get("dry_run"):
+                return False
+        if not page.after:
+            return True
+        after = page.after
 
 
 def _end(app: App, request: CollectRun, found: Report) -> dict[str, Any]:
