@@ -32,7 +32,7 @@ MAY_IMPORT = {
     ),
     "vault": May(
         ("base",),
-        ("cryptography", "zstandard", "pyfastcdc", "azure.storage", "azure.core"),
+        ("cryptography", "zstandard", "pyfastcdc", "pybase64", "azure.storage", "azure.core"),
         "vault/ must open on a laptop in ten years",
     ),
     "state": May(

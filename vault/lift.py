@@ -18,6 +18,8 @@ from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pybase64 import b64decode, b64encode
+
 from vault.entry import Base64
 
 LIFT_BYTES = 8 * 1024  # a shorter attachment saves less than its references cost
@@ -86,7 +88,7 @@ def _in_blocks(data: bytes) -> Iterator[bytes]:
 
 
 def _joined(text: Base64, data: bytes, first: bool) -> bytes:
-    encoded = b2a_base64(data, newline=False)
+    encoded = b64encode(data)
     step = text.line_chars
     lines = [encoded[at : at + step] for at in range(0, len(encoded), step)]
     return text.line_end.join(lines if first else [b"", *lines])
@@ -131,15 +133,15 @@ class _Splitter:
     def lines(self, text: Base64) -> Iterator[bytes]:
         """The bytes of the run that begins here."""
         end = text.line_end
-        yield a2b_base64(self._taken(self._run_bytes))  # it passes over line ends
+        yield b64decode(self._taken(self._run_bytes))  # it passes over line ends
         while not self._ended and len(self._held) <= text.line_chars + len(end):
             self._more()
             full = _full_lines(self._held, 0, text)
             if full:
-                yield a2b_base64(self._taken(full))
+                yield b64decode(self._taken(full))
         last = _LAST_LINE.match(self._held)
         if last is not None and 0 < last.end() <= text.line_chars and _canonical(last.group()):
-            yield a2b_base64(self._taken(last.end()))
+            yield b64decode(self._taken(last.end()))
         else:
             self._held = end + self._held  # of the last line: line ends stand between lines only
 

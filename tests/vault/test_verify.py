@@ -143,6 +143,7 @@ def test_a_damaged_pack_that_nothing_needs_is_harmless() -> None:
     step = vault.opened().round(CHAIN, 1).step()
     for number in range(200):
         step.put(Entry(f"m{number}", "", "x", "x", contents=(step.add("m", large(number)),)), "r")
+    step._packer._land()
     spoiled = DamagedStore(vault.store)
     spoiled.spoil(names(spoiled, "p/")[0], 5000)
     (finding,) = diagnosed(spoiled).problems
