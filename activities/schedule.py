@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import collect, schedule, upkeep
+from engine import schedule, upkeep
 from engine.assembly import current_app
 
 
@@ -17,7 +17,7 @@ def due_runs() -> list[dict[str, Any]]:
     upkeep.tend(app)
     backups = [("backup_organization", run.to_json()) for run in schedule.due_backups(app)]
     others = [(story, message.to_json()) for story, message in upkeep.forgotten(app)]
-    others += [("collect_vault", run.to_json()) for run in collect.due_collections(app)]
+    others += [(story, message.to_json()) for story, message in schedule.due_upkeep(app)]
     return [
         {"story": story, "message": message, "run": message["run"]}
         for story, message in backups + others

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,14 +19,12 @@ from base.messages import Message
 from engine import policies, runs
 from engine.assembly import App
 from engine.runs import Requested
-from state.organizations import Organization
 from state.runs import Run
 from vault import Repository
 from vault.collect import Asked, Report
 from vault.retention import Point, Verdict, plan
 
 KIND = "collect"
-EVERY = timedelta(days=1)
 _BILLED_DAYS = {"Cool": 30, "Cold": 90}  # for so long at least, whatever becomes of a pack
 
 
@@ -54,14 +51,6 @@ def request_collection(
     app.runs.create(Run(org, run, KIND, "queued", now, by, parameters=asked))
     app.audit.append(org, by, "collection-started", run, asked)
     return Requested(run, CollectRun(org, run, dry_run, confirmed))
-
-
-def due_collections(app: App) -> Iterator[CollectRun]:
-    """A collection for every organization whose last one lies a day back."""
-    for record in list(app.organizations.all()):
-        if record.active and _is_due(app, record):
-            requested = request_collection(app, record.id, "schedule")
-            yield CollectRun(record.id, requested.id)
 
 
 def collect_slice(app: App, request: CollectRun) -> dict[str, Any]:
@@ -145,23 +134,6 @@ def _in_use(app: App, org: str) -> Iterator[tuple[str, int]]:
         wanted = run.parameters
         if run.kind in ("restore", "export") and not run.over and wanted.get("snapshot"):
             yield f"{wanted.get('service')}/{wanted.get('resource')}", int(wanted["snapshot"])
-
-
-def _is_due(app: App, record: Organization) -> bool:
-    since = app.clock.now() - EVERY
-    if record.created > since:
-        return False
-    after = ""
-    while True:
-        page = app.runs.page(record.id, after=after)  # newest first, backups among them
-        for run in page.items:
-            if run.requested <= since:
-                return True
-            if run.kind == KIND and not run.parameters.get("dry_run"):
-                return False
-        if not page.after:
-            return True
-        after = page.after
 
 
 def _end(app: App, request: CollectRun, found: Report) -> dict[str, Any]:

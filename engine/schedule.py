@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from base import log
 from base.errors import Problem
-from base.messages import BackupRun
-from engine import policies, runs
+from base.messages import BackupRun, Message
+from engine import collect, policies, runs, upkeep
 from engine.assembly import App
 from state.organizations import Organization
 
 _ACTOR = "schedule"
+_DAY, _WEEK = timedelta(days=1), timedelta(days=7)
+_SHARE = 0.07  # of the packs, each week
 
 
 def due_backups(app: App) -> list[BackupRun]:
@@ -33,6 +36,48 @@ def due_backups(app: App) -> list[BackupRun]:
         if run is not None:
             waiting.append(run)
     return waiting
+
+
+def due_upkeep(app: App) -> Iterator[tuple[str, Message]]:
+    """Stories of collections and verifications whose turn has come, written down already.
+
+    Collections run daily where restore points expire, else weekly; verifications weekly, each with
+    the next seven hundredths of the packs.
+    """
+    for record in upkeep.living(app):
+        try:
+            yield from _due_upkeep(app, record)
+        except Problem as problem:  # one organization never holds up the others
+            log.event("scheduled-upkeep-skipped", org=record.id, code=problem.code)
+
+
+def _due_upkeep(app: App, record: Organization) -> Iterator[tuple[str, Message]]:
+    if not record.active:
+        return
+    expires = not policies.retention(app, record.id).keeps_everything
+    if _is_due(app, record, "collect", _DAY if expires else _WEEK):
+        yield "collect_vault", collect.request_collection(app, record.id, _ACTOR).message
+    if _is_due(app, record, "verify", _WEEK):
+        asked = runs.request_verification(app, record.id, _ACTOR, read_data=False, share=_SHARE)
+        yield "verify_vault", asked.message
+
+
+def _is_due(app: App, record: Organization, kind: str, every: timedelta) -> bool:
+    """Whether none was asked for so long; one that only says what it would do does not count."""
+    since = app.clock.now() - every
+    if record.created > since:
+        return False
+    after = ""
+    while True:
+        page = app.runs.page(record.id, after=after)  # newest first, backups among them
+        for run in page.items:
+            if run.requested <= since:
+                return True
+            if run.kind == kind and not run.parameters.get("dry_run"):
+                return False
+        if not page.after:
+            return True
+        after = page.after
 
 
 def _queue(app: App, record: Organization) -> None:

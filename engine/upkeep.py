@@ -32,7 +32,7 @@ _RUNS_LOOKED_AT = 50  # the newest of each organization
 
 def tend(app: App) -> None:
     """Ends stalled runs as red and removes expired archives, organization by organization."""
-    for organization in _living(app):
+    for organization in living(app):
         for run in app.runs.page(organization.id, limit=_RUNS_LOOKED_AT).items:
             try:
                 _tend(app, run)
@@ -46,7 +46,7 @@ def forgotten(app: App) -> list[tuple[str, Message]]:
     Their process died between the two. Starting a story twice is harmless.
     """
     found: list[tuple[str, Message]] = []
-    for organization in _living(app):
+    for organization in living(app):
         for run in app.runs.page(organization.id, limit=_RUNS_LOOKED_AT).items:
             waiting = app.clock.now() - run.requested > FORGOTTEN_AFTER
             if run.state == "queued" and run.kind in _STORIES and waiting:
@@ -55,7 +55,7 @@ def forgotten(app: App) -> list[tuple[str, Message]]:
     return found
 
 
-def _living(app: App) -> Iterator[Organization]:
+def living(app: App) -> Iterator[Organization]:
     """Organizations whose runs can be read; those of a shredded one never again."""
     return (record for record in app.organizations.all() if SHREDDED not in record.facts)
 

@@ -32,6 +32,7 @@ DEFAULT_FITS = {
     "graph_url",
     "step_bytes",
     "step_items",
+    "pack_tier",
     "step_seconds",
     "steps_at_once",
 }

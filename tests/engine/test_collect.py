@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine import collect, policies, runs, upkeep
+from engine import collect, keys, policies, runs, schedule, upkeep
 from engine.collect import CollectRun
 from engine.restore_plan import RestoreRequest
 from state.runs import Run
@@ -123,19 +123,37 @@ def test_a_cycle_of_another_run_is_brought_to_its_end_first(house: World) -> Non
     assert collected(house)["damage"] == []
 
 
-def test_an_organization_is_due_once_a_day(house: World) -> None:
+def due(made: World) -> list[str]:
+    return [story for story, _ in schedule.due_upkeep(made.app)]
+
+
+def born(made: World, days_ago: int) -> None:
+    then = made.app.clock.now() - timedelta(days=days_ago)
+    made.app.organizations.change(ORG, lambda one: replace(one, created=then))
+
+
+def test_collections_and_verifications_run_weekly_and_collections_daily_where_points_expire(
+    house: World,
+) -> None:
     house.back_up()
-    now = house.app.clock.now()
-    house.app.organizations.change(ORG, lambda one: replace(one, created=now))
-    assert list(collect.due_collections(house.app)) == []
-    house.app.organizations.change(ORG, lambda one: replace(one, created=now - timedelta(days=2)))
+    born(house, 0)
+    assert due(house) == []
+    born(house, 2)
+    assert due(house) == []
+    keep(house, last=1)
     collect.request_collection(house.app, ORG, "test", dry_run=True)  # is no collection
-    (due,) = collect.due_collections(house.app)
+    assert due(house) == ["collect_vault"]
     house.back_up()  # is newer than the collection
-    assert list(collect.due_collections(house.app)) == []
-    while collect.collect_slice(house.app, due)["state"] == "more":
-        pass
-    assert runs.show(house.app, ORG, due.run)["state"] == "green"
+    assert due(house) == []
+    born(house, 8)
+    assert due(house) == ["verify_vault"]
+    assert due(house) == []
+
+
+def test_a_shredded_organization_holds_no_other_one_up(house: World) -> None:
+    born(house, 8)
+    keys.shred(house.app, ORG, "test", ORG)
+    assert due(house) == []
 
 
 def test_a_collection_that_nobody_started_is_found(house: World) -> None:
