@@ -2,7 +2,9 @@
 
 Rule 1: roots are all snapshots that exist, void ones too, and the pages of rounds that are not
         closed. A page of a closed number that its snapshot does not name is a leftover.
-Rule 2: boxes that a compaction moved count where they lie now.
+Rule 2: boxes that a compaction moved count where they lie now: in the last of their packs that is
+        stored. A new pack that nothing needed for a while may be gone when somebody comes who
+        found a box in the old one.
 Rule 3: damage is noted and never guessed around: a snapshot or node that cannot be read, or a gap
         in a chain that no tombstone explains. Whoever collects then removes nothing.
 
@@ -19,8 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from base.errors import Problem
+from vault.box import blob_name
 from vault.entry import CONTENT_FLAGS, LISTED, Content, Reference
-from vault.forward import Forward, get_forward
+from vault.forward import MOVES_MAX, Forward, get_forward
 from vault.gc_log import History
 from vault.page import name_of as page_name
 from vault.page import open_page
@@ -105,6 +108,7 @@ class Marker:
         self._moved = moved
         self._gone = gone
         self._forwards: dict[str, Forward] = {}
+        self._stored: dict[str, bool] = {}  # of packs on either side of a forward
         self._live: Live = {}
         self._seen: set[bytes] = set()  # nodes and lists of the chain being marked
         self.marks = Marks()
@@ -208,14 +212,33 @@ class Marker:
             self._need(inner.place.location.pack, inner.place.location.box)
 
     def _need(self, pack: str, box: int) -> None:
-        while pack in self._moved:
-            if pack not in self._forwards:
-                self._forwards[pack] = get_forward(self._store, self._ring, pack) or Forward(
-                    pack, {}
-                )
-            place = self._forwards[pack].boxes.get(box)
-            if place is None:
-                break
-            self.marks.forwards.add(pack)
-            pack, box = place.pack, place.box
+        if pack in self._moved:
+            pack, box = self._followed(pack, box)
         self._live[pack] = self._live.get(pack, 0) | 1 << box
+
+    def _followed(self, pack: str, box: int) -> tuple[str, int]:
+        """Where a box is needed that moved (rule 2); where it went last if no pack has it."""
+        places = [(pack, box)]
+        while (place := self._next_place(*places[-1])) is not None:
+            if len(places) > MOVES_MAX:
+                raise VaultDamaged("Forwards of packs go in a circle.", name=blob_name(pack))
+            places.append(place)
+        last = len(places) - 1
+        stored = (at for at in range(last, -1, -1) if self._is_stored(places[at][0]))
+        last = next(stored, last)
+        self.marks.forwards.update(passed for passed, _ in places[:last])
+        return places[last]
+
+    def _next_place(self, pack: str, box: int) -> tuple[str, int] | None:
+        if pack not in self._moved:
+            return None
+        if pack not in self._forwards:
+            moved = get_forward(self._store, self._ring, pack)
+            self._forwards[pack] = moved or Forward(pack, {})
+        place = self._forwards[pack].boxes.get(box)
+        return None if place is None else (place.pack, place.box)
+
+    def _is_stored(self, pack: str) -> bool:
+        if pack not in self._stored:
+            self._stored[pack] = self._store.size(blob_name(pack)) is not None
+        return self._stored[pack]
