@@ -147,9 +147,11 @@ def test_a_weaker_protocol_is_caught_losing_data(name: str) -> None:
 class Late:
     """A writer who found a chunk, and commits when he is told to."""
 
-    def __init__(self, vault: Vault, step: type[Step]) -> None:
-        self._step = step(vault.opened().round("drive/late", 1))
-        self._found = self._step.add("content", large(1))
+    def __init__(
+        self, vault: Vault, step: type[Step], chunk: int = 1, chain: str = "drive/late"
+    ) -> None:
+        self._step = step(vault.opened().round(chain, 1))
+        self._found = self._step.add("content", large(chunk))
         self._step._packer.settle()
 
     def commit(self) -> None:
