@@ -3,7 +3,9 @@
 Rule 1: nothing is deleted here. A moved pack gets a forward (vault/forward.py) once its boxes are
         durable elsewhere; from the next mark on nothing needs it, and the sweep removes it.
 Rule 2: boxes move whole and are sealed anew under the active data key. Own boxes of different
-        chains never come into one pack.
+        chains never come into one pack: a box that two chains need is a shared one, so what one
+        chain alone needs says whose a pack is. Packs of which chains need boxes for themselves
+        are moved by themselves, if at all.
 Rule 3: a pack moves only when it is older than its storage tier bills for anyway, and never while
         it is condemned or moved already.
 Rule 4: a forward is written within t_max_s of the new pack, which nothing needs until then: later
@@ -27,7 +29,7 @@ from vault.forward import PREFIX as FORWARDS
 from vault.forward import Forward, pack_of, put_forward
 from vault.gc_log import History
 from vault.index import Moment
-from vault.mark import Marks
+from vault.mark import Live, Marks
 from vault.pack import TARGET_BYTES, PackBuilder, open_pack
 from vault.round import Bench
 from vault.store import Listed
@@ -36,6 +38,7 @@ SMALL_BYTES = 1024 * 1024
 SMALL_PACKS_MIN = 16  # of one chain; fewer are not worth the reads
 SPARSE_SHARE = 0.5  # of the boxes
 SPARSE, SMALL = "mostly-garbage", "small"
+SHARED = ""  # the group of packs whose boxes several chains need
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,7 @@ class Compaction:
         self._tools = bench.tools
         self._history = history
         self._live = marks.merged()
-        self._owners: dict[str, str] = {}  # of packs that one chain alone needs
-        for chain_hash, live in marks.live.items():
-            for pack in live:
-                self._owners[pack] = "" if pack in self._owners else chain_hash
+        self._groups = _groups_of(marks)
 
     def candidates(self, packs: Sequence[Listed]) -> Iterator[Candidate]:
         """What is worth moving, group by group."""
@@ -70,15 +70,15 @@ class Compaction:
             young = self._history.begin.at - listed.modified < after
             if young or not bits or pack in moved or pack in self._history.condemned:
                 continue
-            owner = self._owners[pack]
-            if listed.size < SMALL_BYTES and owner:
-                small.setdefault(owner, []).append(listed)
+            group = self._groups[pack]
+            if listed.size < SMALL_BYTES:
+                small.setdefault(group, []).append(listed)
             elif bits.bit_count() <= bits.bit_length() * SPARSE_SHARE:
-                yield Candidate(listed, SPARSE, owner or pack)
-        for owner, some in small.items():
+                yield Candidate(listed, SPARSE, group)
+        for group, some in small.items():
             if len(some) >= SMALL_PACKS_MIN:
                 for listed in some:
-                    yield Candidate(listed, SMALL, owner)
+                    yield Candidate(listed, SMALL, group)
 
     def run(
         self, packs: Sequence[Listed], bytes_max: int, more: Callable[[], bool]
@@ -98,6 +98,24 @@ class Compaction:
             batch.take(one.listed)
         batch.store(done)
         return done
+
+
+def _groups_of(marks: Marks) -> dict[str, str]:
+    """Which packs may be merged with which (rule 2): those of one chain, and those that several
+    chains need and none of them alone; a pack's own id where it stays by itself.
+    """
+    once: Live = {}
+    twice: Live = {}
+    for live in marks.live.values():
+        for pack, bits in live.items():
+            twice[pack] = twice.get(pack, 0) | once.get(pack, 0) & bits
+            once[pack] = once.get(pack, 0) | bits
+    groups = dict.fromkeys(once, SHARED)
+    for chain_hash, live in marks.live.items():
+        for pack, bits in live.items():
+            if bits & ~twice[pack]:
+                groups[pack] = chain_hash if groups[pack] == SHARED else pack
+    return groups
 
 
 class _Batch:
@@ -122,14 +140,14 @@ class _Batch:
         """Adds what is needed of a pack; nothing of one that cannot be read."""
         pack = pack_of(listed.name)
         try:
-            boxes = list(open_pack(self._tools.ring, pack, self._tools.store.read(listed.name)))
+            opened = open_pack(self._tools.ring, pack, self._tools.store.read(listed.name))
+            boxes = [box for box in opened if self._live[pack] >> box.location.box & 1]
         except Problem:
             return
         places = self._moves[pack] = {}
         for box in boxes:
-            if self._live[pack] >> box.location.box & 1:
-                place = places[box.location.box] = Place()
-                self._builder.add(box.kind, box.domain, box.members, box.data, place)
+            place = places[box.location.box] = Place()
+            self._builder.add(box.kind, box.domain, box.members, box.data, place)
 
     def store(self, done: dict[str, Any]) -> None:
         """Stores the new pack, then the forwards."""

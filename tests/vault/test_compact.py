@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.vault.faults import dies_at_every_call
 from tests.vault.test_collect import FOREVER, Vault, large
 from tests.vault.world import CHAIN, noise, open_vault
 from vault import CountingStore, Missing, Store, VaultDamaged
+from vault.box import BoxKind
 from vault.collect import Asked
 from vault.forward import Forward, pack_of, put_forward
+from vault.gc_log import SWEPT
+from vault.pack import open_pack
 from vault.sweep import Action
 
 WEEK_AND_MORE = 8
+OTHER = "drive/other"
 
 
 def quiet(vault: Vault, nights: int = 20) -> dict[str, bytes]:
@@ -49,16 +55,71 @@ def test_small_packs_of_a_quiet_mailbox_become_one(vault: Vault) -> None:
     assert vault.is_clean()
 
 
+def two_quiet_mailboxes(vault: Vault) -> dict[str, dict[str, bytes]]:
+    """Each receives a mail a night, and a file that the other one receives too."""
+    held: dict[str, dict[str, bytes]] = {CHAIN: {}, OTHER: {}}
+    for number in range(20):
+        for seed, (chain, items) in enumerate(held.items(), 1):
+            night = {f"m{number}": noise(seed * 1_000 + number, 2_000)}
+            night[f"f{number}"] = noise(number, 70_000)
+            items |= night
+            vault.back_up(night, chain=chain)
+    vault.wait_days(WEEK_AND_MORE)
+    return held
+
+
+def test_what_is_a_chains_own_is_merged_apart_from_that_of_another(vault: Vault) -> None:
+    held = two_quiet_mailboxes(vault)
+    before = vault.packs()
+    report = vault.cycle()
+    assert (report.packs_compacted, report.packs_written) == (40, 2)
+    own = {new: own_ids(vault, new) for new in vault.packs() - before}
+    assert sorted(len(ids) for ids in own.values()) == [20, 20]
+    vault.wait()
+    vault.cycle(confirmed=True)
+    vault.wait()
+    vault.cycle(confirmed=True)
+    assert vault.packs() == set(own)
+    for chain, items in held.items():
+        assert vault.content_of(20, chain) == items
+    assert vault.is_clean()
+
+
+def own_ids(vault: Vault, name: str) -> set[bytes]:
+    """Ids of the mails in a pack."""
+    boxes = open_pack(vault.opened()._ring, pack_of(name), vault.store.read(name))
+    return {box.members[0].id for box in boxes if box.kind == BoxKind.GROUP}
+
+
+def test_small_packs_that_two_mailboxes_need_alike_become_one(vault: Vault) -> None:
+    files = {f"f{number}": noise(number, 70_000) for number in range(17)}
+    for chain in (CHAIN, OTHER):
+        for id_, data in files.items():
+            vault.back_up({id_: data}, chain=chain)
+    vault.wait_days(WEEK_AND_MORE)
+    report = vault.cycle()
+    assert (report.packs_compacted, report.packs_written) == (17, 1)
+    for chain in (CHAIN, OTHER):
+        assert vault.content_of(17, chain) == files
+
+
+def test_a_few_small_packs_are_not_worth_it_however_little_of_them_is_needed(vault: Vault) -> None:
+    vault.back_up({f"m{n}": noise(n, 70_000) for n in range(10)})
+    vault.back_up({}, gone=tuple(f"m{n}" for n in range(9)))
+    vault.wait_days(WEEK_AND_MORE)
+    assert vault.cycle(1, confirmed=True).packs_compacted == 0
+
+
 def test_a_moved_chunk_is_found_where_it_lies_now(vault: Vault) -> None:
     held = quiet(vault)
     for _ in range(3):
         vault.cycle(confirmed=True)
         vault.wait()
     before = vault.packs()
-    vault.back_up({"again": held["m0"]}, chain="drive/other")
+    vault.back_up({"again": held["m0"]}, chain=OTHER)
     (new,) = vault.packs() - before or {""}
     assert vault.store.size(new) is None or vault.store.size(new) < 5_000  # type: ignore[operator]
-    assert vault.content_of(1, "drive/other") == {"again": held["m0"]}
+    assert vault.content_of(1, OTHER) == {"again": held["m0"]}
 
 
 def test_a_pack_of_which_little_is_needed_is_moved_and_goes(vault: Vault) -> None:
@@ -179,6 +240,55 @@ def test_a_power_cut_at_any_call_of_a_compaction_loses_nothing(arrives: bool) ->
         assert len(vault.packs()) <= 17
 
     dies_at_every_call(start, story, check, 30, arrives)
+
+
+def test_moving_costs_a_read_and_a_forward_per_pack_and_a_write_per_new_one(vault: Vault) -> None:
+    quiet(vault)
+    store = CountingStore(vault.store)
+    collector = open_vault(store, vault.clock, vault.index).collector()
+    collector.begin([], Asked())
+    history = collector.history()
+    while not history.of_kind(SWEPT):
+        history = collector._piece(history, FOREVER) or history
+    store.reset()
+    done = collector._piece(history, FOREVER)
+    assert done is not None
+    assert done.records[-1].body["packs"] == 20
+    record = 1  # in the log, written and read back
+    assert (store.reads, store.writes) == (20 + record, 20 + 1 + record)
+
+
+FILES = 14  # a night: more than 1 MiB
+NIGHT = st.tuples(
+    st.sampled_from([CHAIN, OTHER]),
+    st.integers(0, 40),  # content of the first file; nights overlap, so chains share some
+    st.sets(st.integers(0, FILES - 1), max_size=4),  # what stays when the chain's next night comes
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(NIGHT, min_size=2, max_size=8), st.integers(1, 2), st.booleans())
+def test_whatever_is_needed_of_any_packs_reads_the_same_after_they_moved(
+    nights: list[tuple[str, int, set[int]]], keep: int, sliced: bool
+) -> None:
+    vault = Vault()
+    going: dict[str, tuple[str, ...]] = {CHAIN: (), OTHER: ()}
+    for night, (chain, first, stays) in enumerate(nights):
+        items = {f"{night}-{n}": noise(first + n, 90_000) for n in range(FILES)}
+        vault.back_up({**items, "small": noise(night, 1_000)}, going[chain], chain)
+        going[chain] = tuple(f"{night}-{n}" for n in range(FILES) if n not in stays)
+    vault.wait_days(WEEK_AND_MORE)
+    numbers = {chain: vault.opened().numbers(chain) for chain in going}
+    held = {(c, n): vault.content_of(n, c) for c in going for n in numbers[c][-keep:]}
+    expiring = [(c, n) for c in going for n in numbers[c][:-keep]]
+    for _ in range(4):
+        collector = vault.opened().collector()
+        collector.begin(expiring, Asked(confirmed=True, compact_after_days=0))
+        while collector.slice(lambda: not sliced):
+            continue
+        vault.wait()
+        assert {(c, n): vault.content_of(n, c) for c, n in held} == held
+    assert vault.is_clean()
 
 
 def test_forwards_in_a_circle_are_damage_and_a_lost_target_is_missing(vault: Vault) -> None:
