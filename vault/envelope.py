@@ -84,9 +84,7 @@ def unseal(
 def insist_on_format(name: str, document: Mapping[str, Any]) -> None:
     """Raises UnknownFeature for the JSON of an object that a later version wrote."""
     if document["format"] != FORMAT:
-        raise UnknownFeature(
-            "An object has a newer format.", name=name, format=document["format"]
-        )
+        raise UnknownFeature("An object has a newer format.", name=name, format=document["format"])
 
 
 def _aad(header: bytes, vault_id: bytes, name: str) -> bytes:
