@@ -83,19 +83,22 @@ class Compaction:
     def run(
         self, packs: Sequence[Listed], bytes_max: int, more: Callable[[], bool]
     ) -> dict[str, Any]:
-        """Moves candidates while there is time and budget; the body of the record."""
+        """Moves candidates while there is time and budget, but one at least; the body of the
+        record.
+        """
         done = {"packs": 0, "written": 0, "bytes_moved": 0, "complete": True}
         batch = _Batch(self, "")
+        taken = 0
         for one in sorted(self.candidates(packs), key=lambda one: (one.group, one.listed.name)):
             if done["bytes_moved"] + batch.bytes >= bytes_max:
                 break  # the next cycle goes on
-            if not more():
+            if taken and not more():
                 done["complete"] = False
                 break
             if one.group != batch.group or batch.full:
                 batch.store(done)
                 batch = _Batch(self, one.group)
-            batch.take(one.listed)
+            taken += batch.take(one.listed)
         batch.store(done)
         return done
 
@@ -136,18 +139,19 @@ class _Batch:
     def full(self) -> bool:
         return self.bytes >= TARGET_BYTES
 
-    def take(self, listed: Listed) -> None:
-        """Adds what is needed of a pack; nothing of one that cannot be read."""
+    def take(self, listed: Listed) -> bool:
+        """Adds what is needed of a pack; False: it cannot be read."""
         pack = pack_of(listed.name)
         try:
             opened = open_pack(self._tools.ring, pack, self._tools.store.read(listed.name))
             boxes = [box for box in opened if self._live[pack] >> box.location.box & 1]
         except Problem:
-            return
+            return False
         places = self._moves[pack] = {}
         for box in boxes:
             place = places[box.location.box] = Place()
             self._builder.add(box.kind, box.domain, box.members, box.data, place)
+        return True
 
     def store(self, done: dict[str, Any]) -> None:
         """Stores the new pack, then the forwards."""
