@@ -83,8 +83,8 @@ class Compaction:
     def run(
         self, packs: Sequence[Listed], bytes_max: int, more: Callable[[], bool]
     ) -> dict[str, Any]:
-        """Moves candidates while there is time and budget, but one at least; the body of the
-        record.
+        """Moves candidates while there is time and budget; the body of the record. However little
+        time there is, one pack moves, or as many small ones as are worth merging.
         """
         done = {"packs": 0, "written": 0, "bytes_moved": 0, "complete": True}
         batch = _Batch(self, "")
@@ -92,10 +92,11 @@ class Compaction:
         for one in sorted(self.candidates(packs), key=lambda one: (one.group, one.listed.name)):
             if done["bytes_moved"] + batch.bytes >= bytes_max:
                 break  # the next cycle goes on
-            if taken and not more():
+            ends = one.group != batch.group or batch.full
+            if taken and (ends or batch.packs >= SMALL_PACKS_MIN) and not more():
                 done["complete"] = False
                 break
-            if one.group != batch.group or batch.full:
+            if ends:
                 batch.store(done)
                 batch = _Batch(self, one.group)
             taken += batch.take(one.listed)
@@ -134,6 +135,10 @@ class _Batch:
     @property
     def bytes(self) -> int:
         return 0 if self._builder.empty else self._builder.bytes
+
+    @property
+    def packs(self) -> int:
+        return len(self._moves)
 
     @property
     def full(self) -> bool:

@@ -5,9 +5,12 @@ Pure: points and rules in, a verdict per point out. Nothing here reads or delete
 Rule 1: the newest point and the newest good one are always kept, whatever the rules say.
 Rule 2: a rule such as daily=7 keeps the newest good point of each of the last seven days that have
         one; days without a point do not count. Weeks are ISO weeks. Days, weeks, months and years
-        are those of the organization's time zone.
+        are those of the organization's time zone. Where there are fewer days, nothing is added:
+        the oldest point is not kept for being the oldest.
 Rule 3: no rule at all keeps everything. A point that is held is kept.
-Rule 4: a void point (a round that was given up) holds nothing of its own and goes as soon as a
+Rule 4: the order is that of the numbers. A point whose time lies ahead (a clock was wrong) has its
+        day like others, and is recent until that day is over.
+Rule 5: a void point (a round that was given up) holds nothing of its own and goes as soon as a
         newer point exists.
 """
 

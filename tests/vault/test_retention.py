@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -97,6 +98,31 @@ def test_a_void_point_goes_and_never_displaces_a_good_one() -> None:
     assert found == {1: ("newest good one", "daily 2025-01-01"), 2: (), 3: ("newest",)}
 
 
+def test_the_oldest_is_not_kept_for_being_the_oldest() -> None:
+    points = [Point(n, START + timedelta(hours=n)) for n in range(1, 4)]
+    assert kept(points, Retention(yearly=9)) == [3]
+
+
+def test_a_week_is_an_iso_week_that_may_reach_into_the_next_year() -> None:
+    days = [datetime(2025, 12, day, 12, tzinfo=UTC) for day in (28, 29, 31)]
+    points = [Point(n, at) for n, at in enumerate([*days, datetime(2026, 1, 4, 12, tzinfo=UTC)], 1)]
+    found = {v.number: v.reasons for v in plan(points, Retention(weekly=2), START, UTC)}
+    assert found[4][-1] == "weekly 2026-W01"
+    assert found[1] == ("weekly 2025-W52",)
+    assert found[2] == found[3] == ()
+
+
+def test_a_point_of_a_clock_that_ran_ahead_has_its_day_and_the_numbers_keep_their_order() -> None:
+    ahead = Point(2, START + timedelta(days=40))
+    points = [Point(1, START), ahead, Point(3, START + timedelta(days=1))]
+    found = {v.number: v.reasons for v in plan(points, Retention(last=1, daily=2), START, UTC)}
+    assert found[3] == ("newest", "newest good one", "last 1", "daily 2025-01-02")
+    assert found[2] == ("daily 2025-02-10",)
+    assert found[1] == ()
+    recent = plan(points, Retention(within_days=3), START + timedelta(days=5), UTC)
+    assert [v.number for v in recent if v.kept] == [2, 3]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"daily": -1}, {"daily": "7"}, {"daily": True}, {"decades": 1}, {"last": 10**9}]
 )
@@ -147,3 +173,26 @@ def test_what_was_kept_is_kept_when_asked_again(points: list[Point], rules: Rete
     left = [v.number for v in plan(points, rules, now, BERLIN) if v.kept]
     again = [point for point in points if point.number in left]
     assert [v.number for v in plan(again, rules, now, BERLIN) if v.kept] == left
+
+
+@given(POINTS, RULES)
+def test_every_verdict_has_its_reasons_and_rules_survive_json(
+    points: list[Point], rules: Retention
+) -> None:
+    assert Retention.from_json(json.loads(json.dumps(rules.to_json()))) == rules
+    found = plan(list(reversed(points)), rules, START + timedelta(days=42), BERLIN)
+    assert [v.number for v in found] == [point.number for point in points]
+    assert all(v.kept == bool(v.reasons) and all(v.reasons) for v in found)
+
+
+@given(POINTS, RULES)
+def test_pruning_after_every_backup_leaves_what_pruning_once_would(
+    points: list[Point], rules: Retention
+) -> None:
+    left: list[Point] = []
+    for point in points:
+        left.append(point)
+        verdicts = plan(left, rules, point.created, BERLIN)
+        left = [one for one, verdict in zip(left, verdicts, strict=True) if verdict.kept]
+    once = plan(points, rules, points[-1].created, BERLIN) if points else []
+    assert [one.number for one in left] == [v.number for v in once if v.kept]
