@@ -58,6 +58,7 @@ class Compaction:
         self._history = history
         self._live = marks.merged()
         self._groups = _groups_of(marks)
+        self._sizes = marks.sizes
 
     def candidates(self, packs: Sequence[Listed]) -> Iterator[Candidate]:
         """What is worth moving, group by group."""
@@ -73,7 +74,9 @@ class Compaction:
             group = self._groups[pack]
             if listed.size < SMALL_BYTES:
                 small.setdefault(group, []).append(listed)
-            elif bits.bit_count() <= bits.bit_length() * SPARSE_SHARE:
+            elif self._sizes[pack] <= listed.size * SPARSE_SHARE or (
+                bits.bit_count() <= bits.bit_length() * SPARSE_SHARE
+            ):
                 yield Candidate(listed, SPARSE, group)
         for group, some in small.items():
             if len(some) >= SMALL_PACKS_MIN:

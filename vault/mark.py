@@ -45,6 +45,8 @@ class Marks:
     forwards: set[str] = field(default_factory=set)  # packs whose forward was needed
     leftovers: list[str] = field(default_factory=list)  # pages that nobody needs
     damage: list[tuple[str, str]] = field(default_factory=list)  # blob name, code of a problem
+    # Bytes of the boxes needed, by pack; what n chains need counts n times: never too few.
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -55,6 +57,7 @@ class Marks:
             "forwards": sorted(self.forwards),
             "leftovers": self.leftovers,
             "damage": self.damage,
+            "sizes": self.sizes,
         }
 
     def add(self, document: Mapping[str, Any]) -> None:
@@ -64,6 +67,8 @@ class Marks:
         self.forwards |= set(document["forwards"])
         self.leftovers += document["leftovers"]
         self.damage += [(name, code) for name, code in document["damage"]]
+        for pack, size in document["sizes"].items():
+            self.sizes[pack] = self.sizes.get(pack, 0) + size
 
     def merged(self) -> Live:
         """What any chain needs."""
@@ -187,7 +192,8 @@ class Marker:
                     self._entry(line)
                 continue
             reference = child_reference(line)
-            self._need(reference.place.location.pack, reference.place.location.box)
+            place = reference.place.location
+            self._need(place.pack, place.box, place.size)
             if reference.id not in self._seen:
                 self._seen.add(reference.id)
                 self._node(self._reader.node(reference))
@@ -198,7 +204,7 @@ class Marker:
                 if flags not in CONTENT_FLAGS:
                     raise UnknownFeature("A content has unknown flags.", flags=flags)
                 for values in references:
-                    self._need(values[1], values[2])
+                    self._need(values[1], values[2], values[4])
                     if flags & LISTED:
                         self._list(Reference.from_json(values))
         except (ValueError, TypeError, IndexError) as damage:
@@ -209,12 +215,16 @@ class Marker:
             return
         self._seen.add(reference.id)
         for inner in self._reader.references(Content("", {}, 0, (reference,), listed=True)):
-            self._need(inner.place.location.pack, inner.place.location.box)
+            place = inner.place.location
+            self._need(place.pack, place.box, place.size)
 
-    def _need(self, pack: str, box: int) -> None:
+    def _need(self, pack: str, box: int, size: int) -> None:
         if pack in self._moved:
             pack, box = self._followed(pack, box)
-        self._live[pack] = self._live.get(pack, 0) | 1 << box
+        bits = self._live.get(pack, 0)
+        if not bits >> box & 1:
+            self._live[pack] = bits | 1 << box
+            self.marks.sizes[pack] = self.marks.sizes.get(pack, 0) + size
 
     def _followed(self, pack: str, box: int) -> tuple[str, int]:
         """Where a box is needed that moved (rule 2); where it went last if no pack has it."""

@@ -137,6 +137,14 @@ def test_a_pack_of_which_little_is_needed_is_moved_and_goes(vault: Vault) -> Non
     assert vault.is_clean()
 
 
+def test_garbage_at_the_end_of_a_pack_counts_too(vault: Vault) -> None:
+    vault.back_up({f"m{n}": noise(n, 60_000) for n in range(100)})
+    vault.back_up({}, gone=tuple(f"m{n}" for n in range(20, 100)))
+    vault.wait_days(WEEK_AND_MORE)
+    assert vault.cycle(1, confirmed=True).packs_compacted == 1
+    assert vault.content_of(2) == {f"m{n}": noise(n, 60_000) for n in range(20)}
+
+
 def test_what_moved_twice_is_read_through_both_forwards(vault: Vault) -> None:
     vault.back_up({f"m{n}": large(n) for n in range(100)})
     gone = [f"m{n}" for n in range(100)]
