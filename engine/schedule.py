@@ -55,28 +55,34 @@ def _due_upkeep(app: App, record: Organization) -> Iterator[tuple[str, Message]]
     if not record.active:
         return
     expires = not policies.retention(app, record.id).keeps_everything
-    if _is_due(app, record, "collect", _DAY if expires else _WEEK):
+    every = {"collect": _DAY if expires else _WEEK, "verify": _WEEK}
+    now = app.clock.now()
+    last = _last_asked(app, record, set(every), since=now - _WEEK)
+    due = [kind for kind, pause in every.items() if last.get(kind, record.created) <= now - pause]
+    if "collect" in due:
         yield "collect_vault", collect.request_collection(app, record.id, _ACTOR).message
-    if _is_due(app, record, "verify", _WEEK):
+    if "verify" in due:
         asked = runs.request_verification(app, record.id, _ACTOR, read_data=False, share=_SHARE)
         yield "verify_vault", asked.message
 
 
-def _is_due(app: App, record: Organization, kind: str, every: timedelta) -> bool:
-    """Whether none was asked for so long; one that only says what it would do does not count."""
-    since = app.clock.now() - every
-    if record.created > since:
-        return False
+def _last_asked(
+    app: App, record: Organization, kinds: set[str], since: datetime
+) -> dict[str, datetime]:
+    """When a run of each kind was last asked for, looking back to `since`; one that only says what
+    it would do does not count.
+    """
+    found: dict[str, datetime] = {}
     after = ""
     while True:
         page = app.runs.page(record.id, after=after)  # newest first, backups among them
         for run in page.items:
-            if run.requested <= since:
-                return True
-            if run.kind == kind and not run.parameters.get("dry_run"):
-                return False
+            if run.requested <= since or found.keys() == kinds:
+                return found
+            if run.kind in kinds and not run.parameters.get("dry_run"):
+                found.setdefault(run.kind, run.requested)
         if not page.after:
-            return True
+            return found
         after = page.after
 
 

@@ -16,7 +16,7 @@ from base.errors import Problem
 from vault.box import Domain
 from vault.entry import Location
 from vault.forward import pack_of
-from vault.gc_log import read_history
+from vault.gc_log import History, is_newest, read_history
 from vault.index import Moment
 from vault.pack import read_directory
 from vault.store import Listed
@@ -27,34 +27,23 @@ if TYPE_CHECKING:
 
 def index_packs(tools: Tools, after: str, at_once: int) -> Iterator[str]:
     """Works through the packs behind `after` in name order; after each batch the last of it."""
+    history = read_history(tools.store, tools.ring)
     while True:
         packs = list(islice(tools.store.list("p/", after), at_once))
         if not packs:
             return
-        if _remembered(tools, packs):
+        begun = Moment.now(tools.clock)
+        if not is_newest(tools.store, history):  # its marks are large: read anew only when it grew
+            history = read_history(tools.store, tools.ring)
+        if _remembered(tools, packs, history, begun):
             after = packs[-1].name
             yield after
 
 
-def _remembered(tools: Tools, packs: list[Listed]) -> bool:
-    """False: it took too long, and nothing was written."""
-    begun = Moment.now(tools.clock)
-    condemned = read_history(tools.store, tools.ring).condemned
-    rows: dict[bytes, Location] = {}
-    for listed in packs:
-        if pack_of(listed.name) not in condemned:
-            rows.update(_shared(tools, listed))
-    known = tools.index.find(list(rows))
-    missing = {id_: place for id_, place in rows.items() if id_ not in known}
-    if begun.age_s(tools.clock) > tools.config.t_max_s:
-        return False
-    if missing:
-        tools.index.remember(missing)
-    return True
-
-
-def _shared(tools: Tools, listed: Listed) -> dict[bytes, Location]:
-    """The shared chunks of a pack; none of one that cannot be read, which a verification names."""
+def shared_chunks(tools: Tools, listed: Listed) -> dict[bytes, Location] | None:
+    """The chunks of a pack that others may find, by its directory; None where it cannot be read,
+    which a verification names.
+    """
     pack = pack_of(listed.name)
     try:
         directory = read_directory(
@@ -64,9 +53,24 @@ def _shared(tools: Tools, listed: Listed) -> dict[bytes, Location]:
             lambda at, length: tools.store.read(listed.name, at, length),
         )
     except Problem:
-        return {}
+        return None
     return {
         row.members[0].id: Location(pack, row.number, row.at, row.size)
         for row in directory
         if row.domain == Domain.SHARED
     }
+
+
+def _remembered(tools: Tools, packs: list[Listed], history: History, begun: Moment) -> bool:
+    """False: it took too long since `begun`, and nothing was written."""
+    rows: dict[bytes, Location] = {}
+    for listed in packs:
+        if pack_of(listed.name) not in history.condemned:
+            rows.update(shared_chunks(tools, listed) or {})
+    known = tools.index.find(list(rows))
+    missing = {id_: place for id_, place in rows.items() if id_ not in known}
+    if begun.age_s(tools.clock) > tools.config.t_max_s:
+        return False
+    if missing:
+        tools.index.remember(missing)
+    return True

@@ -5,21 +5,20 @@ The rules stand at the top of vault/collect.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from base.errors import Problem
 from vault import gc_log
-from vault.box import Domain, blob_name
+from vault.box import blob_name
 from vault.entry import Location
 from vault.forward import PREFIX as FORWARDS
 from vault.forward import get_forward, pack_of
 from vault.gc_log import SWEPT, History
 from vault.index import Moment
+from vault.indexing import shared_chunks
 from vault.mark import Live, Marks
-from vault.pack import DirectoryRow, read_directory
 from vault.problems import StoreForbidden, StoreImmutable, StoreNotWritable
 from vault.round import Bench
 from vault.store import Listed, Store
@@ -137,10 +136,10 @@ class Sweep:
         return True
 
     def _condemn(self, listed: Listed, pack: str) -> Action:
-        rows = self._directory(listed, pack)
-        if rows is None:
+        shared = shared_chunks(self._tools, listed)
+        if shared is None:  # no row of it can be removed
             return Action.UNREADABLE
-        self._forget(pack, rows)
+        self._forget(pack, shared)
         self._condemned.append(pack)
         return Action.CONDEMN
 
@@ -149,10 +148,10 @@ class Sweep:
         over = self._deleted_bytes + listed.size > begin["share_max"] * total
         if over and self._deleted_bytes and not begin["confirmed"]:
             return Action.CAPPED
-        rows = self._directory(listed, pack)
-        if rows is None:
+        shared = shared_chunks(self._tools, listed)
+        if shared is None:  # no row of it can be removed
             return Action.UNREADABLE
-        if self._was_lost(pack) or self._is_findable(pack, rows):
+        if self._was_lost(pack) or self._is_findable(pack, shared):
             # Its rows go when it is condemned anew, in a later cycle. Removed here, and this slice
             # dead before its record, nobody would know any more that somebody may have found it.
             self._forgiven.append(pack)
@@ -163,45 +162,27 @@ class Sweep:
         self._deleted_bytes += listed.size
         return Action.DELETE
 
-    def _directory(self, listed: Listed, pack: str) -> list[DirectoryRow] | None:
-        """What the pack holds; None where that cannot be read, and so no row can be removed."""
-        try:
-            return read_directory(
-                self._tools.ring,
-                pack,
-                listed.size,
-                lambda at, length: self._tools.store.read(listed.name, at, length),
-            )
-        except Problem:
-            return None
-
     def _was_lost(self, pack: str) -> bool:
         """Whether rows were lost since it was condemned: one that came back may be among them."""
         condemned = self._history.condemned.get(pack)
         return condemned is not None and condemned.index != self._index
 
-    def _is_findable(self, pack: str, rows: list[DirectoryRow]) -> bool:
+    def _is_findable(self, pack: str, shared: Mapping[bytes, Location]) -> bool:
         """Whether a row points into the pack again."""
-        shared = [row.members[0].id for row in rows if row.domain == Domain.SHARED]
-        found = self._tools.index.find(shared) if shared else {}
+        found = self._tools.index.find(list(shared)) if shared else {}
         return any(place.pack == pack for place in found.values())
 
-    def _forget(self, pack: str, rows: list[DirectoryRow]) -> int:
+    def _forget(self, pack: str, shared: Mapping[bytes, Location]) -> None:
         """Removes the rows that point into the pack; new ones point to where its boxes moved."""
-        shared = {row.members[0].id: row.number for row in rows if row.domain == Domain.SHARED}
-        if not shared:
-            return 0
-        forgotten = self._tools.index.forget(pack, shared)
+        forgotten = self._tools.index.forget(pack, list(shared)) if shared else set()
+        if not forgotten:
+            return
         forward = get_forward(self._tools.store, self._tools.ring, pack)
         if forward is not None:
+            boxes = {id_: shared[id_].box for id_ in forgotten}
             self._remember_moved(
-                {
-                    id_: forward.boxes[number]
-                    for id_, number in shared.items()
-                    if number in forward.boxes and id_ in forgotten
-                }
+                {id_: forward.boxes[box] for id_, box in boxes.items() if box in forward.boxes}
             )
-        return len(forgotten)
 
     def _remember_moved(self, places: dict[bytes, Location]) -> None:
         """Rows for boxes that moved. Where nothing needs a box any more, its new pack may be

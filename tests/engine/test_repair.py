@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,10 @@ import pytest
 
 from base.messages import BackupRun, Drain
 from engine import audit, backup, browse, collect, plan, repair, runs, verify
-from tests.engine.world import ORG, World, app_for, calm_tenant, world
+from tests.engine.world import ORG, World
 from vault.box import blob_name
 
 BY = "somebody"
-
-
-@pytest.fixture(scope="module")
-def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(calm_tenant(seed=5), tmp_path_factory.mktemp("backed-up")) as one:
-        one.back_up()
-        yield one
-
-
-@pytest.fixture
-def made(backed_up: World, tmp_path: Path) -> World:
-    """A copy of the installation, of the same tenant."""
-    shutil.copytree(backed_up.folder / "data", tmp_path / "data")
-    return World(app_for(backed_up.running, tmp_path), backed_up.running)
 
 
 def blobs(made: World, prefix: str) -> list[str]:

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from base.clock import SystemClock
 from engine import drill, runs, verify
 from engine.assembly import App
 from engine.drill import Drill
-from tests.engine.world import ORG, SCRYPT_N, World, app_for, calm_tenant, world
+from tests.engine.world import ORG, SCRYPT_N, World
 from vault import Entry, StoreProblem
 
 BY = "somebody"
-
-
-@pytest.fixture(scope="module")
-def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(calm_tenant(seed=5), tmp_path_factory.mktemp("backed-up")) as one:
-        one.back_up()
-        yield one
-
-
-@pytest.fixture
-def made(backed_up: World, tmp_path: Path) -> World:
-    """A copy of the installation, of the same tenant."""
-    shutil.copytree(backed_up.folder / "data", tmp_path / "data")
-    return World(app_for(backed_up.running, tmp_path), backed_up.running)
 
 
 def requested(made: World, **asked: Any) -> dict[str, Any]:

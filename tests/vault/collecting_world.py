@@ -15,17 +15,15 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from base.clock import Clock
 from base.errors import Problem
 from tests.vault.faults import PowerCut
 from tests.vault.world import SLOT, StillClock, new_vault, noise
 from vault import Entry, Listed, Location, MemoryChunkIndex, Repository, Step, Store
-from vault.box import Domain
 from vault.collect import Asked, Collector
 from vault.forward import pack_of
-from vault.pack import read_directory
+from vault.indexing import shared_chunks
 from vault.stores.memory import MemoryStore
 
 HOUR = 3600.0
@@ -322,17 +320,9 @@ def _lose_and_rebuild_rows(actor: _Actor) -> None:
         condemned = repo.collector().history().condemned
         rows: dict[bytes, Location] = {}
         for listed in list(world.store.list("p/")):
-            pack = pack_of(listed.name)
-            if pack in condemned:
-                continue
-            for row in read_directory(repo._ring, pack, listed.size, _reader(world, listed.name)):
-                if row.domain == Domain.SHARED:
-                    rows[row.members[0].id] = Location(pack, row.number, row.at, row.size)
+            if pack_of(listed.name) not in condemned:
+                rows.update(shared_chunks(repo._bench.tools, listed) or {})
         if world.careless_rebuild:
             actor.stall(30 * HOUR, seldom=0.9)
         actor.stall(SLOWEST, seldom=0.9)
         world.index.remember(rows)
-
-
-def _reader(world: World, name: str) -> Callable[[int, int], Any]:
-    return lambda at, length: world.store.read(name, at, length)

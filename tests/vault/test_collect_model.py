@@ -6,7 +6,7 @@ HOLDFAST_MODEL_RUNS makes it long: that many runs of the whole protocol.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -15,14 +15,15 @@ import pytest
 from tests.vault.collecting_world import CarefreeStep, Outcome, World
 from tests.vault.test_collect import FOREVER, Vault, large
 from tests.vault.world import CHAIN, close
-from vault import Entry, Step, StepTooOld
+from vault import Entry, Location, Step, StepTooOld
 from vault.collect import Asked, Collector
 from vault.config import WAIT_S
+from vault.forward import pack_of
 from vault.gc_log import History
+from vault.indexing import shared_chunks
 from vault.mark import Live, Marker
-from vault.pack import DirectoryRow
 from vault.store import Listed
-from vault.sweep import Action, Sweep, pack_of
+from vault.sweep import Action, Sweep
 
 RUNS = int(os.environ.get("HOLDFAST_MODEL_RUNS", "3"))
 CAUGHT_WITHIN = 200  # runs; a few are enough, but the names of packs are real dice
@@ -39,7 +40,7 @@ class Naive(Sweep):
             yield listed, Action.NEEDED if live.get(pack_of(listed.name)) else Action.DELETE
 
     def _delete(self, listed: Listed, pack: str, total: int) -> Action:
-        self._forget(pack, self._directory(listed, pack) or [])
+        self._forget(pack, shared_chunks(self._tools, listed) or {})
         return super()._delete(listed, pack, total)
 
 
@@ -63,14 +64,14 @@ class RowsLate(Sweep):
         return Action.CONDEMN
 
     def _delete(self, listed: Listed, pack: str, total: int) -> Action:
-        self._forget(pack, self._directory(listed, pack) or [])
+        self._forget(pack, shared_chunks(self._tools, listed) or {})
         return super()._delete(listed, pack, total)
 
 
 class NoSecondLook(Sweep):
     """Two phases, rows removed first; rows that came back are not noticed."""
 
-    def _is_findable(self, pack: str, rows: list[DirectoryRow]) -> bool:
+    def _is_findable(self, pack: str, shared: Mapping[bytes, Location]) -> bool:
         return False
 
     def _was_lost(self, pack: str) -> bool:

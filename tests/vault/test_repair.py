@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.vault.test_collect import Vault, large
+from tests.vault.test_damage import names
 from tests.vault.world import (
     CHAIN,
     RECOVERY,
@@ -65,10 +66,6 @@ def sick(healthy: DamagedStore) -> DamagedStore:
     copy = DamagedStore(MemoryStore())
     copy.blobs = dict(healthy.blobs)
     return copy
-
-
-def names(store: DamagedStore, prefix: str) -> list[str]:
-    return sorted(name for name in store.blobs if name.startswith(prefix))
 
 
 def verified(store: DamagedStore) -> VerifyReport:
