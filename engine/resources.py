@@ -7,6 +7,7 @@ The rows are a cache: the vault's snapshots are the truth, and `note_snapshot` m
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ from state.listing import RecordMissing
 from state.progress import Progress
 from state.resources import GONE, PROTECTED, ResourceRow
 from vault import Repository, SnapshotInfo
+
+_FINISHED = frozenset({"done", "unchanged"})
 
 # What becomes a segment of a path in Graph: nothing that could end the segment or climb out of it.
 _GRAPH_ID = re.compile(r"(?!\.{1,2}$)[^/\\?#%\s\x00-\x1f\x7f]{1,1000}")
@@ -49,12 +52,7 @@ def resource_of(resource: str) -> Resource:
 
 def note_step(app: App, request: Drain, answer: Drained) -> None:
     """Writes down how a step ended, where lists and the run's progress show it."""
-    name = f"{request.service}/{request.resource}"
-    before = app.progress.get(request.org, request.run, name)
-    counts = dict(before.counts) if before else {}
-    for key, count in answer.counts.items():
-        counts[key] = counts.get(key, 0) + count
-    app.progress.put(Progress(request.org, request.run, name, answer.state, answer.code, counts))
+    _note_progress(app, request, answer)
     if answer.state in ("more", "throttled"):
         return
 
@@ -62,7 +60,7 @@ def note_step(app: App, request: Drain, answer: Drained) -> None:
         row = replace(row, last_run=request.run, last_outcome=answer.state, last_code=answer.code)
         if answer.state == "gone":
             return replace(row, state=GONE, reason=answer.code)
-        if answer.state in ("done", "unchanged"):
+        if answer.state in _FINISHED:
             return replace(row, state=PROTECTED, reason="", verified_at=app.clock.now())
         return row
 
@@ -70,6 +68,22 @@ def note_step(app: App, request: Drain, answer: Drained) -> None:
         app.resources.change(request.org, request.service, request.resource, ended)
     except RecordMissing:
         return  # the organization was deleted while the step ran
+
+
+def _note_progress(app: App, request: Drain, answer: Drained) -> None:
+    """Adds a step to what the run has done of its chain. A twin that asks for more time does not
+    take back that the chain is done: the run may end on what it reads here.
+    """
+    name = f"{request.service}/{request.resource}"
+
+    def stepped(before: Progress | None) -> Progress:
+        counts = Counter(before.counts if before else {})
+        counts.update(answer.counts)
+        if before and before.state in _FINISHED:
+            return replace(before, counts=dict(counts))
+        return Progress(request.org, request.run, name, answer.state, answer.code, dict(counts))
+
+    app.progress.change(request.org, request.run, name, stepped)
 
 
 def about(app: App, request: Drain) -> dict[str, Any]:

@@ -7,13 +7,13 @@ Rule: a row holds totals of its chain so far, not a difference, so that a step w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from state.columns import from_columns, to_columns
-from state.listing import Page, page_of
+from state.listing import CHANGE_TRIES_MAX, Page, page_of
 from state.names import PROGRESS
-from state.port import Row, Tables
+from state.port import Row, RowChanged, RowExists, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,30 @@ class ProgressRows:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def get(self, org: str, run: str, name: str) -> Progress | None:
-        row = self._tables.get(PROGRESS, _partition(org, run), name)
-        return _decode(row) if row else None
-
     def put(self, one: Progress) -> None:
         self._tables.replace(
             PROGRESS, _partition(one.org, one.run), one.name, to_columns(one), None
         )
+
+    def change(
+        self, org: str, run: str, name: str, change: Callable[[Progress | None], Progress]
+    ) -> None:
+        """Read, change, write if unchanged; `change` is given None while there is no row yet, and
+        may be called several times.
+        """
+        partition = _partition(org, run)
+        for _ in range(CHANGE_TRIES_MAX):
+            row = self._tables.get(PROGRESS, partition, name)
+            values = to_columns(change(_decode(row) if row else None))
+            try:
+                if row is None:
+                    self._tables.insert(PROGRESS, partition, name, values)
+                else:
+                    self._tables.replace(PROGRESS, partition, name, values, row.etag)
+                return
+            except (RowExists, RowChanged):
+                continue
+        raise RowChanged("Others kept changing this progress.", table=PROGRESS)
 
     def page(self, org: str, run: str, after: str = "", limit: int = 1000) -> Page[Progress]:
         rows = self._tables.query(PROGRESS, _partition(org, run), after=after, limit=limit)

@@ -18,7 +18,7 @@ import pytest
 
 import simulator
 from base.clock import SystemClock
-from base.messages import Drain, ExportRun
+from base.messages import BackupEnded, BackupRun, Drain, Drained, ExportRun, Shard
 from engine import backup, export, ledger, plan, policies, resources, runs
 from engine.assembly import App
 from simulator import contoso
@@ -197,6 +197,21 @@ def test_two_processes_that_tell_one_run_leave_everything_once(place: Place) -> 
     assert [run["state"] for run in ended] == ["green", "green"]
     assert [row.state for row in twins[0].app.runs.page(ORG).items] == ["green"]
     holds_everything(twins[0])
+
+
+def test_a_slow_twin_does_not_take_back_that_a_chain_is_done(place: Place) -> None:
+    """Its step that lost a race is written down behind the one that ended the chain."""
+    made = World(app_for(place.running, place.fresh("slow-twin")), place.running)
+    request = runs.request_backup(made.app, ORG, "test")
+    planned = plan.plan_backup(made.app, BackupRun(ORG, request.id))
+    for number in range(planned.shards):
+        for drain in plan.shard_resources(made.app, Shard(ORG, request.id, number)):
+            made.drain(drain)
+            resources.note_step(made.app, drain, Drained("more", 0.0, "", {"requests": 3}))
+
+    runs.close_backup(made.app, BackupEnded(ORG, request.id, planned.code))
+
+    assert runs.show(made.app, ORG, request.id)["state"] == "green"
 
 
 def test_a_plan_made_twice_names_the_same_work(place: Place) -> None:
