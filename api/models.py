@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
 
+from engine import policies
+
 ID = Field(max_length=1024)
 SNAPSHOT_MAX = 10**9
 _VERSION_MAX = 10**8
@@ -100,7 +102,9 @@ class RetentionRules(In):
 class Policy(In):
     """What is protected and when. `version` is the one that was read; 0 for the first."""
 
-    services: list[str] = Field(default_factory=lambda: ["mail", "drive"], min_length=1)
+    services: list[str] = Field(
+        default_factory=lambda: list(policies.DEFAULT["services"]), min_length=1
+    )
     selection: Selection = Field(default_factory=Selection)
     schedule: Schedule | None = None
     retention: RetentionRules | None = Field(None, description="left out: everything is kept")

@@ -89,6 +89,14 @@ class KeysForged(VaultDamaged):
     hint = "Remove that key file, find out who wrote it, and verify the vault."
 
 
+class ExportOnly(Problem):
+    """Microsoft Graph lets no application write what this service holds."""
+
+    code = "export-only"
+    status = 409
+    hint = "Export it; a person can put it back."
+
+
 class CredentialMissing(Problem):
     """The organization has no such credential."""
 
@@ -265,9 +273,12 @@ class App:
         """Writes into one resource of the tenant with the restore application's rights."""
         kind, _, graph_id = resource.partition(":")
         credential = self.credential(org, "restore")
+        found = self.service(service)
+        if found.writer is None:
+            raise ExportOnly(f"{found.title} cannot be written by an application.")
         writer = GraphWriter(self.place, credential, self.limiter, self.clock)
-        _insist_on(self.service(service), writer)
-        return self.service(service).writer(writer, Resource(kind, graph_id))
+        _insist_on(found, writer)
+        return found.writer(writer, Resource(kind, graph_id))
 
     def service(self, name: str) -> Service:
         """A service of the registry."""

@@ -21,7 +21,7 @@ from engine import audit, ledger, patience, resources, runs
 from engine.assembly import App, OrganizationShredded
 from engine.copying import Copier
 from m365 import SERVICES
-from m365.graph.errors import ResourceGone
+from m365.graph.errors import Forbidden, ResourceGone, Unauthorized
 from m365.service import Source
 from vault import (
     Repository,
@@ -86,13 +86,20 @@ class _Work:
             return "more", 0.0, ""
         except _Cancelled:
             return "cancelled", 0.0, ""
+        except (Unauthorized, Forbidden) as refused:
+            if SERVICES[self.request.service].refusable:
+                return "refused", 0.0, refused.code
+            return self._failed(refused)
         except ResourceGone as gone:
             return "gone", 0.0, gone.code
         except Problem as problem:
             if patience.passes(problem):
                 return "throttled", patience.WAIT_S, problem.code
-            log.event("step-failed", org=self.request.org, run=self.request.run, code=problem.code)
-            return "failed", 0.0, problem.code
+            return self._failed(problem)
+
+    def _failed(self, problem: Problem) -> tuple[str, float, str]:
+        log.event("step-failed", org=self.request.org, run=self.request.run, code=problem.code)
+        return "failed", 0.0, problem.code
 
     def _run(self) -> str:
         self._still_wanted()

@@ -18,7 +18,7 @@ from state.policies import Policy
 from vault.retention import Retention
 
 DEFAULT: Mapping[str, Any] = {
-    "services": ["mail", "drive"],
+    "services": [name for name, service in SERVICES.items() if not service.optional],
     "selection": {"mode": "all", "users": []},
     "schedule": None,
     "retention": None,

@@ -19,9 +19,10 @@ from m365 import SERVICES
 from m365.service import Resource
 from state.listing import RecordMissing
 from state.progress import Progress
-from state.resources import GONE, PROTECTED, ResourceRow
+from state.resources import GONE, PROTECTED, SKIPPED, ResourceRow
 from vault import Repository, SnapshotInfo
 
+REFUSED = "refused-by-tenant"  # 401 or 403 where the documentation says that some tenants do so
 _FINISHED = frozenset({"done", "unchanged"})
 
 # What becomes a segment of a path in Graph: nothing that could end the segment or climb out of it.
@@ -60,6 +61,8 @@ def note_step(app: App, request: Drain, answer: Drained) -> None:
         row = replace(row, last_run=request.run, last_outcome=answer.state, last_code=answer.code)
         if answer.state == "gone":
             return replace(row, state=GONE, reason=answer.code)
+        if answer.state == "refused":
+            return replace(row, state=SKIPPED, reason=REFUSED)
         if answer.state in _FINISHED:
             return replace(row, state=PROTECTED, reason="", verified_at=app.clock.now())
         return row

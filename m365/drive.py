@@ -17,7 +17,7 @@ Facts this file rests on: learn.microsoft.com/graph/api/driveitem-delta,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 from urllib.parse import quote
@@ -36,7 +36,7 @@ from m365.graph.errors import (
     TransientFailure,
 )
 from m365.quickxorhash import QuickXorHash
-from m365.service import PASSED_ON, Column, Resource, Service, trouble_of
+from m365.service import PASSED_ON, Column, LiveCount, Resource, Service, trouble_of
 
 SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
 COST_FIRST = 2  # resource units of a delta without token
@@ -80,7 +80,12 @@ class DriveSource:
                 link, reset = lost.location or start, True
         yield from self._follow(link, reset)
 
-    def fetch(self, change: Change) -> tuple[list[Part], list[Trouble]]:
+    def counts(self) -> Iterator[LiveCount]:
+        yield from ()  # only its root knows a number, and that one is of another moment
+
+    def fetch(
+        self, change: Change, leave: Collection[str] = ()
+    ) -> tuple[list[Part], list[Trouble]]:
         if change.kind == "folder":
             return [], []
         refusal = _refusal(change)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -37,7 +37,7 @@ from m365.graph.errors import (
 from m365.mail_attachments import AttachmentReader, without_bytes
 from m365.mail_folders import ROOT, FolderChanges, FolderTree
 from m365.mail_writer import MailWriter
-from m365.service import Column, Resource, Service
+from m365.service import Column, LiveCount, Resource, Service
 
 PAGE_ITEMS = 200  # messages with bodies in one answer; the wire halves it after a first 504
 PAGE_ITEMS_SMALL = (
@@ -97,10 +97,12 @@ class MailSource:
         if failed is not None:
             raise failed
 
-    def fetch(self, change: Change) -> tuple[list[Part], list[Trouble]]:
+    def fetch(
+        self, change: Change, leave: Collection[str] = ()
+    ) -> tuple[list[Part], list[Trouble]]:
         if change.kind == "folder":
             return [], []
-        mime, troubles = self._attachments.mime(change)
+        mime, troubles = self._attachments.mime(change) if "mime" not in leave else ([], [])
         files, more = self._attachments.all_of(change)
         return mime + files, troubles + more
 
@@ -120,6 +122,9 @@ class MailSource:
         if merged.fingerprint != stored.fingerprint and "attachments" not in change.raw:
             return self.complete(change.id)  # the content changed, so the attachments may have
         return merged
+
+    def counts(self) -> Iterator[LiveCount]:
+        yield from ()
 
     def _folders(self, links: Mapping[str, str]) -> Iterator[FeedPage]:
         """Announces the feeds of new folders, then the changes of the tree in one page."""
@@ -317,6 +322,7 @@ SERVICE = Service(
     ),
     source=MailSource,
     writer=MailWriter,
+    follows=("mime",),
     not_restorable=(
         "Transport headers (Received, DKIM) are kept in the backup; a restored message has none.",
         "Meeting requests come back as ordinary messages; they no longer act on the calendar.",

@@ -10,7 +10,7 @@ raised: it is a Trouble in the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -53,6 +53,19 @@ class Column:
     type: str  # "text", "address", "addresses", "datetime", "bytes", "flag", "count"
 
 
+@dataclass(frozen=True, slots=True)
+class LiveCount:
+    """How many items the tenant says one feed has now, to compare with what is stored.
+
+    `scope`: the folder whose stored items the feed is about (FeedPage.scope). Where the two differ
+    for good the engine forgets the feed's link, and the Source reads it from nothing.
+    """
+
+    part: str
+    scope: str | None
+    items: int
+
+
 class Source(Protocol):
     """Reads one resource. Made anew for every step, holds nothing that a crash may lose."""
 
@@ -65,8 +78,13 @@ class Source(Protocol):
         """
         ...
 
-    def fetch(self, change: Change) -> tuple[list[Part], list[Trouble]]:
-        """The parts of one item. An item that vanished meanwhile raises ItemGone."""
+    def fetch(
+        self, change: Change, leave: Collection[str] = ()
+    ) -> tuple[list[Part], list[Trouble]]:
+        """The parts of one item, without those whose roles `leave` names (of Service.follows).
+
+        An item that vanished meanwhile raises ItemGone.
+        """
         ...
 
     def complete(self, item_id: str) -> Change:
@@ -75,6 +93,10 @@ class Source(Protocol):
 
     def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
         """A whole Change from the stored object and a partial change."""
+        ...
+
+    def counts(self) -> Iterator[LiveCount]:
+        """What the tenant says it holds, feed by feed, where asking is cheap; else nothing."""
         ...
 
 
@@ -180,8 +202,11 @@ class Service:
     writes: tuple[str, ...]  # least application permissions to restore
     columns: tuple[Column, ...]
     source: Callable[[GraphReader, Resource], Source]
-    writer: Callable[[GraphWriter, Resource], Writer]
+    writer: Callable[[GraphWriter, Resource], Writer] | None  # None: can be exported only
     not_restorable: Sequence[str] = field(default_factory=tuple)  # sentences shown in every plan
+    follows: tuple[str, ...] = ()  # roles of parts that may be copied after the items themselves
+    optional: bool = False  # protected only where a policy names it
+    refusable: bool = False  # 401 and 403 are how some tenants answer: coverage, not an error
 
 
 def trouble_of(item_id: str, part: str, problem: Problem) -> Trouble:
