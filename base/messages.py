@@ -110,8 +110,8 @@ class Drain(Message):
 class Drained(Message):
     """How a step ended.
 
-    `state`: more, done, unchanged, throttled (wait `retry_after_s`), failed (`code`), gone, refused (`code`),
-    cancelled.
+    `state`: more, done, unchanged, throttled (wait `retry_after_s`), failed (`code`), gone,
+    refused (`code`), cancelled.
     Counts are of this step.
     """
 
