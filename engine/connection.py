@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from engine import policies
 from engine.assembly import App
 from m365 import SERVICES
-from m365.directory import Directory, test_connection
+from m365.connection import test_connection
+from m365.directory import Directory
 
 
 def test(app: App, org: str) -> dict[str, Any]:
