@@ -77,6 +77,8 @@ def run(
     requests: Sequence[BatchRequest],
     scope: Scope,
     decorate: Callable[[BatchRequest], Mapping[str, str]],
+    *,
+    beta: bool = False,
 ) -> list[BatchAnswer]:
     """Answers in order. `decorate` gives the headers every single GET would have sent."""
     for request in requests:
@@ -84,7 +86,7 @@ def run(
             raise InvalidInput("A batch of a reader holds GET requests only.", field="method")
     answers: list[BatchAnswer] = []
     for start in range(0, len(requests), PER_CALL_MAX):
-        answers += _call(exchange, requests[start : start + PER_CALL_MAX], scope, decorate)
+        answers += _call(exchange, requests[start : start + PER_CALL_MAX], scope, decorate, beta)
     return answers
 
 
@@ -93,6 +95,7 @@ def _call(
     requests: Sequence[BatchRequest],
     scope: Scope,
     decorate: Callable[[BatchRequest], Mapping[str, str]],
+    beta: bool,
 ) -> list[BatchAnswer]:
     answers: dict[int, BatchAnswer] = {}
     waiting = list(range(len(requests)))
@@ -101,7 +104,7 @@ def _call(
             break
         if tries and not _pause(exchange, scope, [answers[at] for at in waiting], tries):
             break
-        answers |= _round(exchange, {at: requests[at] for at in waiting}, scope, decorate)
+        answers |= _round(exchange, {at: requests[at] for at in waiting}, scope, decorate, beta)
         again = _REFUSED if tries >= REPEATS_MAX else _REFUSED | _FAILED
         waiting = [at for at in waiting if answers[at].status in again]
     return [answers[at] for at in range(len(requests))]
@@ -122,6 +125,7 @@ def _round(
     requests: Mapping[int, BatchRequest],
     scope: Scope,
     decorate: Callable[[BatchRequest], Mapping[str, str]],
+    beta: bool,
 ) -> dict[int, BatchAnswer]:
     body = {
         "requests": [
@@ -132,7 +136,7 @@ def _round(
     answer = exchange.perform(
         Request(
             "POST",  # carries nothing but GETs, so repeating it does no harm
-            exchange.place.graph_link("/$batch"),
+            exchange.place.graph_link("/beta/$batch" if beta else "/$batch"),
             scope,
             "batch",
             {"Content-Type": "application/json", "Accept": "application/json"},

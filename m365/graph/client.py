@@ -19,11 +19,13 @@ from urllib.parse import quote, urlencode
 
 from base.clock import Clock, SystemClock
 from m365.graph import batch as batches
+from m365.graph import export as exports
 from m365.graph.auth import Credential, tokens_for
 from m365.graph.batch import BatchAnswer, BatchRequest
 from m365.graph.download import Body, ContentSource, range_headers
 from m365.graph.errors import GraphProblem, ItemGone, TransientFailure
 from m365.graph.exchange import Counters, Exchange, Expects, Request, TokenSource
+from m365.graph.export import Exported
 from m365.graph.hosts import Place
 from m365.graph.sdk import ControlPlane
 from m365.graph.throttle import Limiter, Scope
@@ -141,13 +143,7 @@ class GraphReader:
             assert answer.opened is not None
             return answer.opened
 
-        body = Body(open_at, None, self._exchange.back_off)
-        kept = self._kept_streams()
-        kept.append((scope, body))
-        try:
-            yield from body.blocks()
-        finally:
-            kept.remove((scope, body))
+        yield from self._parkable(scope, Body(open_at, None, self._exchange.back_off))
 
     def location(
         self, path: str, *, headers: Mapping[str, str] | None = None, scope: Scope, cost: int = 1
@@ -173,7 +169,9 @@ class GraphReader:
         source = ContentSource(self._exchange, fresh_url, scope)
         yield from Body(source.open_at, size, self._exchange.back_off).blocks()
 
-    def batch(self, requests: Sequence[BatchRequest], scope: Scope) -> list[BatchAnswer]:
+    def batch(
+        self, requests: Sequence[BatchRequest], scope: Scope, *, beta: bool = False
+    ) -> list[BatchAnswer]:
         """Any number of GETs, twenty a call, answers in the order of the requests.
 
         Items that stay refused are answered as they are; BatchAnswer.json() raises what they mean.
@@ -183,7 +181,24 @@ class GraphReader:
             requests,
             scope,
             lambda request: _for_path(request.url, scope, {**request.headers}),
+            beta=beta,
         )
+
+    def export_items(
+        self, mailbox: str, item_ids: Sequence[str], scope: Scope
+    ) -> dict[str, Exported]:
+        """Whole items of one mailbox as opaque bytes, up to twenty; by id, some may be left out.
+
+        `mailbox` is its path or link. All of them together have to fit into JSON_BYTES_MAX.
+        """
+        headers = _for_path(mailbox, scope, _JSON)
+        return exports.items(self._exchange, mailbox, item_ids, scope, headers)
+
+    def export_item(self, mailbox: str, item_id: str, scope: Scope) -> Iterator[bytes]:
+        """One whole item of any size, decoded while it is read. Raises ItemGone, Corrupt, …"""
+        headers = _for_path(mailbox, scope, {"Accept": "application/json"})
+        body = exports.body(self._exchange, mailbox, item_id, scope, headers)
+        yield from exports.decoded(self._parkable(scope, body))
 
     def _read(
         self,
@@ -201,6 +216,15 @@ class GraphReader:
         return Request(
             "GET", url, scope, kind, _for_path(url, scope, headers), cost=cost, expects=expects
         )
+
+    def _parkable(self, scope: Scope, body: Body) -> Iterator[bytes]:
+        """The blocks of a stream that gives its slot away while nobody reads it."""
+        kept = self._kept_streams()
+        kept.append((scope, body))
+        try:
+            yield from body.blocks()
+        finally:
+            kept.remove((scope, body))
 
     def _kept_streams(self) -> list[tuple[Scope, Body]]:
         if not hasattr(self._streams, "kept"):
@@ -290,6 +314,26 @@ class GraphWriter(GraphReader):
         """
         session = UploadSession(self._exchange, session_url, size, scope, block_bytes)
         return session.send(blocks)
+
+    def post_preauthenticated(self, url: str, data: bytes, *, scope: Scope) -> dict[str, Any]:
+        """Sends JSON to an address that is itself the permission, without a token; {} or the answer.
+
+        The address is a secret. Raises MaybeDone, and what post() raises.
+        """
+        request = Request(
+            "POST",
+            self.place.content_link(url),
+            scope,
+            "import",
+            {"Accept": "application/json", "Content-Type": "application/json"},
+            data,
+            2,
+            writing=True,
+            repeatable=False,
+            with_token=False,
+        )
+        answer = self._exchange.perform(request)
+        return answer.value if isinstance(answer.value, dict) else {}
 
     def _write(
         self,
