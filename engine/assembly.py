@@ -24,9 +24,10 @@ from engine.chunks import KnownChunks
 from engine.key_vault import KeyVaultSlot
 from engine.mirror import MirroredTables
 from m365 import SERVICES
-from m365.graph.auth import Certificate, ClientSecret, Credential, Tokens, missing_roles
+from m365.graph.auth import Certificate, ClientSecret, Credential, Tokens
 from m365.graph.client import GraphReader, GraphWriter
 from m365.graph.hosts import Place
+from m365.graph.permissions import missing_roles
 from m365.graph.throttle import Limiter
 from m365.service import Resource, Service, Writer
 from state.organizations import Organization

@@ -6,34 +6,82 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
-from engine import policies
+from engine import policies, verdicts
 from engine.assembly import App
+from engine.verdicts import Found
 from m365 import SERVICES
-from m365.connection import test_connection
+from m365.connection import check_connection
 from m365.directory import Directory
+from m365.graph.auth import Certificate
+from m365.graph.permissions import covering_role
+from m365.registration import CredentialEnd, ExchangeRoles, credential_end, exchange_roles
 
 
 def test(app: App, org: str) -> dict[str, Any]:
     """Signs in, tries each permission, and names what is missing with the services it disables.
 
-    Shape: {ok, backup: ConnectionReport, restore: ConnectionReport or null without a credential}.
+    Shape: {ok, backup, restore (null without a credential), services: [Verdict], warnings:
+    [Notice]}; an application as ConnectionReport, its checks with what each one missing disables.
     """
-    services = [SERVICES[name] for name in policies.current(app, org)["services"]]
-    reads = {"User.Read.All": [service.name for service in services]}
-    writes: dict[str, list[str]] = {}
-    for service in services:
-        for permission in service.reads:
-            reads.setdefault(permission, []).append(service.name)
-        for permission in service.writes:
-            writes.setdefault(permission, []).append(service.name)
-    backup = test_connection(app.reader(org), reads)
+    names = policies.current(app, org)["services"]
+    backup = _found(app, org, "backup", names, ())
     restore = None
     if app.organization(org).restore_credential_sealed:
-        restore = test_connection(app.reader(org, "restore"), writes)
+        restore = _found(app, org, "restore", names, backup.report.people)
     return {
-        "ok": backup.ok and (restore is None or restore.ok),
-        "backup": asdict(backup),
-        "restore": asdict(restore) if restore else None,
+        "ok": verdicts.works(backup) and verdicts.works(restore),
+        "backup": _shown(backup),
+        "restore": _shown(restore) if restore else None,
+        "services": [
+            asdict(verdicts.verdict(service, names, backup, restore))
+            for service in SERVICES.values()
+        ],
+        "warnings": [asdict(one) for one in verdicts.warnings(backup, restore, app.clock.now())],
+    }
+
+
+def _found(app: App, org: str, name: str, services: list[str], people: tuple[str, ...]) -> Found:
+    credential = app.credential(org, name)
+    reader = app.reader(org, name)
+    needs = verdicts.needs([SERVICES[one] for one in services], name)
+    report = check_connection(reader, needs, people)
+    if report.checks:
+        end = credential_end(reader, credential, app.clock.now())
+        return Found(
+            name, credential.client_id, report, end, exchange_roles(reader, credential.client_id)
+        )
+    end = CredentialEnd("secret", None)
+    if isinstance(credential, Certificate):  # its end is in it, whether or not it signs in
+        end = credential_end(reader, credential, app.clock.now())
+    return Found(name, credential.client_id, report, end, ExchangeRoles(seen=False))
+
+
+def _shown(found: Found) -> dict[str, Any]:
+    shown = asdict(found.report)
+    del shown["people"]
+    ends = found.end.ends
+    return {
+        **shown,
+        "ok": verdicts.works(found),
+        "client_id": found.client_id,
+        "credential_kind": found.end.kind,
+        "credential_ends": ends.isoformat() if ends else None,
+        "checks": [
+            {
+                **asdict(check),
+                "disables": [] if check.granted else list(verdicts.disables(check, found.name)),
+            }
+            for check in found.report.checks
+        ],
+        "optional": [
+            {
+                "permission": permission,
+                "granted": bool(covering_role(permission, found.report.roles)),
+                "disables": [sentence],
+            }
+            for permission, sentence in verdicts.OPTIONAL.items()
+            if found.name == "backup" and found.report.checks
+        ],
     }
 
 

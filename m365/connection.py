@@ -1,4 +1,17 @@
-"""Whether an application may do its work in a tenant: each permission, tried where it can be."""
+"""Whether an application may do its work in a tenant: each permission, tried where it can be.
+
+Rules
+- Nothing is raised: what the network or the service does is a problem in the report.
+- A permission is missing where Graph refuses it, or where nothing could be tried and the token does
+  not name it. A service that is out of order does not make a permission missing.
+- A write permission is never tried by writing: reading is tried, and the token decides.
+- Every test signs in anew: a cached token would not know of consent that was given a minute ago.
+
+Theory of operation
+Exchange can narrow an application to some mailboxes (RBAC for Applications, application access
+policies). So a permission is tried on a few people: refused for some of them, or for all although
+the token names it, means narrowed. https://learn.microsoft.com/exchange/permissions-exo/application-rbac
+"""
 
 from __future__ import annotations
 
@@ -8,13 +21,25 @@ from typing import Any
 from urllib.parse import quote
 
 from base.errors import Problem
-from m365.graph.auth import SignInFailed, Tokens, missing_roles
+from m365.graph.auth import ConsentMissing, Tokens
 from m365.graph.batch import BatchRequest
 from m365.graph.client import GraphReader, Scope
-from m365.graph.errors import Forbidden, GraphProblem, Unauthorized
+from m365.graph.errors import Forbidden, Unauthorized
+from m365.graph.permissions import can_change, covering_role
 
+FIND_PEOPLE = "User.Read.All"
 _SAMPLE_MAX = 20  # people tried for one that has what a permission is about
 _SAMPLE_SELECT = "id,mail,accountEnabled,assignedLicenses"
+
+# Cheap requests that need exactly the permission; {user} is somebody of the tenant.
+_PROBES: Mapping[str, str] = {
+    "Mail.Read": "/users/{user}/mailFolders/inbox/messages?$top=1&$select=id",
+    "Calendars.Read": "/users/{user}/calendars?$top=1&$select=id",
+    "Contacts.Read": "/users/{user}/contactFolders?$top=1&$select=id",
+    "Tasks.Read.All": "/users/{user}/todo/lists?$top=1",
+    "MailboxSettings.Read": "/users/{user}/mailboxSettings?$select=userPurpose",
+    "Files.Read.All": "/users/{user}/drive?$select=id",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +51,8 @@ class Check:
     granted: bool
     how: str
     code: str = ""  # of the problem a real request met
+    covered_by: str = ""  # the wider permission that gives it, where the token has no other
+    narrowed: bool = False  # Exchange refuses it for some mailboxes, or for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,44 +63,50 @@ class ConnectionReport:
     tenant_name: str = ""
     tenant_id: str = ""
     checks: tuple[Check, ...] = ()
-    can_write: tuple[str, ...] = ()  # write permissions that a backup application should not have
+    roles: tuple[str, ...] = ()  # every application permission of Graph in the token
+    can_write: tuple[str, ...] = ()  # those of them that allow more than reading
     problem: Mapping[str, Any] = field(default_factory=dict)
+    people: tuple[str, ...] = ()  # whom permissions were tried on: Graph ids
 
 
-# Cheap requests that need exactly the permission; {user} is somebody of the tenant.
-_PROBES: Mapping[str, str] = {
-    "Mail.Read": "/users/{user}/mailFolders/inbox/messages?$top=1&$select=id",
-    "Mail.ReadWrite": "/users/{user}/mailFolders/inbox/messages?$top=1&$select=id",
-    "Files.Read.All": "/users/{user}/drive?$select=id",
-    "Files.ReadWrite.All": "/users/{user}/drive?$select=id",
-}
-
-
-def test_connection(reader: GraphReader, needs: Mapping[str, Sequence[str]]) -> ConnectionReport:
+def check_connection(
+    reader: GraphReader, needs: Mapping[str, Sequence[str]], people: Sequence[str] = ()
+) -> ConnectionReport:
     """Signs in, asks who the tenant is, and tries every permission.
 
-    `needs` maps each application permission to the services that need it. Problems are in the
-    report, only Throttled is raised. A missing permission is named with the services it disables.
+    `needs` maps each application permission to the services that need it. `people`: Graph ids of
+    users to try it on, for an application that may not list them itself.
     """
     try:
-        # A cached token would not know of consent that was given a minute ago.
         reader.tokens.refresh(reader.tokens.token(), "")
-        tenant = _tenant(reader)
         granted = _roles(reader)
-        sample, users_problem = _sample(reader)
-        checks = tuple(
-            _check(reader, permission, tuple(services), granted, sample, users_problem)
-            for permission, services in needs.items()
-        )
-    except (GraphProblem, SignInFailed) as problem:
-        return ConnectionReport(ok=False, problem=problem.to_json())
+        tenant = _tenant(reader)
+    except Problem as met:
+        return ConnectionReport(ok=False, problem=met.to_json())
+    found, users_problem = _people(reader)
+    sample = found or list(people)
+    checks = tuple(
+        _people_check(tuple(services), granted, users_problem)
+        if permission == FIND_PEOPLE
+        else _check(reader, permission, tuple(services), granted, sample)
+        for permission, services in needs.items()
+    )
+    consented = bool(granted) or any(check.granted for check in checks)
+    problem = ConsentMissing("The tenant has granted the application no permission at all.")
     return ConnectionReport(
         ok=all(check.granted for check in checks),
         tenant_name=str(tenant.get("displayName") or ""),
         tenant_id=str(tenant.get("id") or ""),
         checks=checks,
-        can_write=tuple(sorted(role for role in granted if "write" in role.lower())),
+        roles=tuple(sorted(granted)),
+        can_write=tuple(sorted(filter(can_change, granted))),
+        problem={} if consented else problem.to_json(),
+        people=tuple(sample),
     )
+
+
+def _roles(reader: GraphReader) -> frozenset[str]:
+    return reader.tokens.roles() if isinstance(reader.tokens, Tokens) else frozenset()
 
 
 def _tenant(reader: GraphReader) -> Mapping[str, Any]:
@@ -84,18 +117,15 @@ def _tenant(reader: GraphReader) -> Mapping[str, Any]:
         return {}
 
 
-def _roles(reader: GraphReader) -> frozenset[str]:
-    return reader.tokens.roles() if isinstance(reader.tokens, Tokens) else frozenset()
-
-
-def _sample(reader: GraphReader) -> tuple[list[str], Problem | None]:
+def _people(reader: GraphReader) -> tuple[list[str], Problem | None]:
     """Ids of a few enabled people with an address, likely to have a mailbox and a drive."""
     params = {"$select": _SAMPLE_SELECT, "$top": str(_SAMPLE_MAX * 5)}
     try:
         answer = reader.get("/users", params=params, scope=Scope.directory(), cost=2)
-    except GraphProblem as problem:
+    except Problem as problem:
         return [], problem
-    people = [one for one in answer.get("value", []) if isinstance(one.get("id"), str)]
+    listed = answer.get("value")
+    people = [one for one in listed if _has_id(one)] if isinstance(listed, list) else []
     people.sort(
         key=lambda one: (
             not one.get("assignedLicenses"),
@@ -106,41 +136,71 @@ def _sample(reader: GraphReader) -> tuple[list[str], Problem | None]:
     return [one["id"] for one in people[:_SAMPLE_MAX]], None
 
 
+def _has_id(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("id"), str)
+
+
+def _people_check(
+    services: tuple[str, ...], granted: frozenset[str], problem: Problem | None
+) -> Check:
+    covered_by = covering_role(FIND_PEOPLE, granted)
+    wider = "" if covered_by == FIND_PEOPLE else covered_by
+    if problem is None:
+        return Check(FIND_PEOPLE, services, True, "call", covered_by=wider)
+    if isinstance(problem, (Forbidden, Unauthorized)):
+        return Check(FIND_PEOPLE, services, False, "call", problem.code)
+    return Check(FIND_PEOPLE, services, bool(covered_by), "token", problem.code, wider)
+
+
 def _check(
     reader: GraphReader,
     permission: str,
     services: tuple[str, ...],
     granted: frozenset[str],
     sample: Sequence[str],
-    users_problem: Problem | None,
 ) -> Check:
-    in_token = not missing_roles([permission], granted)
-    if permission == "User.Read.All":
-        code = users_problem.code if users_problem else ""
-        return Check(permission, services, users_problem is None, "call", code)
-    answered, code = _probed(reader, permission, sample)
-    if answered is None:
-        return Check(permission, services, in_token, "token", code)
-    # A write permission cannot be tried without writing: reading proves only that reading works.
-    if "Write" in permission:
-        return Check(permission, services, in_token and answered, "token", code)
-    return Check(permission, services, answered, "call", code)
+    covered_by = covering_role(permission, granted)
+    wider = "" if covered_by.lower() == permission.lower() else covered_by
+    tried = _tried(reader, permission, sample)
+    how = "call" if tried.answered is not None and not can_change(permission) else "token"
+    allowed = bool(covered_by)
+    if tried.answered is not None:
+        # Rights that only Exchange knows of are in no token, but show when somebody is read.
+        allowed = tried.answered and (allowed or not can_change(permission))
+    narrowed = tried.refused and (allowed or bool(covered_by))
+    return Check(permission, services, allowed, how, tried.code, wider, narrowed)
 
 
-def _probed(reader: GraphReader, permission: str, sample: Sequence[str]) -> tuple[bool | None, str]:
-    """Whether anybody's could be read; None where nobody in the sample has one."""
-    probe = _PROBES.get(permission)
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What came of it: `answered` None where nobody has what the permission is about."""
+
+    answered: bool | None = None
+    refused: bool = False
+    code: str = ""
+
+
+def _tried(reader: GraphReader, permission: str, sample: Sequence[str]) -> _Tried:
+    probe = _PROBES.get(permission.replace("ReadWrite", "Read"))
     if probe is None or not sample:
-        return None, ""
-    scope = Scope.directory() if "mailFolders" in probe else Scope.sharepoint()
+        return _Tried()
+    scope = Scope.sharepoint() if "/drive" in probe else Scope.directory()
     requests = [BatchRequest(probe.replace("{user}", quote(user_id))) for user_id in sample]
-    refused, code = False, ""
-    for answer in reader.batch(requests, scope):
+    try:
+        answers = reader.batch(requests, scope)
+    except Problem as problem:
+        return _Tried(code=problem.code)
+    answered, refused, codes = False, "", []
+    for answer in answers:
         try:
             answer.json()
-            return True, ""
+            answered = True
         except (Forbidden, Unauthorized) as problem:
-            refused, code = True, problem.code
-        except GraphProblem as problem:
-            code = code or problem.code
-    return (False if refused else None), code
+            refused = problem.code
+        except Problem as problem:
+            codes.append(problem.code)
+    if answered:
+        return _Tried(True, bool(refused))
+    if refused:
+        return _Tried(False, True, refused)
+    return _Tried(code=codes[0] if codes else "")

@@ -1,4 +1,4 @@
-"""The directory: users, groups and their members, the organization, rights of apps, sites."""
+"""The directory: users, groups and their members, the organization, sites."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from simulator.directory_json import (
     user_select,
 )
 from simulator.tenant import Group, Tenant
-from simulator.tokens import GRAPH_APP_ID
 from simulator.web import Answer, GraphError, Json, Request, Route
 
 _USERS = ("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", "Directory.Read.All",
@@ -24,7 +23,6 @@ _GROUPS = ("GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Dir
            "Directory.ReadWrite.All")  # fmt: skip
 _ORGANIZATION = ("Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All",
                  "User.Read.All", "User.ReadWrite.All")  # fmt: skip
-_APPS = ("Application.Read.All", "Application.ReadWrite.All", "Directory.Read.All")
 _SITES = ("Sites.Read.All", "Sites.ReadWrite.All", "Sites.FullControl.All")
 _PAGE, _PAGE_MAX = 100, 999
 _EQUAL = re.compile(r"(\w+)\s+(eq|ne)\s+('(?:[^']|'')*'|true|false|null)", re.IGNORECASE)
@@ -120,63 +118,6 @@ def organization(tenant: Tenant, request: Request) -> Answer:
         facts = {k: v for k, v in facts.items() if k in names}
     context = f"{request.url_base}/$metadata#organization"
     return Answer(200, {"@odata.context": context, "value": [facts]})
-
-
-def app_role_assignments(
-    tenant: Tenant, request: Request, app: str = "", principal: str = ""
-) -> Answer:
-    """GET /servicePrincipals(appId='…')/appRoleAssignments: what an app may do."""
-    found = tenant.apps.get(app.lower())
-    if not app:
-        found = next((a for a in tenant.apps.values() if a.object_id == principal), None)
-    if found is None:
-        raise _missing(app or principal)
-    value = [
-        {
-            "id": f"{found.object_id}-{number}", "deletedDateTime": None,
-            "appRoleId": tenant.role_id(role), "createdDateTime": "2026-01-02T03:04:05Z",
-            "principalDisplayName": found.display_name, "principalId": found.object_id,
-            "principalType": "ServicePrincipal", "resourceDisplayName": "Microsoft Graph",
-            "resourceId": tenant.graph_principal_id,
-        }
-        for number, role in enumerate(sorted(found.roles))
-    ]  # fmt: skip
-    context = f"{request.url_base}/$metadata#appRoleAssignments"
-    return Answer(200, {"@odata.context": context, "value": value})
-
-
-def service_principal(
-    tenant: Tenant, request: Request, app: str = "", principal: str = ""
-) -> Answer:
-    """GET /servicePrincipals(appId='…') of an app, or of Graph itself with its appRoles."""
-    if app.lower() == GRAPH_APP_ID or principal == tenant.graph_principal_id:
-        roles = {role for one in tenant.apps.values() for role in one.roles}
-        body: Json = {
-            "id": tenant.graph_principal_id, "appId": GRAPH_APP_ID,
-            "displayName": "Microsoft Graph",
-            "appRoles": [
-                {
-                    "id": tenant.role_id(role), "value": role, "displayName": role,
-                    "description": role, "isEnabled": True, "origin": "Application",
-                    "allowedMemberTypes": ["Application"],
-                }
-                for role in sorted(roles)
-            ],
-        }  # fmt: skip
-        return Answer(200, body)
-    found = tenant.apps.get(app.lower())
-    if not app:
-        found = next((a for a in tenant.apps.values() if a.object_id == principal), None)
-    if found is None:
-        raise _missing(app or principal)
-    return Answer(
-        200,
-        {
-            "id": found.object_id, "appId": found.app_id, "displayName": found.display_name,
-            "accountEnabled": found.enabled, "servicePrincipalType": "Application",
-            "appOwnerOrganizationId": tenant.id,
-        },
-    )  # fmt: skip
 
 
 def all_sites(tenant: Tenant, request: Request) -> Answer:
@@ -324,22 +265,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/groups/{group}/members", list_members, _GROUPS, "identity"),
     Route("GET", "/groups/{group}/transitiveMembers", list_transitive, _GROUPS, "identity"),
     Route("GET", "/organization", organization, _ORGANIZATION, "identity"),
-    Route("GET", "/servicePrincipals(appId)/{app}", service_principal, _APPS, "identity"),
-    Route(
-        "GET",
-        "/servicePrincipals(appId)/{app}/appRoleAssignments",
-        app_role_assignments,
-        _APPS,
-        "identity",
-    ),
-    Route("GET", "/servicePrincipals/{principal}", service_principal, _APPS, "identity"),
-    Route(
-        "GET",
-        "/servicePrincipals/{principal}/appRoleAssignments",
-        app_role_assignments,
-        _APPS,
-        "identity",
-    ),
     Route("GET", "/sites/getAllSites", all_sites, _SITES, "sharepoint", 2),
     Route("GET", "/sites/{site}", get_site, _SITES, "sharepoint"),
 )

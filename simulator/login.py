@@ -138,7 +138,13 @@ def _client(
         )
     if form.get("client_assertion_type") == _ASSERTION:
         _check_assertion(tenant, app, form.get("client_assertion", ""))
-    elif secret is None:
+    else:
+        _check_secret(tenant, app, secret)
+    return app
+
+
+def _check_secret(tenant: Tenant, app: AppRegistration, secret: str | None) -> None:
+    if secret is None:
         raise LoginError(
             401,
             "invalid_client",
@@ -146,16 +152,25 @@ def _client(
             "The request body must contain the following parameter: 'client_assertion' or "
             "'client_secret'.",
         )
-    elif secret not in app.secrets:
+    if secret not in app.secrets:
         raise LoginError(
             401,
             "invalid_client",
             7000215,
             "Invalid client secret provided. Ensure the secret being sent in the request is the "
             "client secret value, not the client secret ID, for a secret added to app "
-            f"'{client_id}'.",
+            f"'{app.app_id}'.",
         )
-    return app
+    ends = app.secret_ends.get(secret)
+    if ends is not None and ends <= tenant.clock.now():
+        raise LoginError(
+            401,
+            "invalid_client",
+            7000222,
+            f"The provided client secret keys for app '{app.app_id}' are expired. Visit the Azure "
+            "portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider "
+            "using certificate credentials for added security.",
+        )
 
 
 def _check_assertion(tenant: Tenant, app: AppRegistration, assertion: str) -> None:

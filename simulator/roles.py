@@ -40,3 +40,9 @@ ROLE_IDS = {
     "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
     "User.ReadWrite.All": "741f803b-c850-494e-b5df-cde7c675a1ca",
 }
+
+# Of Office 365 Exchange Online, which is another resource than Graph.
+EXCHANGE_ROLE_IDS = {
+    "Exchange.ManageAsApp": "dc50a0fb-09a3-484d-be87-e023b12c6440",
+    "full_access_as_app": "dc890d15-9560-4a4c-9b7f-a736ec74ec40",
+}

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from simulator import (
+    applications,
     batch,
     control,
     directory,
@@ -65,7 +66,7 @@ class Call:
 def routes() -> tuple[Route, ...]:
     """Every route of every service."""
     found = [
-        *login.ROUTES, *directory.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
+        *login.ROUTES, *directory.ROUTES, *applications.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
         *mail_delta.ROUTES, *mail_attachments.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:

@@ -72,6 +72,12 @@ class AppRegistration:
     """PEM certificates (or public keys) client assertions may be signed with."""
     enabled: bool = True
     object_id: str = ""
+    secret_ends: dict[str, datetime] = field(default_factory=dict)
+    """When secrets are no longer accepted; those not named here, two years after the start."""
+    exchange_roles: set[str] = field(default_factory=set)
+    """Application roles of Office 365 Exchange Online, beside Graph's."""
+    registered_here: bool = True
+    """The registration itself lies in this tenant; else only its service principal does."""
 
 
 @dataclass(slots=True)
@@ -158,6 +164,7 @@ class Tenant:
         self.room: dict[str, Any] = {}
         """Further state of services, by their name."""
         self.graph_principal_id = self.new_id()
+        self.exchange_principal_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"exchange {self.id}"))
         self.backup_app = self.add_app("Backup", BACKUP_ROLES)
         self.restore_app = self.add_app("Restore", RESTORE_ROLES)
 

@@ -50,6 +50,8 @@ class Tokens:
             "oid": app.object_id, "sub": app.object_id, "tid": tenant.id, "roles": roles,
             "ver": "1.0", "xms_cc": ["cp1"], "uti": f"{tenant.rng.getrandbits(64):016x}",
         }  # fmt: skip
+        if not roles:
+            del claims["roles"]  # without consent the token has no such claim at all
         token = self._signed(claims)
         self._issued[token] = Issued(app, frozenset(roles), now_s + life_s)
         return token, life_s

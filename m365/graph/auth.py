@@ -17,8 +17,9 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 
 from azure.core.exceptions import (
@@ -27,6 +28,8 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.identity import CertificateCredential, ClientSecretCredential
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from base.clock import Clock
 from base.errors import Problem, Throttled
@@ -110,19 +113,28 @@ class ConsentMissing(SignInFailed):
 
 _EXPIRED_HINT = "The secret has expired: make a new one in Entra and enter its value."
 _CERTIFICATE_HINT = "Upload the certificate's public half to the application in Entra, or renew it."
+_CLOCK_HINT = "Correct the clock of the machine that Holdfast runs on."
+_DISABLED_HINT = (
+    "Open the application among the enterprise applications in Entra and enable sign-in for it."
+)
+_POLICY_HINT = "Exempt the application from the policy for workload identities, or its addresses."
 _WHY: dict[str, tuple[type[SignInFailed], str, str | None]] = {
     "7000215": (WrongSecret, "The client secret is wrong.", None),
     "7000222": (WrongSecret, "The client secret has expired.", _EXPIRED_HINT),
     "7000218": (WrongSecret, "The client secret is missing.", None),
     "700027": (WrongSecret, "The certificate is not the application's.", _CERTIFICATE_HINT),
     "7000277": (WrongSecret, "The certificate is not the application's.", _CERTIFICATE_HINT),
+    "1000502": (WrongSecret, "The certificate has expired or is not valid yet.", _CERTIFICATE_HINT),
+    "700024": (WrongSecret, "The sign-in was signed for another time.", _CLOCK_HINT),
     "90002": (UnknownTenant, "There is no such tenant.", None),
     "900023": (UnknownTenant, "That is not the id of a tenant.", None),
     "90013": (UnknownTenant, "That is not the id of a tenant.", None),
     "700016": (UnknownApp, "The tenant does not know this application.", None),
-    "7000112": (UnknownApp, "The application is disabled in this tenant.", None),
+    "7000112": (UnknownApp, "The application is disabled in this tenant.", _DISABLED_HINT),
     "900144": (UnknownApp, "The client id is missing.", None),
     "65001": (ConsentMissing, "The application has no consent in this tenant.", None),
+    "7000229": (ConsentMissing, "The application was never added to this tenant.", None),
+    "53003": (SignInFailed, "A Conditional Access policy refused the sign-in.", _POLICY_HINT),
 }
 _AADSTS = re.compile(r"AADSTS(\d+)")
 
@@ -144,6 +156,11 @@ class Tokens:
     @property
     def tenant(self) -> str:
         return self._credential.tenant
+
+    @property
+    def credential(self) -> Credential:
+        """What it signs in with."""
+        return self._credential
 
     def token(self) -> str:
         """A bearer token. Raises SignInFailed and its kin, Throttled, TransientFailure."""
@@ -191,6 +208,20 @@ class Tokens:
         self._use_until = self._clock.monotonic() + max(life_s - _SPARE_S, life_s * _SHARE)
 
 
+def certificate_end(credential: Certificate) -> datetime | None:
+    """When the certificate is no longer accepted; None where it cannot be read."""
+    password = credential.password.encode() if credential.password else None
+    try:
+        return x509.load_pem_x509_certificate(credential.pem).not_valid_after_utc
+    except ValueError:
+        pass  # no PEM: PKCS #12, or nothing of the kind
+    try:
+        found = pkcs12.load_pkcs12(credential.pem, password).cert
+    except ValueError:
+        return None
+    return found.certificate.not_valid_after_utc if found else None
+
+
 _sources: dict[tuple[Place, str], Tokens] = {}
 _sources_lock = threading.Lock()
 
@@ -206,48 +237,6 @@ def tokens_for(place: Place, credential: Credential | TokenSource, clock: Clock)
                 _sources.pop(next(iter(_sources)))
             _sources[key] = Tokens(place, credential, clock)
         return _sources[key]
-
-
-def missing_roles(needed: Iterable[str], granted: Iterable[str]) -> tuple[str, ...]:
-    """Which of the needed application permissions no granted one covers."""
-    held = {role.lower() for role in granted}
-    return tuple(
-        role for role in needed if not held & {name.lower() for name in (role, *_covering(role))}
-    )
-
-
-def _covering(role: str) -> tuple[str, ...]:
-    """Permissions that include this one: Mail.ReadWrite includes Mail.Read."""
-    wider = tuple(
-        role.replace(narrow, wide)
-        for narrow, wides in _WIDER
-        for wide in wides
-        if role.endswith(narrow)
-    )
-    return wider + _ALSO.get(role, ())
-
-
-_WIDER = (
-    (".ReadBasic.All", (".ReadBasic", ".Read", ".ReadWrite", ".Read.All", ".ReadWrite.All")),
-    (".ReadBasic", (".Read", ".ReadWrite")),
-    (".Read", (".ReadWrite",)),
-    (".Read.All", (".ReadWrite.All",)),
-)
-_SITES_ALL = ("Sites.Manage.All", "Sites.FullControl.All")
-_ALSO = {
-    "Sites.Read.All": _SITES_ALL,
-    "Sites.ReadWrite.All": _SITES_ALL,
-    "Sites.Manage.All": ("Sites.FullControl.All",),
-    "Files.Read.All": ("Sites.Read.All", "Sites.ReadWrite.All", *_SITES_ALL),
-    "Files.ReadWrite.All": ("Sites.ReadWrite.All", *_SITES_ALL),
-    "User.Read.All": ("Directory.Read.All", "Directory.ReadWrite.All"),
-    "User.ReadBasic.All": ("Directory.Read.All", "Directory.ReadWrite.All"),
-    "Group.Read.All": ("Directory.Read.All", "Directory.ReadWrite.All"),
-    "GroupMember.Read.All": (
-        "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All",
-    ),
-    "Organization.Read.All": ("Directory.Read.All", "Directory.ReadWrite.All"),
-}  # fmt: skip
 
 
 def _azure(

@@ -25,11 +25,11 @@ from m365.graph.auth import (
     UnknownApp,
     UnknownTenant,
     WrongSecret,
-    missing_roles,
     tokens_for,
 )
 from m365.graph.client import GraphReader, Scope
 from m365.graph.errors import TransientFailure
+from m365.graph.permissions import missing_roles
 from tests.m365.wire_fake import Hostile, Reply, fails, says, token
 
 TENANT = "6e7b1f40-0000-4000-8000-0000c0ffee00"

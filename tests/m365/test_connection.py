@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import simulator
-from m365 import connection
+from m365.connection import check_connection
 from m365.graph.auth import ClientSecret
 from m365.graph.client import GraphReader, Place, Scope
 from m365.graph.throttle import Limiter
@@ -41,7 +41,7 @@ def test_a_good_connection_names_the_tenant_and_how_each_permission_was_tried() 
     with Hostile() as fake:
         reader = connected(fake, "User.Read.All", "Mail.Read", "Files.Read.All")
         fake.on("/v1.0/$batch", answering(lambda item: {"status": 200, "body": {"id": "1"}}))
-        report = connection.test_connection(reader, NEEDS)
+        report = check_connection(reader, NEEDS)
         assert (report.ok, report.tenant_name, report.tenant_id) == (True, "Contoso", TENANT)
         assert [(one.permission, one.granted, one.how) for one in report.checks] == [
             ("User.Read.All", True, "call"),
@@ -61,7 +61,7 @@ def test_a_missing_permission_is_named_with_what_it_disables() -> None:
             return {"status": 200, "body": {"value": []}}
 
         fake.on("/v1.0/$batch", answering(one))
-        report = connection.test_connection(reader, NEEDS)
+        report = check_connection(reader, NEEDS)
         (missing,) = [check for check in report.checks if not check.granted]
         assert (missing.permission, missing.needed_by) == ("Files.Read.All", ("drive",))
         assert (missing.code, report.ok) == ("graph-forbidden", False)
@@ -77,14 +77,14 @@ def test_a_right_that_only_exchange_knows_of_counts_though_the_token_does_not_na
             return {"status": 200, "body": {"value": []}}
 
         fake.on("/v1.0/$batch", answering(one))
-        assert connection.test_connection(reader, NEEDS).ok
+        assert check_connection(reader, NEEDS).ok
 
 
 def test_where_nobody_has_a_mailbox_the_token_decides() -> None:
     with Hostile() as fake:
         reader = connected(fake, "User.Read.All", "Mail.Read")
         fake.on("/v1.0/$batch", answering(lambda item: error(404, "MailboxNotEnabledForRESTAPI")))
-        checks = {one.permission: one for one in connection.test_connection(reader, NEEDS).checks}
+        checks = {one.permission: one for one in check_connection(reader, NEEDS).checks}
         assert (checks["Mail.Read"].granted, checks["Mail.Read"].how) == (True, "token")
         assert (checks["Files.Read.All"].granted, checks["Files.Read.All"].how) == (False, "token")
 
@@ -93,7 +93,7 @@ def test_a_backup_application_that_could_write_is_pointed_out() -> None:
     with Hostile() as fake:
         reader = connected(fake, "User.Read.All", "Mail.ReadWrite", "Files.Read.All")
         fake.on("/v1.0/$batch", answering(lambda item: {"status": 200, "body": {}}))
-        assert connection.test_connection(reader, NEEDS).can_write == ("Mail.ReadWrite",)
+        assert check_connection(reader, NEEDS).can_write == ("Mail.ReadWrite",)
 
 
 def test_a_wrong_secret_is_in_the_report() -> None:
@@ -101,7 +101,7 @@ def test_a_wrong_secret_is_in_the_report() -> None:
         reader = connected(fake)
         text = "AADSTS7000215: Invalid client secret provided."
         fake.on_sign_in(TENANT, says({"error": "invalid_client", "error_description": text}, 401))
-        report = connection.test_connection(reader, NEEDS)
+        report = check_connection(reader, NEEDS)
         assert (report.ok, report.problem["code"]) == (False, "wrong-secret")
 
 
@@ -111,7 +111,7 @@ def test_consent_given_a_minute_ago_counts_at_once() -> None:
         reader.get("/users", scope=Scope.directory())
         fake.on_sign_in(TENANT, token("User.Read.All", "Mail.Read"))
         fake.on("/v1.0/$batch", answering(lambda item: error(404, "ErrorInvalidUser")))
-        report = connection.test_connection(reader, {"Mail.Read": ["mail"]})
+        report = check_connection(reader, {"Mail.Read": ["mail"]})
         assert report.ok
 
 
@@ -132,14 +132,14 @@ def reader_of(running: simulator.Running, app: simulator.AppRegistration) -> Gra
 
 def test_the_connection_of_a_well_set_up_tenant_is_good(running: simulator.Running) -> None:
     tenant = running.tenant
-    report = connection.test_connection(reader_of(running, tenant.backup_app), NEEDS)
+    report = check_connection(reader_of(running, tenant.backup_app), NEEDS)
     assert (report.ok, report.tenant_id, report.tenant_name) == (True, tenant.id, tenant.name)
     assert [check.how for check in report.checks] == ["call"] * 3
 
 
 def test_an_application_without_a_permission_learns_which(running: simulator.Running) -> None:
     app = running.tenant.add_app("Half", ("User.Read.All", "Files.Read.All"))
-    report = connection.test_connection(reader_of(running, app), NEEDS)
+    report = check_connection(reader_of(running, app), NEEDS)
     missing = [check for check in report.checks if not check.granted]
     assert [(one.permission, one.needed_by) for one in missing] == [("Mail.Read", ("mail",))]
 
@@ -162,5 +162,5 @@ def test_a_sign_in_that_is_refused_says_why(
         secret,
     )
     place = Place(running.url, running.url, running.ca)
-    report = connection.test_connection(GraphReader(place, credential, Limiter()), NEEDS)
+    report = check_connection(GraphReader(place, credential, Limiter()), NEEDS)
     assert (report.ok, report.problem["code"]) == (False, code)
