@@ -16,6 +16,7 @@ from simulator.content_kinds import pdf
 from simulator.contoso_mail import Writer, fill_mailbox
 from simulator.contoso_month import month
 from simulator.drive import Drive
+from simulator.settings_content import fill_settings
 from simulator.tenant import Clock, Tenant, User
 from simulator.web import Json
 
@@ -127,6 +128,7 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
                 big=plan.big_mail,
                 later=plan.later,
             )
+            fill_settings(tenant, user.id, special=cast.special)
         if cast.files >= 0:
             _add_drive(tenant, user, cast, plan, dice)
     if plan.team_files >= 0:

@@ -14,6 +14,7 @@ from simulator.drive_item import Item
 from simulator.drive_state import Drive
 from simulator.filebytes import LiteralBytes, SeededBytes
 from simulator.mailbox import Folder, Mailbox, Message
+from simulator.settings_content import settings_month
 from simulator.tenant import Tenant
 
 _SENDER = Person("Harbour Supplies", "orders@harbour-supplies.example")
@@ -31,6 +32,8 @@ def month(tenant: Tenant) -> dict[str, int]:
             owner = Person(str(properties["displayName"]), str(properties["mail"]))
             dice = random.Random(f"{tenant.seed} month {number} {owner.address}")
             _Post(mailbox, owner, dice, now, number, done).month()
+            dice = random.Random(f"{tenant.seed} month {number} settings {owner.address}")
+            settings_month(tenant, user_id, dice, number, done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")
             _Desk(drive, dice, now, number, done).month()

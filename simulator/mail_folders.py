@@ -12,7 +12,6 @@ from simulator.web import Answer, GraphError, Json, Request, Route
 
 READ = ("Mail.ReadBasic.All", "Mail.ReadBasic", "Mail.Read", "Mail.ReadWrite")
 WRITE = ("Mail.ReadWrite",)
-_SETTINGS = ("MailboxSettings.Read", "MailboxSettings.ReadWrite")
 _DELTA_PAGE = 10
 _DELTA_PAGE_MAX = 1000
 
@@ -185,26 +184,6 @@ def _hidden(folder: Folder) -> bool:
     return here is None or here is folder
 
 
-def mailbox_settings(tenant: Tenant, request: Request, user: str) -> Answer:
-    """GET /users/{user}/mailboxSettings."""
-    mailbox = tenant.mailbox(user)
-    context = f"{request.url_base}/$metadata#users('{user}')/mailboxSettings"
-    purpose = {"userPurpose": tenant.user(user).purpose}
-    return Answer(200, {"@odata.context": context} | mailbox.settings | purpose)
-
-
-def user_purpose(tenant: Tenant, request: Request, user: str) -> Answer:
-    """GET /users/{user}/mailboxSettings/userPurpose."""
-    tenant.mailbox(user)
-    context = f"{request.url_base}/$metadata#users('{user}')/mailboxSettings/userPurpose"
-    return Answer(200, {"@odata.context": context, "value": tenant.user(user).purpose})
-
-
-def master_categories(tenant: Tenant, request: Request, user: str) -> Answer:
-    """GET /users/{user}/outlook/masterCategories."""
-    return Answer(200, {"value": tenant.mailbox(user).categories})
-
-
 def translate_ids(tenant: Tenant, request: Request, user: str) -> Answer:
     """POST /users/{user}/translateExchangeIds, between restId and restImmutableEntryId."""
     mailbox, body = tenant.mailbox(user), request.json()
@@ -243,9 +222,6 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_F}/{{folder}}/childFolders", create_folder, WRITE, "outlook"),
     Route("GET", f"{_F}/{{folder}}/childFolders/{{child}}", get_child, READ, "outlook"),
     Route("POST", f"{_F}/{{folder}}/move", move_folder, WRITE, "outlook"),
-    Route("GET", "/users/{user}/mailboxSettings", mailbox_settings, _SETTINGS, "outlook"),
-    Route("GET", "/users/{user}/mailboxSettings/userPurpose", user_purpose, _SETTINGS, "outlook"),
-    Route("GET", "/users/{user}/outlook/masterCategories", master_categories, _SETTINGS, "outlook"),
     Route(
         "POST",
         "/users/{user}/translateExchangeIds",

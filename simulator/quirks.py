@@ -32,6 +32,8 @@ class Quirks:
     http_date_retry_after: bool = False
     odd_link_spellings: bool = True
     """Links in the answer spell functions and keys in other documented ways."""
+    rules_refused: bool = False
+    """Inbox rules answer 403: Microsoft's permission table has no entry for applications."""
     varying_code_case: bool = True
     """SyncStateNotFound and syncStateNotFound take turns."""
 

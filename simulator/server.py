@@ -26,6 +26,7 @@ from simulator import (
     mail_delta,
     mail_folders,
     openapi,
+    settings,
 )
 from simulator.faults import AFTER, refusal, with_foreign_links
 from simulator.routing import Router, spelled
@@ -67,7 +68,7 @@ def routes() -> tuple[Route, ...]:
     """Every route of every service."""
     found = [
         *login.ROUTES, *directory.ROUTES, *applications.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
-        *mail_delta.ROUTES, *mail_attachments.ROUTES,
+        *mail_delta.ROUTES, *mail_attachments.ROUTES, *settings.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
         found += importlib.import_module("simulator.drive").ROUTES

@@ -28,7 +28,10 @@ BACKUP_ROLES = (
     "Mail.Read", "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All",
     "Sites.Read.All", "User.Read.All",
 )  # fmt: skip
-RESTORE_ROLES = ("Files.ReadWrite.All", "Mail.ReadWrite", "Sites.ReadWrite.All", "User.Read.All")
+RESTORE_ROLES = (
+    "Files.ReadWrite.All", "Mail.Read", "Mail.ReadWrite", "MailboxSettings.Read",
+    "MailboxSettings.ReadWrite", "Sites.ReadWrite.All", "User.Read.All",
+)  # fmt: skip
 
 
 class Clock:

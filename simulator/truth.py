@@ -12,6 +12,7 @@ from simulator import mail_mime
 from simulator.drive_state import truth as drive_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
+from simulator.settings_content import settings_truth
 from simulator.tenant import Tenant
 from simulator.web import Json
 
@@ -34,7 +35,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             for user in tenant.users.values()
         ],
         "mailboxes": {
-            key: mailbox_truth(tenant.mailboxes[key], hashes=hashes)
+            key: mailbox_truth(tenant.mailboxes[key], hashes=hashes) | settings_truth(tenant, key)
             for key in mailboxes
             if key in tenant.mailboxes
         },
