@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from datetime import datetime, timedelta
 
+from simulator import contoso_people
 from simulator.content import Letter, Person
 from simulator.content_kinds import ORDINARY
 from simulator.drive_item import Item
@@ -33,6 +34,10 @@ def month(tenant: Tenant) -> dict[str, int]:
             dice = random.Random(f"{tenant.seed} month {number} {owner.address}")
             _Post(mailbox, owner, dice, now, number, done).month()
             dice = random.Random(f"{tenant.seed} month {number} settings {owner.address}")
+            dice = random.Random(f"{tenant.seed} month {number} calendar {owner.address}")
+            calendar_month(tenant, user_id, dice, now, done)
+            dice = random.Random(f"{tenant.seed} month {number} people {owner.address}")
+            contoso_people.month(tenant, user_id, dice, number, done)
             settings_month(tenant, user_id, dice, number, done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")

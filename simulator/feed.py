@@ -212,10 +212,10 @@ class Feeds:
 
 def lost_token(count: int, quirks: Quirks) -> GraphError:
     """Outlook's answer to a token it no longer knows."""
-    lower = quirks.varying_code_case and count % 2 == 0
+    status, code = quirks.lost_tokens[(count - 1) % len(quirks.lost_tokens)]
     return GraphError(
-        410,
-        "syncStateNotFound" if lower else "SyncStateNotFound",
+        status,
+        code,
         f"The sync state generation is not found; generation={1600 + count};[highest=1612].",
     )
 

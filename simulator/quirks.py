@@ -34,8 +34,17 @@ class Quirks:
     """Links in the answer spell functions and keys in other documented ways."""
     rules_refused: bool = False
     """Inbox rules answer 403: Microsoft's permission table has no entry for applications."""
-    varying_code_case: bool = True
-    """SyncStateNotFound and syncStateNotFound take turns."""
+    lost_tokens: tuple[tuple[int, str], ...] = (
+        (410, "SyncStateNotFound"),
+        (410, "syncStateNotFound"),
+    )
+    """Status and code of the answers to lost delta tokens; they take turns."""
+    default_contact_folder_listed: bool = True
+    """Lists and the feed of contact folders show the default folder too."""
+    todo_expand: Literal["honoured", "ignored", "refused"] = "honoured"
+    """$expand on tasks and their feed."""
+    todo_for_applications: Literal["allowed", "unauthorized", "forbidden"] = "allowed"
+    """Some tenants answer 401 or 403 to every application that asks for To Do."""
 
 
 @dataclass(slots=True)
@@ -61,6 +70,16 @@ class Limits:
 
 def calm() -> Quirks:
     """A well-behaved service."""
+_LOST_TOKENS = (
+    (410, "SyncStateNotFound"),
+    (410, "syncStateNotFound"),
+    (410, "ResyncRequired"),
+    (400, "SyncStateInvalid"),
+    (404, "syncStateNotFound"),
+    (410, "resyncRequired"),
+)
+
+
     return Quirks()
 
 
@@ -75,3 +94,6 @@ def hostile() -> Quirks:
         read_after_write_lag=True,
         http_date_retry_after=True,
     )
+        lost_tokens=_LOST_TOKENS,
+        default_contact_folder_listed=False,
+        todo_expand="ignored",

@@ -2,6 +2,11 @@
 
 ROLE_IDS = {
     "Application.Read.All": "9a5d68dd-52b0-4cc2-bd40-abcf44ac3a30",
+    "Contacts.Read": "089fe4d0-434a-44c5-8827-41ba8a0b17f5",
+    "Contacts.ReadWrite": "6918b873-d17a-4dc1-b314-35f528134491",
+    "Calendars.Read": "798ee544-9d2d-430c-a058-570e29e34338",
+    "Calendars.ReadBasic.All": "8ba4a692-bc31-4128-9094-475872af8a53",
+    "Calendars.ReadWrite": "ef54d2bf-783f-4e0f-bca1-3210c0444d99",
     "Directory.Read.All": "7ab1d382-f21e-4acd-a863-ba3e13f7da61",
     "Directory.ReadWrite.All": "19dbc75e-c2e2-444c-a770-ec69d8559fc7",
     "Files.Read.All": "01d4889c-1287-42c6-ac1f-5d1e02578ef6",
@@ -35,6 +40,8 @@ ROLE_IDS = {
     "Sites.Read.All": "332a536c-c7ef-4017-ab91-336970924f0d",
     "Sites.ReadWrite.All": "9492366f-7969-46a4-8d15-ed1a20078fff",
     "Sites.Selected": "883ea226-0bf2-4a8f-9f9d-92c9162a727d",
+    "Tasks.Read.All": "f10e1f91-74ed-437f-a6fd-d6ae88e26c1f",
+    "Tasks.ReadWrite.All": "44e666d1-d276-445b-a5fc-8815eeb81d55",
     "User.DeleteRestore.All": "eccc023d-eccf-4e7b-9683-8813ab36cecc",
     "User.Read.All": "df021288-bdef-4463-88db-98f22de89214",
     "User.ReadBasic.All": "97235f07-e226-4f63-ace3-39588e11d3a1",
