@@ -56,35 +56,6 @@ class CreatedOut(OrganizationOut):
     recovery_passphrase: str
 
 
-class CheckOut(Out):
-    """One permission, and the services that do without it where it is missing."""
-
-    permission: str
-    needed_by: list[str]
-    granted: bool
-    how: str = Field(description="call: tried by a request; token: read from the token")
-    code: str = Field(description="of the problem a request met")
-
-
-class ApplicationOut(Out):
-    """Whether one application can do its work; `problem` is one that ended the test."""
-
-    ok: bool
-    tenant_name: str
-    tenant_id: str
-    checks: list[CheckOut]
-    can_write: list[str] = Field(description="permissions a backup application should not have")
-    problem: dict[str, Any]
-
-
-class ConnectionOut(Out):
-    """The connection test."""
-
-    ok: bool
-    backup: ApplicationOut
-    restore: ApplicationOut | None = Field(description="null without a restore credential")
-
-
 class ConsentOut(Out):
     """Where an administrator of the tenant consents."""
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from api.answers import (
-    ConnectionOut,
     ConsentOut,
     CreatedOut,
     OrganizationOut,
@@ -16,6 +15,7 @@ from api.answers import (
     PolicyOut,
 )
 from api.auth import SignedIn
+from api.connection_answers import ConnectionOut
 from api.deps import After, Limit, Org, TheApp, page
 from api.models import ChangeOrganization, Credential, NewOrganization, Policy
 from engine import audit, connection, organizations, policies, rebuild
@@ -87,7 +87,7 @@ def delete_organization(org: Org, who: SignedIn, app: TheApp) -> Response:
 
 @router.post("/organizations/{org}/connection-test", response_model=ConnectionOut)
 def test_connection(org: Org, who: SignedIn, app: TheApp) -> dict[str, Any]:
-    """Signs in and tries each permission; names what is missing and which service that disables."""
+    """Signs in and tries each permission; says per service what that allows, and warns."""
     audit.note(app, org, who.id, "connection-tested")
     return connection.test(app, org)
 

@@ -1,4 +1,4 @@
-"""The verbs of holdfast: organizations, backup, runs, items, restore, export, keys, and vault."""
+"""The verbs of holdfast: connection, backup, runs, items, restore, export, keys, vault, …"""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.table import Table
 from base.clock import SystemClock
 from base.errors import Problem
 from cli.client import Client, below, quoted
+from cli.connection import connection
 from cli.keys import keys
 from cli.upkeep import upkeep
 from cli.vault import vault
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(vault, name="vault")
 app.add_typer(keys, name="keys")
 app.add_typer(upkeep, name="upkeep")
+app.command()(connection)
 out = Console()
 
 Org = Annotated[str, typer.Argument(help="id of the organization")]

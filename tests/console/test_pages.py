@@ -214,7 +214,7 @@ def test_the_connection_test_is_a_page(house: House) -> None:
         app.roles |= roles
     assert "does not work yet" in bad
     assert "Mail.Read" in bad
-    assert "cannot be backed up without it" in bad
+    assert "Nothing is backed up without Mail.Read." in bad
 
 
 # --- The policy ---
