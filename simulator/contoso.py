@@ -24,10 +24,9 @@ from simulator.web import Json
 __all__ = ["PROFILES", "Cast", "Profile", "build", "month"]
 
 UNTIL = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
+_PEOPLE_MAX = 200  # contacts of one mailbox, and tasks
 _DOMAIN = "contoso.onmicrosoft.com"
 _SHAREPOINT = "contoso.sharepoint.com"
-_PEOPLE_MAX = 200  # contacts of one mailbox, and tasks
-_EVENTS_MAX = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +130,14 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
                 big=plan.big_mail,
                 later=plan.later,
             )
+            count = min(max(cast.messages // 5, 2), _PEOPLE_MAX)
+            others = random.Random(f"{seed} people {cast.name}")
+            contoso_people.fill(tenant, user.id, others, count, special=cast.special)
             fill_settings(tenant, user.id, special=cast.special)
         if cast.files >= 0:
             _add_drive(tenant, user, cast, plan, dice)
     if plan.team_files >= 0:
-            count = min(max(cast.messages // 5, 2), _PEOPLE_MAX)
-            others = random.Random(f"{seed} people {cast.name}")
-            contoso_people.fill(tenant, user.id, others, count, special=cast.special)
-            days = random.Random(f"{seed} calendar {cast.name}")
-            count = min(max(cast.messages // 8, 2), _EVENTS_MAX)
-            fill_calendars(tenant, user.id, count, days, UNTIL, special=cast.special)
         _add_team(tenant, users, plan, random.Random(f"{seed} team"))
-        if cast.archive:
-            dice_of_archive = random.Random(f"{seed} {cast.name} archive")
-            writer = Writer(_person(user), people, cast.archive, dice_of_archive, UNTIL)
-            add_archive(tenant, user, writer, cast.archive, dice_of_archive)
     return tenant
 
 

@@ -33,11 +33,9 @@ def month(tenant: Tenant) -> dict[str, int]:
             owner = Person(str(properties["displayName"]), str(properties["mail"]))
             dice = random.Random(f"{tenant.seed} month {number} {owner.address}")
             _Post(mailbox, owner, dice, now, number, done).month()
-            dice = random.Random(f"{tenant.seed} month {number} settings {owner.address}")
-            dice = random.Random(f"{tenant.seed} month {number} calendar {owner.address}")
-            calendar_month(tenant, user_id, dice, now, done)
             dice = random.Random(f"{tenant.seed} month {number} people {owner.address}")
             contoso_people.month(tenant, user_id, dice, number, done)
+            dice = random.Random(f"{tenant.seed} month {number} settings {owner.address}")
             settings_month(tenant, user_id, dice, number, done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")

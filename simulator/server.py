@@ -18,9 +18,6 @@ from urllib.parse import parse_qsl, unquote
 from simulator import (
     applications,
     batch,
-    calendar,
-    calendar_attachments,
-    calendar_delta,
     contacts_routes,
     control,
     directory,
@@ -31,10 +28,10 @@ from simulator import (
     mail_folders,
     openapi,
     settings,
-)
-from simulator.faults import AFTER, refusal, with_foreign_links
     todo_attachments,
     todo_routes,
+)
+from simulator.faults import AFTER, refusal, with_foreign_links
 from simulator.routing import Router, spelled
 from simulator.tenant import AppRegistration, Tenant
 from simulator.throttle import Throttle
@@ -74,9 +71,7 @@ def routes() -> tuple[Route, ...]:
     """Every route of every service."""
     found = [
         *login.ROUTES, *directory.ROUTES, *applications.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
-        *mail_delta.ROUTES, *mail_attachments.ROUTES, *calendar.ROUTES, *calendar_delta.ROUTES,
-        *calendar_attachments.ROUTES, *settings.ROUTES,
-        *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
+        *mail_delta.ROUTES, *mail_attachments.ROUTES, *settings.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
