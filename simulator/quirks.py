@@ -68,8 +68,6 @@ class Limits:
     """Of one Outlook request."""
 
 
-def calm() -> Quirks:
-    """A well-behaved service."""
 _LOST_TOKENS = (
     (410, "SyncStateNotFound"),
     (410, "syncStateNotFound"),
@@ -80,6 +78,8 @@ _LOST_TOKENS = (
 )
 
 
+def calm() -> Quirks:
+    """A well-behaved service."""
     return Quirks()
 
 
@@ -93,7 +93,7 @@ def hostile() -> Quirks:
         attachment_paging_broken=True,
         read_after_write_lag=True,
         http_date_retry_after=True,
-    )
         lost_tokens=_LOST_TOKENS,
         default_contact_folder_listed=False,
         todo_expand="ignored",
+    )
