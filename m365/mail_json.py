@@ -3,17 +3,19 @@
 Rules
 - Only named properties pass; everything read-only, volatile or computed is left out.
 - Receipts are never asked for again: marking a restored message as read must not send mail.
-- A message that was received or sent is created with PR_MESSAGE_FLAGS, without MSGFLAG_UNSENT, and
-  with both MAPI dates; else Exchange makes a draft of today. Drafts stay drafts.
+- A message that was received or sent is created with PR_MESSAGE_FLAGS, without MSGFLAG_UNSENT; else
+  Exchange makes a draft of it. Both MAPI dates are set; else it would be one of today.
+- The place in a thread is set (PidTagConversationIndex), so that a conversation stays together.
 
 Facts this file rests on: [MS-OXCMSG] 2.2.1.6 (PidTagMessageFlags), [MS-OXOMSG] (client submit and
-delivery time), learn.microsoft.com/graph/api/resources/extended-properties-overview.
+delivery time, conversation index), learn.microsoft.com/graph/api/resources/followupflag (a due date
+needs a start date), /extended-properties-overview.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 MARKER = "String {8d0f9f1c-3c5e-4d0b-9a53-5f1c7b2e6a41} Name HoldfastRestore"
@@ -22,6 +24,10 @@ READ, UNREAD = "1", "0"  # MSGFLAG_READ or nothing; 8 would be MSGFLAG_UNSENT, a
 _FLAGS = "Integer 0x0E07"
 _SENT = "SystemTime 0x0039"
 _RECEIVED = "SystemTime 0x0E06"
+_THREAD = "Binary 0x0071"
+_CLASS = "String 0x001A"
+_OPTIONAL = (_THREAD, _CLASS)
+_FLAG_DATES = ("startDateTime", "dueDateTime", "completedDateTime")
 
 _RECIPIENTS = ("toRecipients", "ccRecipients", "bccRecipients", "replyTo")
 _MESSAGE = (
@@ -69,24 +75,35 @@ def message_body(raw: Mapping[str, Any]) -> dict[str, Any]:
             del body[name]
     if "flag" in body:
         body["flag"] = flag(body["flag"])
+    if not (body.get("body") or {}).get("content"):
+        body.pop("body", None)  # none, rather than an empty page
     return body
 
 
-def extended_properties(raw: Mapping[str, Any], marker: str, flags: str) -> list[dict[str, str]]:
-    """The marker, and for everything but drafts the flags and dates of the original."""
+def extended_properties(
+    raw: Mapping[str, Any], marker: str, flags: str, message_class: str = ""
+) -> list[dict[str, str]]:
+    """The marker, dates and thread, the class where it is no ordinary one, and the flags of
+    everything but drafts.
+    """
     found = [{"id": MARKER, "value": marker}]
-    if raw.get("isDraft"):
-        return found
-    found.append({"id": _FLAGS, "value": flags})
-    for name, prop in (("sentDateTime", _SENT), ("receivedDateTime", _RECEIVED)):
-        if raw.get(name):
-            found.append({"id": prop, "value": str(raw[name])})
-    return found
+    if not raw.get("isDraft"):
+        found.append({"id": _FLAGS, "value": flags})
+    stored = (
+        (_SENT, raw.get("sentDateTime")),
+        (_RECEIVED, raw.get("receivedDateTime")),
+        (_THREAD, raw.get("conversationIndex")),
+        (_CLASS, message_class),
+    )
+    return found + [{"id": prop, "value": str(value)} for prop, value in stored if value]
 
 
 def flag(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A follow-up flag without its empty dates, which Graph refuses."""
-    return {name: value for name, value in stored.items() if value is not None and name[0] != "@"}
+    """A follow-up flag as Graph takes it: no empty dates, and no due date without a start."""
+    kept = {name: value for name, value in stored.items() if value is not None and name[0] != "@"}
+    if "dueDateTime" in kept:
+        kept.setdefault("startDateTime", kept["dueDateTime"])
+    return kept
 
 
 def differing(wanted: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,10 +116,28 @@ def differing(wanted: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str,
             changes[name] = wanted[name]
     if sorted(answer.get("categories") or ()) != sorted(wanted.get("categories") or ()):
         changes["categories"] = wanted.get("categories") or []
-    status = (wanted.get("flag") or {}).get("flagStatus", "notFlagged")
-    if ((answer.get("flag") or {}).get("flagStatus") or "notFlagged") != status:
-        changes["flag"] = wanted.get("flag") or {"flagStatus": "notFlagged"}
+    flagged, now = wanted.get("flag") or {}, answer.get("flag") or {}
+    status = flagged.get("flagStatus", "notFlagged")
+    lacks = any(flagged.get(name) and not now.get(name) for name in _FLAG_DATES)
+    if (now.get("flagStatus") or "notFlagged") != status or lacks:
+        changes["flag"] = flagged or {"flagStatus": "notFlagged"}
     return changes
+
+
+def attempts(body: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """Bodies to try one after another, each with what it leaves out: nothing, recipients without
+    an address, then what a message can do without.
+    """
+    yield dict(body), ()
+    cleaned, dropped = with_valid_recipients(body)
+    left_out = ("recipients",) if dropped else ()
+    if dropped:
+        yield cleaned, left_out
+    name = "singleValueExtendedProperties"
+    plain = {key: value for key, value in cleaned.items() if key != "internetMessageHeaders"}
+    plain[name] = [one for one in cleaned[name] if one["id"] not in _OPTIONAL]
+    if plain != cleaned:
+        yield plain, (*left_out, "properties")
 
 
 def with_valid_recipients(body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:

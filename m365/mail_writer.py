@@ -32,11 +32,12 @@ from m365.mail_json import (
     OPEN,
     READ,
     UNREAD,
+    attempts,
     differing,
     extended_properties,
     message_body,
-    with_valid_recipients,
 )
+from m365.mail_mime import own_headers, sealed_class, with_sealed_part
 from m365.mail_upload import AttachmentWriter
 from m365.service import Existing, Folder, Identity, Resource, Written
 
@@ -44,6 +45,7 @@ REQUEST_BYTES_MAX = 3_800_000  # a request may have 4 MB
 _COMPARED = "id,internetMessageId,sentDateTime,subject,from,isDraft,bodyPreview"
 _EXPAND_MARKER = f"singleValueExtendedProperties($filter=id eq '{MARKER}')"
 _PAGE_ITEMS = "200"
+_LEFT_OUT = {"recipients": "invalid-recipients-left-out", "properties": "not-set"}
 _DEPTH_MAX = 100  # of folders inside folders; more is a circle
 
 
@@ -110,7 +112,10 @@ class MailWriter:
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
     ) -> Written:
         troubles = _missing(item)
+        item = with_sealed_part(item)
         wanted = message_body(item.raw)
+        if headers := own_headers(item):
+            wanted["internetMessageHeaders"] = headers
         too_large = len(json.dumps(wanted)) > REQUEST_BYTES_MAX
         if too_large:
             wanted["body"] = {"contentType": "text", "content": item.raw.get("bodyPreview") or ""}
@@ -141,22 +146,29 @@ class MailWriter:
     ) -> dict[str, Any]:
         """The new message as the service answers it; recipients it cannot take are left out."""
         flags = READ if wanted.get("isRead") else UNREAD
-        properties = extended_properties(item.raw, mark, flags)
-        body = {**wanted, "singleValueExtendedProperties": properties}
-        try:
-            answer = self._post(into, body, mark)
-        except GraphProblem as problem:
-            cleaned, dropped = with_valid_recipients(body)
-            if problem.status_code != 400 and problem.graph_code != "ErrorInvalidRecipients":
-                raise
-            if not dropped:
-                raise
-            answer = self._post(into, cleaned, mark)
-            cause = "invalid-recipients-left-out"
-            troubles.append(Trouble(item.id, "recipients", cause, retry=False))
+        properties = extended_properties(item.raw, mark, flags, sealed_class(item))
+        answer, left_out = self._taken(
+            into, {**wanted, "singleValueExtendedProperties": properties}, mark
+        )
+        troubles += [Trouble(item.id, one, _LEFT_OUT[one], retry=False) for one in left_out]
         if bool(answer.get("isDraft")) != bool(item.raw.get("isDraft")):
             troubles.append(Trouble(item.id, "item", "restored-as-draft", retry=False))
         return answer
+
+    def _taken(
+        self, into: Folder, body: Mapping[str, Any], mark: str
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The answer to the first body that the target takes, and what that one lacks."""
+        refusal: GraphProblem | None = None
+        for attempt, left_out in attempts(body):
+            try:
+                return self._post(into, attempt, mark), left_out
+            except GraphProblem as problem:
+                if problem.status_code != 400 and problem.graph_code != "ErrorInvalidRecipients":
+                    raise
+                refusal = problem
+        assert refusal is not None, "there is at least one attempt"
+        raise refusal
 
     def _post(self, into: Folder, body: Mapping[str, Any], mark: str) -> dict[str, Any]:
         """Creates once: without an answer the folder is asked whether it was done."""

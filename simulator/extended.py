@@ -8,6 +8,8 @@ from simulator.web import GraphError, Json
 FLAGS = "integer 0xe07"
 SUBMITTED = "systemtime 0x39"
 DELIVERED = "systemtime 0xe06"
+CONVERSATION = "binary 0x71"
+MESSAGE_CLASS = "string 0x1a"
 _TAG = re.compile(r"([A-Za-z]+) (0x[0-9A-Fa-f]{1,4})")
 _NAMED = re.compile(r"([A-Za-z]+) (\{[0-9A-Fa-f-]{36}\}) (Name|Id) (.+)", re.IGNORECASE)
 _READ, _UNSENT, _HAS_ATTACHMENT = 0x1, 0x8, 0x10
@@ -50,8 +52,10 @@ def property_value(message: Message, name: str) -> str | None:
         return _optional(message.properties.get("sentDateTime"))
     if wanted == DELIVERED:
         return _optional(message.properties.get("receivedDateTime"))
-    if wanted == "string 0x1a":
-        return message.extended.get(wanted, _message_class(message))
+    if wanted == CONVERSATION:
+        return _optional(message.properties.get("conversationIndex"))
+    if wanted == MESSAGE_CLASS:
+        return message.extended.get(wanted, message_class(message))
     return message.extended.get(wanted)
 
 
@@ -61,9 +65,16 @@ def _flags(message: Message) -> int:
     return flags | (_HAS_ATTACHMENT if message.attachments else 0)
 
 
-def _message_class(message: Message) -> str:
+def message_class(message: Message) -> str:
+    """What kind of message it is, where nobody set it: [MS-OXOSMIME] 2.1 for the sealed ones."""
     kind = str(message.properties.get("@odata.type", "")).rsplit(".", 1)[-1]
-    return "IPM.Schedule.Meeting.Request" if kind.startswith("eventMessage") else "IPM.Note"
+    if kind.startswith("eventMessage"):
+        return "IPM.Schedule.Meeting.Request"
+    for item in message.attachments.values():
+        if item.properties.get("name") == "smime.p7m" and message.mime is not None:
+            signed = item.properties.get("contentType") == "multipart/signed"
+            return "IPM.Note.SMIME.MultipartSigned" if signed else "IPM.Note.SMIME"
+    return "IPM.Note"
 
 
 def _optional(value: object) -> str | None:

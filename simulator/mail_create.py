@@ -5,7 +5,7 @@ import binascii
 import re
 from typing import Any
 
-from simulator import extended, mail_mime
+from simulator import extended, mail_mime, mailids
 from simulator.filebytes import LiteralBytes
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
 from simulator.tenant import Tenant
@@ -41,13 +41,13 @@ def from_json(tenant: Tenant, mailbox: Mailbox, folder: Folder, body: Json) -> M
     for name in (*_ALWAYS, *_WHILE_DRAFT):
         if body.get(name) is not None:
             properties[name] = _checked(name, body[name])
-    properties["bodyPreview"] = _preview(properties["body"])
+    properties["bodyPreview"] = preview(properties["body"])
     properties["internetMessageHeaders"] = _custom_headers(body)
     if str(body.get("@odata.type", "")).endswith("eventMessageRequest"):
         properties["@odata.type"] = "#microsoft.graph.eventMessageRequest"
     properties["sender"] = properties.get("sender") or properties.get("from")
     values = extended.given(body)
-    _apply_extended(properties, values, read_given="isRead" in body)
+    _apply_extended(properties, values, mailbox, read_given="isRead" in body)
     attachments = [
         attachment_from(number, entry, properties["createdDateTime"])
         for number, entry in enumerate(body.get("attachments") or [], 1)
@@ -86,7 +86,7 @@ def patch(mailbox: Mailbox, message: Message, body: Json) -> None:
         if name in _ALWAYS or name in _WHILE_DRAFT:
             changes[name] = _checked(name, value)
     if "body" in changes:
-        changes["bodyPreview"] = _preview(changes["body"])
+        changes["bodyPreview"] = preview(changes["body"])
     if any(name in changes for name in _WHILE_DRAFT):
         message.mime = None
     values = extended.given(body)
@@ -163,7 +163,9 @@ def _checked(name: str, value: Any) -> Any:
         status = _FLAGS.get(str((value or {}).get("flagStatus", "notFlagged")).lower())
         if status is None:
             raise _wrong(name)
-        return dict(value) | {"flagStatus": status}
+        if value and value.get("dueDateTime") and not value.get("startDateTime"):
+            raise GraphError(400, "ErrorInvalidProperty", "A due date needs a start date.")
+        return dict(value or {}) | {"flagStatus": status}
     if name == "body":
         return _body(value)
     if name.endswith("Recipients") or name == "replyTo":
@@ -194,7 +196,8 @@ def _body(value: Any) -> Json:
     return {"contentType": kind, "content": content}
 
 
-def _preview(body: Json) -> str:
+def preview(body: Json) -> str:
+    """bodyPreview: the first 255 characters of a body, as text."""
     text = body["content"]
     if body["contentType"] == "html":
         text = _TAG.sub("", re.sub(r"(?is)<(style|head)\b.*?</\1>", "", text))
@@ -218,8 +221,15 @@ def _custom_headers(body: Json) -> list[Json]:
     return [{"name": h["name"], "value": h.get("value", "")} for h in headers]
 
 
-def _apply_extended(properties: Json, values: dict[str, str], *, read_given: bool) -> None:
-    """Flags and dates among the extended properties become what they mean."""
+def _apply_extended(
+    properties: Json, values: dict[str, str], mailbox: Mailbox, *, read_given: bool
+) -> None:
+    """Flags, dates and the place in a thread become what they mean."""
+    index = values.pop(extended.CONVERSATION, None)
+    if index is not None:
+        properties["conversationIndex"] = index
+        _unbase64(index)
+        properties["conversationId"] = mailids.conversation_id(mailbox.guid, index)
     flags = values.pop(extended.FLAGS, None)
     if flags is not None:
         if not flags.lstrip("-").isdigit():

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from simulator import mailids
+from simulator.extended import key as property_key
 from simulator.extended import property_value
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
 from simulator.tenant import Tenant
@@ -29,6 +30,8 @@ ATTACHMENT_PROPERTIES = ("lastModifiedDateTime", "name", "contentType", "size", 
 _FILE_PROPERTIES = ("contentId", "contentLocation", "contentBytes")
 _ATTACHMENTS = re.compile(r"attachments(?:\(\$select=([^()]*)\))?", re.IGNORECASE)
 _EXTENDED = re.compile(r"singleValueExtendedProperties(?:\(\$filter=(.*)\))?", re.IGNORECASE)
+_LISTS = re.compile(r"multiValueExtendedProperties\(\$filter=(.*)\)", re.IGNORECASE)
+_OPEN = re.compile(r"extensions\(\$filter=(.*)\)", re.IGNORECASE)
 _EXTENDED_ID = re.compile(r"id eq '([^']+)'", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
 
@@ -44,6 +47,10 @@ class View:
     attachment_select: frozenset[str] | None = None
     """The $select inside $expand=attachments(…)."""
     extended: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    """Ids of multi-value extended properties."""
+    extensions: tuple[str, ...] = ()
+    """Ids of open extensions."""
     text_body: bool = False
     basic: bool = False
     """The app holds only Mail.ReadBasic: no bodies, attachments, extended properties."""
@@ -52,7 +59,10 @@ class View:
 def view_of(tenant: Tenant, request: Request, options: dict[str, str] | None = None) -> View:
     """The view a request asks for; options replace the query's (a delta's first request)."""
     query = request.query if options is None else options
-    attachments, nested, extended = _expand(query.get("$expand", ""))
+    expand = query.get("$expand", "")
+    expand, lists = _taken(expand, _LISTS)
+    expand, extensions = _taken(expand, _OPEN)
+    attachments, nested, extended = _expand(expand)
     immutable = wants_immutable(request)
     salted = tenant.quirks.volatile_ids and not immutable
     return View(
@@ -62,6 +72,8 @@ def view_of(tenant: Tenant, request: Request, options: dict[str, str] | None = N
         attachments,
         nested,
         extended,
+        lists,
+        extensions,
         request.prefer("outlook.body-content-type") == "text",
         request.app is not None and not request.app.roles & _FULL,
     )
@@ -119,6 +131,14 @@ def message_json(
         shown = _extended(message, view.extended)
         if shown:
             found["singleValueExtendedProperties"] = shown
+    lists = {name: message.extended_lists.get(property_key(name)) for name in view.lists}
+    if any(lists.values()):
+        found["multiValueExtendedProperties"] = [
+            {"id": name, "value": value} for name, value in lists.items() if value
+        ]
+    opened = [one for one in message.extensions if one["id"] in view.extensions]
+    if opened:
+        found["extensions"] = opened
     if view.attachments:
         nested = view.attachment_select
         found["attachments"] = [
@@ -315,6 +335,14 @@ def _expand(text: str) -> tuple[bool, frozenset[str] | None, tuple[str, ...]]:
             )
         extended = tuple(_EXTENDED_ID.findall(match[1]))
     return attachments, nested, extended
+
+
+def _taken(text: str, wanted: re.Pattern[str]) -> tuple[str, tuple[str, ...]]:
+    """An $expand without the part that matches, and the ids that part's filter names."""
+    parts = _split(text)
+    found = [match for part in parts if (match := wanted.fullmatch(part))]
+    ids = tuple(name for match in found for name in _EXTENDED_ID.findall(match[1]))
+    return ",".join(part for part in parts if not wanted.fullmatch(part)), ids
 
 
 def _split(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any
 
+from simulator import extended
 from simulator.filebytes import LiteralBytes
 from simulator.mailbox import Attachment, Message
 from simulator.mime import Part, encoded_words, multipart, render, text_part
@@ -20,11 +21,40 @@ def written(message: Message) -> bytes:
     """The bytes $value answers: those it came with, or made from its properties."""
     if message.mime is not None:
         return message.mime()
-    return from_json(message.properties, list(message.attachments.values()), str(message.number))
+    attachments = list(message.attachments.values())
+    if str(message.extended.get(extended.MESSAGE_CLASS, "")).startswith("IPM.Note.SMIME"):
+        return _sealed(message.properties, attachments)
+    return from_json(message.properties, attachments, str(message.number))
+
+
+def _sealed(properties: Json, attachments: list[Attachment]) -> bytes:
+    """S/MIME: the one attachment is the message ([MS-OXOSMIME] 2.1), signed ones with headers."""
+    if len(attachments) != 1 or attachments[0].content is None:
+        return from_json(properties, attachments, "sealed")
+    content = attachments[0].content
+    data = content.read(0, content.size)
+    headers = tuple((k, v) for k, v in _headers(properties) if v)
+    if attachments[0].properties.get("contentType") == "multipart/signed":
+        return render(headers, Part("-")).partition(b"Content-Type: -")[0] + data
+    name = 'application/pkcs7-mime; smime-type=enveloped-data; name="smime.p7m"'
+    shown = (("Content-Disposition", 'attachment; filename="smime.p7m"'),)
+    return render(headers, Part(name, data, "base64", headers=shown))
 
 
 def from_json(properties: Json, attachments: list[Attachment], boundary: str) -> bytes:
     """A message of Graph's JSON as MIME."""
+    headers = _headers(properties)
+    body = properties.get("body") or {"contentType": "text", "content": ""}
+    subtype = "html" if body.get("contentType") == "html" else "plain"
+    part = text_part(str(body.get("content") or ""), subtype, "utf-8", "quoted-printable")
+    shown = [item for item in attachments if item.content is not None]
+    if shown:
+        parts = (part, *(_attached(item) for item in shown))
+        part = multipart("mixed", f"_000_{boundary}_", parts)
+    return render(tuple((k, v) for k, v in headers if v), part)
+
+
+def _headers(properties: Json) -> list[tuple[str, str]]:
     sent = str(properties.get("sentDateTime") or "1970-01-01T00:00:00Z")
     at = datetime.fromisoformat(sent).astimezone(UTC)
     headers = [
@@ -35,19 +65,11 @@ def from_json(properties: Json, attachments: list[Attachment], boundary: str) ->
         ("Date", email.utils.format_datetime(at)),
         ("Message-ID", _ascii(properties.get("internetMessageId"))),
     ]
-    headers += [
+    return headers + [
         (_ascii(header["name"]), encoded_words(_one_line(header["value"])))
         for header in properties.get("internetMessageHeaders") or []
         if str(header.get("name", "")).lower().startswith("x-")
     ]
-    body = properties.get("body") or {"contentType": "text", "content": ""}
-    subtype = "html" if body.get("contentType") == "html" else "plain"
-    part = text_part(str(body.get("content") or ""), subtype, "utf-8", "quoted-printable")
-    shown = [item for item in attachments if item.content is not None]
-    if shown:
-        parts = (part, *(_attached(item) for item in shown))
-        part = multipart("mixed", f"_000_{boundary}_", parts)
-    return render(tuple((k, v) for k, v in headers if v), part)
 
 
 def _attached(item: Attachment) -> Part:

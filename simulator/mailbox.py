@@ -13,7 +13,7 @@ from typing import Any
 
 from simulator import mailids
 from simulator.content import SeedAttachment, SeedMessage
-from simulator.feed import ChangeLog
+from simulator.feed import ChangeLog, Kind
 from simulator.filebytes import Content
 from simulator.web import GraphError, Json
 
@@ -69,6 +69,8 @@ class Message:
     mime: Callable[[], bytes] | None
     """The exact bytes it came with; None when it was made from JSON."""
     extended: dict[str, str] = field(default_factory=dict)
+    extended_lists: dict[str, list[str]] = field(default_factory=dict)
+    extensions: list[Json] = field(default_factory=list)
     moves: int = 0
     change: int = 0
     older: Json | None = None
@@ -233,7 +235,9 @@ class Mailbox:
             Attachment(number, _typed(item), item.content, item.item)
             for number, item in enumerate(seed.attachments, 1)
         ]
-        return self.add_message(self.folder(folder), dict(seed.properties), attachments, seed.mime)
+        thread = mailids.conversation_id(self.guid, seed.properties["conversationIndex"])
+        properties = seed.properties | {"conversationId": thread}
+        return self.add_message(self.folder(folder), properties, attachments, seed.mime)
 
     def add_message(
         self,
@@ -280,9 +284,8 @@ class Mailbox:
         if source is not target:
             del source.messages[message.number]
             source.left[message.number] = message.moves
-            source.log.record(
-                message.number, self._next(), "changed" if reason == "changed" else "deleted"
-            )
+            kind: Kind = "changed" if reason == "changed" else "deleted"
+            source.log.record(message.number, self._next(), kind)
             target.messages[message.number] = message
             message.folder = target
         message.moves += 1
@@ -360,9 +363,8 @@ class Mailbox:
         del self.messages[message.number]
         del message.folder.messages[message.number]
         message.folder.left[message.number] = message.moves
-        message.folder.log.record(
-            message.number, self._next(), "changed" if reason == "changed" else "deleted"
-        )
+        kind: Kind = "changed" if reason == "changed" else "deleted"
+        message.folder.log.record(message.number, self._next(), kind)
         self._touch_folder(message.folder)
 
     def _record(self, message: Message, kind: str) -> None:

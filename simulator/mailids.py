@@ -45,6 +45,11 @@ def item_id(
     )
 
 
+def conversation_id(mailbox: bytes, index: str) -> str:
+    """The id all messages of a thread share in one mailbox: the thread's GUID lies in its index."""
+    return "AAQk" + _encode(mailbox + b"\x10\x00" + base64.b64decode(index)[6:22])
+
+
 def parse_item_id(text: str) -> ItemId | None:
     """What an id says; None when it is none."""
     prefix, rest = text[:5], text[5:]

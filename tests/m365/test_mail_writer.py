@@ -55,8 +55,61 @@ def test_a_draft_stays_a_draft() -> None:
     raw = message("a", isDraft=True, isReadReceiptRequested=True)
     graph = ScriptedGraph(script(raw))
     assert write(graph, item(raw=raw)).troubles == ()
-    assert properties(graph.sent(POST)) == {MARKER: MARK}
+    assert "Integer 0x0E07" not in properties(graph.sent(POST))
     assert graph.sent(POST)["isReadReceiptRequested"] is True
+
+
+def test_a_draft_keeps_its_dates_so_that_the_newest_stays_on_top() -> None:
+    raw = message("a", isDraft=True)
+    graph = ScriptedGraph(script(raw))
+    write(graph, item(raw=raw))
+    assert properties(graph.sent(POST))["SystemTime 0x0E06"] == "2026-01-02T03:04:09Z"
+
+
+def test_the_place_in_a_thread_comes_back() -> None:
+    raw = message("a", conversationIndex="AQHc")
+    graph = ScriptedGraph(script(raw))
+    write(graph, item(raw=raw))
+    assert properties(graph.sent(POST))["Binary 0x0071"] == "AQHc"
+
+
+def test_a_target_that_refuses_thread_and_headers_gets_the_message_without_them() -> None:
+    mime = part(b"X-Project: Harbour\r\n\r\nhello", {}, "mime")
+    raw = message("a", conversationIndex="AQHc")
+    graph = ScriptedGraph(script(raw, **{POST: [REFUSED, answered(raw)]}))
+    (trouble,) = write(graph, item(mime, raw=raw)).troubles
+    assert (trouble.part, trouble.cause) == ("properties", "not-set")
+    assert graph.bodies[0]["internetMessageHeaders"]
+    assert "internetMessageHeaders" not in graph.bodies[1]
+    assert set(properties(graph.bodies[1])) == {
+        MARKER, "Integer 0x0E07", "SystemTime 0x0039", "SystemTime 0x0E06",
+    }  # fmt: skip
+
+
+def test_a_message_that_is_refused_whatever_is_left_out_raises_the_refusal() -> None:
+    raw = message("a", conversationIndex="AQHc")
+    graph = ScriptedGraph(script(raw, **{POST: REFUSED}))
+    with pytest.raises(GraphProblem):
+        write(graph, item(raw=raw))
+    assert graph.count(POST) == 2
+
+
+def test_a_due_date_is_never_sent_without_a_start_date() -> None:
+    due = {"dateTime": "2026-12-01T00:00:00.0000000", "timeZone": "UTC"}
+    raw = message("a", flag={"flagStatus": "flagged", "dueDateTime": due})
+    graph = ScriptedGraph(script(raw))
+    write(graph, item(raw=raw))
+    assert graph.sent(POST)["flag"]["startDateTime"] == due
+
+
+def test_dates_of_a_flag_that_create_did_not_take_are_patched() -> None:
+    due = {"dateTime": "2026-12-01T00:00:00.0000000", "timeZone": "UTC"}
+    flag = {"flagStatus": "flagged", "startDateTime": due, "dueDateTime": due}
+    raw = message("a", flag=flag)
+    taken = answered(raw, flag={"flagStatus": "flagged"})
+    graph = ScriptedGraph(script(raw, **{POST: taken}))
+    write(graph, item(raw=raw))
+    assert graph.sent(PATCH)["flag"] == flag
 
 
 def test_read_only_properties_and_receipts_are_not_sent() -> None:

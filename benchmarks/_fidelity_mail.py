@@ -1,0 +1,220 @@
+"""Messages that together use every property of Graph's message, and what became of them."""
+
+from __future__ import annotations
+
+import base64
+import email
+import hashlib
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from base.item import StoredItem
+from benchmarks._graph import Graph
+from benchmarks._installation import Installation
+from simulator import Tenant, extended, mail_create
+from simulator.content import Letter, Person, SeedMessage
+from simulator.content_kinds import with_file
+from simulator.content_special import SPECIAL
+from simulator.mailbox import Mailbox
+from simulator.tenant import User
+
+_AT = datetime(2026, 9, 14, 7, 31, tzinfo=UTC)
+_SENDER = Person("Nora O'Hara, Ships", "nora@ships.example")
+_TEXT = "String {6f2a1c53-9d2e-4c0b-8a57-31d6a1f0b9e4} Name Project"
+_WORDS = "StringArray {6f2a1c53-9d2e-4c0b-8a57-31d6a1f0b9e4} Name Keywords"
+_EXTENSION = "com.contoso.referral"
+_NAMES = (
+    "bccRecipients", "body", "bodyPreview", "categories", "ccRecipients", "changeKey",
+    "conversationId", "conversationIndex", "createdDateTime", "flag", "from", "hasAttachments",
+    "id", "importance", "inferenceClassification", "internetMessageHeaders", "internetMessageId",
+    "isDeliveryReceiptRequested", "isDraft", "isRead", "isReadReceiptRequested",
+    "lastModifiedDateTime", "parentFolderId", "receivedDateTime", "replyTo", "sender",
+    "sentDateTime", "subject", "toRecipients", "uniqueBody", "webLink",
+)  # fmt: skip
+_EXPAND = (
+    f"singleValueExtendedProperties($filter=id eq '{_TEXT}'),"
+    f"multiValueExtendedProperties($filter=id eq '{_WORDS}'),"
+    f"extensions($filter=id eq '{_EXTENSION}')"
+)
+_PLAIN = "#microsoft.graph.message"
+_OF_THE_MAILBOX = frozenset((
+    "@odata.etag", "@odata.mediaContentType", "@odata.context", "id", "size", "contentBytes",
+    "item", "lastModifiedDateTime", "createdDateTime", "changeKey", "parentFolderId",
+    "internetMessageHeaders", "conversationId", "conversationIndex", "bodyPreview",
+    "hasAttachments", "isDeliveryReceiptRequested", "isReadReceiptRequested", "isDraft", "type",
+))  # fmt: skip
+
+
+class Mail:
+    """The message among the subjects of the measurement."""
+
+    name = "message"
+    service = "mail"
+
+    def furnish(self, tenant: Tenant, user: User) -> None:
+        mailbox = tenant.mailboxes[user.id]
+        owner = Person(str(user.properties["displayName"]), str(user.properties["mail"]))
+        letters = _letters(owner)
+        folder = mailbox.add_folder("Projects / 2026")
+        for kind in SPECIAL:
+            mailbox.deliver(kind(next(letters)), folder.id)
+        mailbox.deliver(_done(next(letters)), "archive")
+        full = mailbox.deliver(_full(next(letters)))
+        full.extended[extended.key(_TEXT)] = "Harbour"
+        full.extended_lists[extended.key(_WORDS)] = ["pier", "crane"]
+        full.extensions.append(
+            {"@odata.type": "#microsoft.graph.openTypeExtension", "id": _EXTENSION, "stars": 5}
+        )
+        mail_create.from_json(tenant, mailbox, mailbox.folder("drafts"), _draft())
+        for message in mailbox.messages.values():  # seeds have the preview of their text part
+            message.properties["bodyPreview"] = mail_create.preview(message.properties["body"])
+
+    def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, dict[str, Any]]:
+        mailbox = tenant.mailboxes[user.id]
+        found = {}
+        for message in list(mailbox.messages.values()):
+            key = mailbox.message_id(message, immutable=True)
+            path = f"/users/{user.id}/messages/{quote(key)}"
+            raw = graph.get(path, select=",".join(_NAMES), expand=_EXPAND)
+            raw.pop("@odata.etag", None)
+            raw["attachments"] = [
+                _attachment(*_whole(graph, f"{path}/attachments", one))
+                for one in graph.all(f"{path}/attachments", select="id")
+            ]
+            found[str(raw["internetMessageId"])] = _comparable(raw, mailbox)
+        return found
+
+    def kept(
+        self, installation: Installation, user: User, shown: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, dict[str, Any]]:
+        mailbox = installation.tenant.mailboxes[user.id]
+        view = installation.view(self.service, f"mailbox:{user.id}")
+        found = {}
+        for entry in view.catalog.items():
+            if entry.kind == "folder":
+                continue
+            item = view.item(entry.id)
+            raw = {**item.raw, **entry.facts.get("volatile", {})}
+            raw["attachments"] = list(_kept_attachments(item))
+            facts = _comparable(raw, mailbox)
+            key = str(raw["internetMessageId"])
+            wanted = shown[key]["internetMessageHeaders"]
+            held = set(_mime_headers(item))
+            if all(_header(one) in held for one in wanted):
+                facts["internetMessageHeaders"] = wanted
+            found[key] = facts
+        return found
+
+
+def _letters(owner: Person) -> Iterator[Letter]:
+    dice, number = random.Random("fidelity"), 0
+    while True:
+        number += 1
+        yield Letter(dice, _SENDER, (owner,), _AT + timedelta(hours=number), cc=(owner,))
+
+
+def _full(letter: Letter) -> SeedMessage:
+    """A received message with every property that a mailbox can hold."""
+    made = with_file(letter)
+    day = {"dateTime": "2026-12-01T00:00:00.0000000", "timeZone": "UTC"}
+    other = {"emailAddress": {"name": "Office of Nora", "address": "office@ships.example"}}
+    made.properties.update(
+        categories=["Blue category", "Übersee"],
+        importance="low",
+        inferenceClassification="other",
+        isRead=False,
+        isReadReceiptRequested=True,
+        isDeliveryReceiptRequested=True,
+        bccRecipients=[{"emailAddress": {"name": "Archive", "address": "archive@ships.example"}}],
+        replyTo=[other],
+        sender=other,
+        flag={"flagStatus": "flagged", "startDateTime": day, "dueDateTime": day},
+    )
+    own = ("X-Project", "Harbour")
+    made.properties["internetMessageHeaders"].append({"name": own[0], "value": own[1]})
+    return replace(made, headers=(*made.headers, own))
+
+
+def _done(letter: Letter) -> SeedMessage:
+    """A message whose follow-up is done, read."""
+    made = with_file(letter)
+    day = {"dateTime": "2026-10-02T00:00:00.0000000", "timeZone": "UTC"}
+    flag = {"flagStatus": "complete", "completedDateTime": day}
+    made.properties.update(isRead=True, importance="high", flag=flag)
+    return made
+
+
+def _draft() -> dict[str, Any]:
+    """A draft as a program leaves one, with a header of its own."""
+    return {
+        "subject": "Not sent yet",
+        "body": {"contentType": "html", "content": "<p>Dear all,</p>"},
+        "toRecipients": [{"emailAddress": {"name": "Ada", "address": "ada@ships.example"}}],
+        "isReadReceiptRequested": True,
+        "isDeliveryReceiptRequested": True,
+        "internetMessageHeaders": [{"name": "x-campaign", "value": "Harbour 2027"}],
+    }
+
+
+def _comparable(raw: Mapping[str, Any], mailbox: Mailbox) -> dict[str, Any]:
+    """Values that mean the same in every mailbox where they can."""
+    facts = {**raw, "@odata.type": raw.get("@odata.type", _PLAIN)}
+    facts["parentFolderId"] = mailbox.folder(str(raw["parentFolderId"])).names()
+    facts["attachments"] = sorted(facts["attachments"], key=str)
+    for name in ("body", "uniqueBody"):  # a body without content has no type worth speaking of
+        if not (facts.get(name) or {}).get("content"):
+            facts[name] = None
+    return facts
+
+
+def _whole(graph: Graph, path: str, listed: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    one = f"{path}/{quote(listed['id'])}"
+    if str(listed["@odata.type"]).endswith("itemAttachment"):
+        found = graph.get(one, expand="microsoft.graph.itemAttachment/item")
+        return found, b""
+    found = graph.get(one)
+    return found, base64.b64decode(found.get("contentBytes") or "")
+
+
+def _attachment(raw: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+    """An attachment without what belongs to the mailbox it lies in."""
+    found = _own(raw)
+    if data:
+        found["sha256"] = hashlib.sha256(data).hexdigest()
+    if raw.get("item"):
+        found["item"] = _own(raw["item"])
+    return found
+
+
+def _own(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in raw.items()
+        if name not in _OF_THE_MAILBOX and value not in (None, "", [], False)
+    }
+
+
+def _kept_attachments(item: StoredItem) -> Iterator[dict[str, Any]]:
+    items = {p.meta["id"]: json.loads(p.read()) for p in item.parts if p.role == "attachment-item"}
+    for part in item.parts:
+        if part.role == "attachment":
+            inner = items.get(part.meta["id"])
+            is_file = str(part.meta["@odata.type"]).endswith("fileAttachment")
+            data = part.read() if is_file else b""
+            yield _attachment({**part.meta, "item": inner}, data)
+
+
+def _mime_headers(item: StoredItem) -> Iterator[tuple[str, str]]:
+    mime = item.part("mime")
+    if mime is not None:
+        for name, value in email.message_from_bytes(mime.read()).items():
+            yield _header({"name": name, "value": value})
+
+
+def _header(one: Mapping[str, Any]) -> tuple[str, str]:
+    return str(one["name"]).lower(), " ".join(str(one["value"]).split())
