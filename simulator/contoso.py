@@ -14,6 +14,7 @@ from simulator import contoso_people
 from simulator.content import Person
 from simulator.content_files import Furnisher
 from simulator.content_kinds import pdf
+from simulator.contoso_calendar import fill_calendars
 from simulator.contoso_mail import Writer, fill_mailbox
 from simulator.contoso_month import month
 from simulator.drive import Drive
@@ -25,6 +26,7 @@ __all__ = ["PROFILES", "Cast", "Profile", "build", "month"]
 
 UNTIL = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
 _PEOPLE_MAX = 200  # contacts of one mailbox, and tasks
+_EVENTS_MAX = 400
 _DOMAIN = "contoso.onmicrosoft.com"
 _SHAREPOINT = "contoso.sharepoint.com"
 
@@ -133,6 +135,9 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
             count = min(max(cast.messages // 5, 2), _PEOPLE_MAX)
             others = random.Random(f"{seed} people {cast.name}")
             contoso_people.fill(tenant, user.id, others, count, special=cast.special)
+            days = random.Random(f"{seed} calendar {cast.name}")
+            count = min(max(cast.messages // 8, 2), _EVENTS_MAX)
+            fill_calendars(tenant, user.id, count, days, UNTIL, special=cast.special)
             fill_settings(tenant, user.id, special=cast.special)
         if cast.files >= 0:
             _add_drive(tenant, user, cast, plan, dice)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from simulator import contoso_people
 from simulator.content import Letter, Person
 from simulator.content_kinds import ORDINARY
+from simulator.contoso_calendar import calendar_month
 from simulator.drive_item import Item
 from simulator.drive_state import Drive
 from simulator.filebytes import LiteralBytes, SeededBytes
@@ -35,6 +36,8 @@ def month(tenant: Tenant) -> dict[str, int]:
             _Post(mailbox, owner, dice, now, number, done).month()
             dice = random.Random(f"{tenant.seed} month {number} people {owner.address}")
             contoso_people.month(tenant, user_id, dice, number, done)
+            dice = random.Random(f"{tenant.seed} month {number} calendar {owner.address}")
+            calendar_month(tenant, user_id, dice, now, done)
             dice = random.Random(f"{tenant.seed} month {number} settings {owner.address}")
             settings_month(tenant, user_id, dice, number, done)
         for index, drive in enumerate(tenant.drives.values()):

@@ -18,6 +18,9 @@ from urllib.parse import parse_qsl, unquote
 from simulator import (
     applications,
     batch,
+    calendar,
+    calendar_attachments,
+    calendar_delta,
     contacts_routes,
     control,
     directory,
@@ -71,7 +74,8 @@ def routes() -> tuple[Route, ...]:
     """Every route of every service."""
     found = [
         *login.ROUTES, *directory.ROUTES, *applications.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
-        *mail_delta.ROUTES, *mail_attachments.ROUTES, *settings.ROUTES,
+        *mail_delta.ROUTES, *mail_attachments.ROUTES, *calendar.ROUTES, *calendar_delta.ROUTES,
+        *calendar_attachments.ROUTES, *settings.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from simulator.drive import Drive
 
 BACKUP_ROLES = (
-    "Application.Read.All", "Contacts.Read", "Files.Read.All", "Group.Read.All",
+    "Application.Read.All", "Calendars.Read", "Contacts.Read", "Files.Read.All", "Group.Read.All",
     "GroupMember.Read.All", "Mail.Read", "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All",
     "Sites.Read.All", "Tasks.Read.All", "User.Read.All",
 )  # fmt: skip
 RESTORE_ROLES = (
-    "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read", "Mail.ReadWrite",
+    "Calendars.ReadWrite", "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read", "Mail.ReadWrite",
     "MailboxSettings.Read", "MailboxSettings.ReadWrite", "Sites.ReadWrite.All",
     "Tasks.ReadWrite.All", "User.Read.All",
 )  # fmt: skip
@@ -119,6 +119,8 @@ class Counters:
     """Requests that do not fit the OpenAPI documents."""
     faults: Counter[str] = field(default_factory=Counter)
     throttled: Counter[str] = field(default_factory=Counter)
+    meeting_mail: Counter[str] = field(default_factory=Counter)
+    """Mails Exchange would have sent to attendees: "invitation", "update", "cancellation"."""
     highest_concurrency: dict[str, int] = field(default_factory=dict)
     """Per mailbox, the most requests of one app ever in flight."""
 

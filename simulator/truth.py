@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from simulator import mail_mime
+from simulator.calendar_truth import calendar_truth
 from simulator.drive_state import truth as drive_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
@@ -36,6 +37,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
         ],
         "mailboxes": {
             key: mailbox_truth(tenant.mailboxes[key], hashes=hashes) | settings_truth(tenant, key)
+            | {"calendar": calendar_truth(tenant, key, hashes=hashes)}
             for key in mailboxes
             if key in tenant.mailboxes
         },
