@@ -81,6 +81,7 @@ class PolicyOut(Out):
 
     services: list[str]
     selection: SelectionOut
+    protection: str
     schedule: ScheduleOut | None
     retention: dict[str, int] | None
     paused: bool
@@ -127,6 +128,7 @@ class ResourceOut(Out):
     head: int | None = Field(description="number of the newest restore point")
     head_at: str | None
     items: int
+    waiting: int
     last_seen: str | None
     verified_at: str | None
 
@@ -150,6 +152,7 @@ class EntryOut(Out):
     name: str
     columns: dict[str, Any]
     missing: list[str] = Field(description="parts that could not be copied, as role: cause")
+    to_follow: list[str] = Field(description="roles of parts that are still to be copied")
 
 
 class AboveOut(Out):
@@ -315,6 +318,7 @@ class CoverageOut(Out):
 
     resources: dict[str, int]
     items: int
+    waiting: int = Field(description="items of which parts (MIME) are still to be copied, about")
     reasons: dict[str, int]
     not_protected: list[ResourceOut]
     not_copied: int

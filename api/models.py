@@ -106,6 +106,11 @@ class Policy(In):
         default_factory=lambda: list(policies.DEFAULT["services"]), min_length=1
     )
     selection: Selection = Field(default_factory=Selection)
+    protection: Literal["progressive", "full", "fast"] = Field(
+        "progressive",
+        description="of mail: items first and their MIME once everybody has had a first pass; "
+        "everything at once; items only",
+    )
     schedule: Schedule | None = None
     retention: RetentionRules | None = Field(None, description="left out: everything is kept")
     paused: bool = False

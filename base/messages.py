@@ -96,7 +96,7 @@ class Turn(Message):
 class Drain(Message):
     """One step: follow one service of one resource for a few minutes.
 
-    `snapshot` is the number being built.
+    `snapshot` is the number being built. `follow_up`: copies what earlier steps left to follow.
     """
 
     org: str
@@ -104,6 +104,7 @@ class Drain(Message):
     service: str
     resource: str
     snapshot: int
+    follow_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,11 @@ RETENTION = {
     "monthly": "monthly",
     "yearly": "yearly",
 }
+PROTECTIONS = {
+    "progressive": "Messages and attachments first; their MIME follows, newest first",
+    "full": "Everything at once",
+    "fast": "Messages and attachments only, no MIME",
+}
 RHYTHMS = {
     "daily": ("every day", "{m} {h} * * *"),
     "twice": ("every 12 hours", "{m} */12 * * *"),
@@ -72,10 +77,14 @@ def policy(form: Fields) -> tuple[dict[str, Any], int]:
     mode = one(form, "mode", "all")
     if mode not in ("all", "include", "exclude"):
         raise InvalidInput("Everybody, only some, or all but some.", field="mode")
+    protection = one(form, "protection", "progressive")
+    if protection not in PROTECTIONS:
+        raise InvalidInput("Progressive, full or fast.", field="protection")
     version = one(form, "version", "0")
     document = {
         "services": services,
         "selection": {"mode": mode, "users": [] if mode == "all" else _lines(form)},
+        "protection": protection,
         "schedule": _schedule(form),
         "retention": _retention(form),
         "paused": one(form, "paused") == "yes",

@@ -50,6 +50,7 @@ def policy(app: App, org: str, problem: Problem | None = None) -> dict[str, Any]
         "org": orgs.show(app, org),
         "policy": shown,
         "schedule": forms.rhythm_of(shown["schedule"]),
+        "protections": forms.PROTECTIONS,
         "rhythms": {name: title for name, (title, _) in forms.RHYTHMS.items()},
         "services": policies.services(),
         "rules": forms.RETENTION,

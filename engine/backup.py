@@ -6,19 +6,25 @@ Rule 2: a step may run twice, run beside its ghost or die anywhere: page names c
         own count, so the loser of a race adopts the winner's page and goes on from there.
 Rule 3: a resource without changes writes nothing, save a refresh of its links before they could
         expire.
+Rule 4: parts that may follow (mail's MIME) are copied by steps of their own, once every resource of
+        the run has had its feeds read, into a round of their own: what the feeds brought is a
+        restore point by then.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
+from functools import cached_property
 
 from base import log
 from base.clock import parse_iso
 from base.errors import Problem, Throttled
 from base.messages import Drain, Drained
-from engine import audit, ledger, patience, resources, runs
+from engine import audit, ledger, patience, policies, resources, runs
 from engine.assembly import App, OrganizationShredded
+from engine.backlog import Backlog, feeds_of
 from engine.copying import Copier
 from m365 import SERVICES
 from m365.graph.errors import Forbidden, ResourceGone, Unauthorized
@@ -116,7 +122,7 @@ class _Work:
         source = SERVICES[self.request.service].source(
             reader, resources.resource_of(self.request.resource)
         )
-        self.copier = Copier(repository, source, round_)
+        self.copier = Copier(repository, source, round_, self._left_out)
         try:
             return self._follow(source)
         finally:
@@ -136,7 +142,7 @@ class _Work:
             if not round_.closed:
                 return round_
             resources.note_snapshot(self.app, self.request, repository, round_.number)
-            if round_.closed_by == self.request.run:
+            if round_.closed_by == self.request.run and not self._goes_before(round_):
                 return None
             number = round_.number + 1
         raise Problem(
@@ -160,13 +166,19 @@ class _Work:
         )
         return repository.round(self.chain, following)
 
+    def _goes_before(self, round_: Round) -> bool:
+        """Whether this step's work starts behind a round that this run has closed."""
+        of_feeds = Backlog.of(round_.links).round != round_.number
+        return self.request.follow_up and of_feeds
+
     def _follow(self, source: Source) -> str:
         try:
-            if self.round.pages == 0:  # what earlier runs could not copy and whose pause is over
-                self.copier.retry(ledger.due(self.app, self.request), self._after_each)
-            for page in source.changes(self.round.links, self.round.finished):
-                self.copier.copy(page, self._after_each)
-                self._after_each()
+            if self.request.follow_up:
+                if not self.copier.can_catch_up():
+                    return "unchanged"
+                self.copier.catch_up(self._after_each)
+            else:
+                self._read_feeds(source)
         except Throttled:
             self._commit()
             raise
@@ -181,6 +193,24 @@ class _Work:
             return "unchanged"
         self._commit(complete=True)
         return self._close()
+
+    def _read_feeds(self, source: Source) -> None:
+        if self.round.pages == 0:  # what earlier runs could not copy and whose pause is over
+            self.copier.retry(ledger.due(self.app, self.request), self._after_each)
+        for page in source.changes(feeds_of(self.round.links), self.round.finished):
+            self.copier.copy(page, self._after_each)
+            self._after_each()
+
+    def _left_out(self) -> Collection[str]:
+        """Roles of parts that follow later, by what the policy wants first."""
+        follows = SERVICES[self.request.service].follows
+        if not follows or self._protection == policies.FULL:
+            return ()
+        return follows if self._protection == policies.FAST or not self.round.parent else ()
+
+    @cached_property
+    def _protection(self) -> str:
+        return str(policies.current(self.app, self.request.org)["protection"])
 
     def _after_each(self) -> None:
         """Commits a full step, and ends the step when its time is up or the run was cancelled."""
@@ -211,6 +241,7 @@ class _Work:
         """Commits the step. Where another attempt of it was faster, this one ends: the feed may
         have been read further here than the winner's page says.
         """
+        self.copier.keep_backlog()
         step = self.copier.step
         if not (complete or step.dirty):
             self._note()

@@ -10,6 +10,7 @@ from base.errors import NotFound
 from base.item import StoredItem, StoredPart
 from engine import resources
 from engine.assembly import App
+from engine.backlog import LATER
 from engine.entries import stored_item
 from formats import ItemFile, file_of
 from vault import Catalog, Entry, Missing, Repository, Snapshot, SnapshotInfo
@@ -143,4 +144,5 @@ def row_json(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "columns": dict(entry.row),
         "missing": list(entry.facts.get("missing", ())),
+        "to_follow": list(entry.facts.get(LATER, ())),
     }

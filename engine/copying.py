@@ -5,7 +5,9 @@ Rule 1: an item whose fingerprint is the stored one is not downloaded again; mov
         flips cost a few bytes.
 Rule 2: one bad item is a Trouble beside what could be kept of it; only Throttled, a vanished
         resource and a lost permission end the page.
-Rule 3: whatever was put into the step may be committed at any moment, also in the middle of a page:
+Rule 3: parts that may follow are left out where the protection wants items first: in the first
+        round, or always. Their entries say so, and catch_up() copies them later.
+Rule 4: whatever was put into the step may be committed at any moment, also in the middle of a page:
         the feed's link moves on only when the whole page is in.
 
 Theory of operation: a few threads look ahead and fetch parts (the wire keeps the mailbox's slots);
@@ -16,21 +18,24 @@ wins.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
-from engine.entries import MIME, RAW, encode_raw, entry_of, raw_of
+from engine.backlog import LATER, Backlog, waiting_in
+from engine.entries import MIME, RAW, change_of, completed, encode_raw, entry_of, raw_of
 from m365.graph.errors import Forbidden, ItemGone, ResourceGone, Unauthorized
 from m365.service import Source, trouble_of
 from vault import Content, Entry, Lost, Missing, Repository, Round, Step, VaultDamaged
 
 FETCHERS = 4  # threads; the wire lets at most three reads of one mailbox fly
+_FOLLOWING = "following"  # the feed that entries of catch_up() are put down to
 AHEAD = 5  # items being fetched or waiting to be added: bounds memory
 
+_T = TypeVar("_T")
 _ENDS_THE_PAGE = (Throttled, ResourceGone, Unauthorized)
 
 
@@ -53,12 +58,27 @@ def _from_source(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """An item ready to be put, or nothing where it vanished between list and get."""
+    """An item ready to be put, or nothing where it vanished between list and get. `later`: roles
+    that are to follow.
+    """
 
     change: Change | None
     previous: Entry | None = None
     reuse: bool = False
     parts: tuple[Part, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    later: Collection[str] = ()
+
+
+_Job = Gone | Entry | _Fetched
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """An entry with the parts it waited for; None: the item is gone."""
+
+    entry: Entry
+    parts: tuple[Part, ...] | None
     troubles: tuple[Trouble, ...] = ()
 
 
@@ -73,9 +93,17 @@ class Progress(Protocol):
 class Copier:
     """Copies pages of one resource; `step` is exchanged by the caller after each commit."""
 
-    def __init__(self, repository: Repository, source: Source, round_: Round) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        source: Source,
+        round_: Round,
+        left_out: Callable[[], Collection[str]],
+    ) -> None:
+        """`left_out`: roles of the parts that are to follow their items."""
         self._repository = repository
         self._source = source
+        self._left_out = left_out
         self._round = round_
         self._pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="fetch")
         self._fresh = round_.pages == 0
@@ -83,6 +111,7 @@ class Copier:
         self._lost: Lost | None = None  # read once something could be reused
         self._touched: set[str] = set()
         self.step: Step = round_.step()
+        self.backlog = Backlog.of(round_.links)
         self._troubles: list[Trouble] = []
         self._mended: list[str] = []  # ids whose rows in the ledger are done with
 
@@ -93,6 +122,11 @@ class Copier:
         """Goes on in a new step after a commit."""
         self._round = round_
         self.step = round_.step()
+
+    def keep_backlog(self) -> None:
+        """Puts what waits, and how far it has come, into the step; to be called before a commit."""
+        if self.backlog != Backlog.of(self._round.links):
+            self.step.link(*self.backlog.link())
 
     def told(self) -> tuple[list[Trouble], list[str]]:
         """Troubles since the last call, and ids whose rows in the ledger are done with."""
@@ -107,7 +141,8 @@ class Copier:
         for item_id in item_ids:
             try:
                 change = self._source.complete(item_id)
-                parts, troubles = self._source.fetch(change)
+                later = self._leave(change)
+                parts, troubles = self._source.fetch(change, later)
             except ItemGone:
                 self._mended.append(item_id)
                 continue
@@ -120,12 +155,32 @@ class Copier:
                 self._troubles.extend(troubles)
             else:
                 self._touched.add(item_id)
-                if self._put(_Fetched(change, parts=tuple(parts)), "retry"):
+                if self._put(_Fetched(change, parts=tuple(parts), later=later), "retry"):
                     self._mended.append(item_id)
             after_each()
 
+    def can_catch_up(self) -> bool:
+        """Whether anything waits, and the round holds no pages but those of catching up."""
+        own = self._round.pages == 0 or self.backlog.round == self._round.number
+        return own and self.backlog.waiting > 0
+
+    def catch_up(self, after_each: Progress) -> None:
+        """Copies the parts that were left out, of what the restore point before the round holds."""
+        catalog = self._round.previous
+        if catalog is None:
+            return
+        self.backlog = replace(self.backlog, round=self._round.number)
+        entries = waiting_in(catalog, self.backlog.mark)
+        jobs = (self._pool.submit(self._fetch_left_out, entry) for entry in entries)
+        for followed in _in_turn(jobs):
+            self._put_left_out(followed)
+            after_each()
+        self.backlog = self.backlog.ended()
+
     def copy(self, page: FeedPage, after_each: Progress) -> None:
         """Puts a whole page into the step, then lets the feed's link move on."""
+        if self.backlog.round == self._round.number:  # feeds go on in a round that was catching up
+            self.backlog = replace(self.backlog, round=0)
         if page.reset:
             self.step.reset(page.part, page.scope)
         for job in self._ahead(_last_of_each(page)):
@@ -145,27 +200,21 @@ class Copier:
         if page.link:
             self.step.link(page.part, page.link, finished=not page.more)
 
-    def _ahead(self, entries: list[Change | Gone]) -> Iterator[Gone | Entry | _Fetched]:
-        """Yields in order while later items are being fetched."""
-        waiting: deque[Gone | Entry | Future[_Fetched]] = deque()
-        try:
+    def _ahead(self, entries: list[Change | Gone]) -> Iterator[_Job]:
+        """What a page's entries come to, fetched ahead."""
+
+        def jobs() -> Iterator[Future[_Job]]:
             for entry in entries:
                 if isinstance(entry, Gone):
-                    waiting.append(entry)
+                    yield _ready(entry)
                 elif (known := self._is_in(entry)) is not None:
-                    waiting.append(known)
+                    yield _ready(known)
                 else:
                     again = entry.id in self._touched or not self._fresh
                     self._touched.add(entry.id)
-                    waiting.append(self._pool.submit(self._fetch, entry, again))
-                while len(waiting) > AHEAD:
-                    yield _resolved(waiting.popleft())
-            while waiting:
-                yield _resolved(waiting.popleft())
-        finally:
-            for job in waiting:
-                if isinstance(job, Future):
-                    job.cancel()
+                    yield self._pool.submit(self._fetch, entry, again)
+
+        return _in_turn(jobs())
 
     def _is_in(self, change: Change) -> Entry | None:
         """The entry, where a step that was cut has already committed exactly this state of the
@@ -183,7 +232,7 @@ class Copier:
         )
         return known if same else None
 
-    def _fetch(self, change: Change, again: bool) -> _Fetched:
+    def _fetch(self, change: Change, again: bool) -> _Job:
         previous, stored = self._stored(change)
         try:
             if change.partial and stored and not again:
@@ -197,15 +246,44 @@ class Copier:
                 and not previous.facts.get("retry", False)
             )
             if reuse:
-                return _Fetched(change, previous, reuse=True)
-            parts, troubles = self._source.fetch(change)
-            return _Fetched(change, previous, parts=tuple(parts), troubles=tuple(troubles))
+                later = previous.facts.get(LATER, ()) if previous else ()
+                return _Fetched(change, previous, reuse=True, later=later)
+            later = self._leave(change)
+            parts, troubles = self._source.fetch(change, later)
+            return _Fetched(change, previous, False, tuple(parts), tuple(troubles), later)
         except ItemGone:
             return _Fetched(None)
         except _ENDS_THE_PAGE:
             raise
         except Problem as problem:
             return _Fetched(change, previous, troubles=(_failed(change.id, "item", problem),))
+
+    def _fetch_left_out(self, entry: Entry) -> _Followed:
+        here = {content.role for content in entry.contents}
+        try:
+            change = change_of(entry, raw_of(self._repository, entry))
+            parts, troubles = self._source.fetch(change, leave=here)
+            return _Followed(entry, tuple(parts), tuple(troubles))
+        except ItemGone:  # its feed will say so
+            return _Followed(entry, None)
+        except _ENDS_THE_PAGE:
+            raise
+        except Problem as problem:
+            return _Followed(entry, (), (_failed(entry.id, "item", problem),))
+
+    def _put_left_out(self, followed: _Followed) -> None:
+        entry = followed.entry
+        self.backlog = self.backlog.passed(entry)
+        if followed.parts is None:
+            return
+        contents, troubles = list(entry.contents), list(followed.troubles)
+        for part in followed.parts:
+            self._add(entry.id, part, contents, troubles)
+        self.step.put(completed(entry, contents, troubles), _FOLLOWING)
+        self._note(troubles)
+
+    def _leave(self, change: Change) -> Collection[str]:
+        return () if change.kind == "folder" else self._left_out()
 
     def _stored(self, change: Change) -> tuple[Entry | None, Mapping[str, Any]]:
         """The item as the newest restore point has it, and of a piece's item the stored object;
@@ -242,7 +320,9 @@ class Copier:
             contents += [content for content in before.contents if content.role != RAW]
         for one in fetched.parts:
             self._add(change.id, one, contents, troubles)
-        self.step.put(entry_of(change, contents, troubles), part)
+        self.step.put(entry_of(change, contents, troubles, fetched.later), part)
+        if fetched.later:
+            self.backlog = self.backlog.joined(new=not (before and LATER in before.facts))
         if not troubles and before and before.facts.get("missing"):
             self._mended.append(change.id)
         self._note(troubles)
@@ -279,8 +359,25 @@ def _refused_for_now(entry: Entry) -> bool:
     return all(str(missing).endswith(tail) for missing in entry.facts.get("missing", ()))
 
 
-def _resolved(job: Gone | Entry | Future[_Fetched]) -> Gone | Entry | _Fetched:
-    return job.result() if isinstance(job, Future) else job
+def _in_turn(jobs: Iterator[Future[_T]]) -> Iterator[_T]:
+    """Yields in order while later jobs are being done."""
+    waiting: deque[Future[_T]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(job)
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for left in waiting:
+            left.cancel()
+
+
+def _ready(job: _Job) -> Future[_Job]:
+    done: Future[_Job] = Future()
+    done.set_result(job)
+    return done
 
 
 def _last_of_each(page: FeedPage) -> list[Change | Gone]:

@@ -17,10 +17,11 @@ def statement(app: App, org: str) -> dict[str, Any]:
     states: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     gaps: list[dict[str, Any]] = []
-    items = 0
+    items = waiting = 0
     for row in app.resources.all(org):
         states[row.state] += 1
         items += row.items
+        waiting += row.waiting
         troubled = row.state != "protected" or row.last_outcome in ("failed", "throttled")
         if troubled:
             reasons[row.reason or row.last_code] += 1
@@ -28,6 +29,7 @@ def statement(app: App, org: str) -> dict[str, Any]:
     return {
         "resources": dict(states),
         "items": items,
+        "waiting": waiting,
         "reasons": dict(reasons),
         "not_protected": gaps,
         "not_copied": sum(1 for _ in app.ledger.all(org)),

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from base.item import Change, StoredItem, StoredPart, Trouble
+from engine.backlog import LATER
 from vault import Content, Entry, Repository
 
 MIME = "mime"  # the role of a message as RFC 5322 has it, attachments and all
@@ -22,14 +24,21 @@ def encode_raw(raw: Mapping[str, Any]) -> bytes:
     )
 
 
-def entry_of(change: Change, contents: Sequence[Content], troubles: Sequence[Trouble]) -> Entry:
-    """The catalog entry of an item whose contents have been added to the step."""
+def entry_of(
+    change: Change,
+    contents: Sequence[Content],
+    troubles: Sequence[Trouble],
+    later: Collection[str] = (),
+) -> Entry:
+    """The catalog entry of an item whose contents have been added to the step; `later` names the
+    roles that are to follow.
+    """
     facts: dict[str, Any] = {"fingerprint": change.fingerprint}
     if change.volatile:
         facts["volatile"] = dict(change.volatile)
-    if troubles:
-        facts["missing"] = [f"{trouble.part}: {trouble.cause}" for trouble in troubles]
-        facts["retry"] = any(trouble.retry for trouble in troubles)
+    facts.update(_lack(troubles))
+    if later:
+        facts[LATER] = sorted(later)
     return Entry(
         id=change.id,
         parent=change.parent,
@@ -38,6 +47,39 @@ def entry_of(change: Change, contents: Sequence[Content], troubles: Sequence[Tro
         row=dict(change.row),
         facts=facts,
         contents=tuple(contents),
+    )
+
+
+def completed(entry: Entry, contents: Sequence[Content], troubles: Sequence[Trouble]) -> Entry:
+    """The entry with the parts that followed; what could not be copied is missing from now on."""
+    facts = {key: value for key, value in entry.facts.items() if key != LATER}
+    lack = _lack(troubles)
+    if lack:
+        facts["missing"] = [*facts.get("missing", ()), *lack["missing"]]
+        facts["retry"] = bool(facts.get("retry")) or lack["retry"]
+    return replace(entry, facts=facts, contents=tuple(contents))
+
+
+def _lack(troubles: Sequence[Trouble]) -> dict[str, Any]:
+    if not troubles:
+        return {}
+    return {
+        "missing": [f"{trouble.part}: {trouble.cause}" for trouble in troubles],
+        "retry": any(trouble.retry for trouble in troubles),
+    }
+
+
+def change_of(entry: Entry, raw: Mapping[str, Any]) -> Change:
+    """The item as its feed said it when it was copied."""
+    return Change(
+        id=entry.id,
+        parent=entry.parent,
+        kind=entry.kind,
+        name=entry.name,
+        raw=raw,
+        volatile=dict(entry.facts.get("volatile", {})),
+        row=dict(entry.row),
+        fingerprint=str(entry.facts.get("fingerprint", "")),
     )
 
 

@@ -50,9 +50,12 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
             if reason not in _SETTLED:
                 app.progress.put(Progress(org, run, f"{service}: {reason}", "failed", reason))
         covered = [row for row in rows if row.state == PROTECTED]
-        shards = list(_shards(covered, request.steps_at_once))
+        lanes = request.steps_at_once
+        shards = list(_shards(covered, lanes))
+        # Behind everybody's first protection: a step per resource of which parts are to follow.
+        shards += _shards(_to_follow_up(app, org, covered), lanes, follow_up=True)
         app.work.put(org, run, shards)
-        count = sum(len(shard) for shard in shards)
+        count = len(covered)
         app.runs.change(org, run, lambda one: _planned(one, count))
         return Planned("planned", shards=len(shards), resources=count)
     except Throttled as wait:
@@ -72,9 +75,28 @@ def shard_resources(app: App, shard: Shard) -> list[Drain]:
     """The resources of one shard of a run's work list."""
     found = app.work.get(shard.org, shard.run, shard.shard)
     return [
-        Drain(shard.org, shard.run, one["service"], one["resource"], one["snapshot"])
+        Drain(
+            shard.org,
+            shard.run,
+            one["service"],
+            one["resource"],
+            one["snapshot"],
+            bool(one.get("follow_up")),
+        )
         for one in (found.resources if found else ())
     ]
+
+
+def _to_follow_up(app: App, org: str, rows: list[ResourceRow]) -> list[ResourceRow]:
+    """Those with items of which parts are to follow, or that may have some once this run has read
+    them.
+    """
+    protection = policies.current(app, org)["protection"]
+    if protection == policies.FAST:
+        return []
+    fresh = protection == policies.PROGRESSIVE
+    able = [row for row in rows if SERVICES[row.service].follows]
+    return [row for row in able if row.waiting or (fresh and row.head < 1)]
 
 
 def _covered(app: App, org: str) -> list[ResourceRow]:
@@ -205,7 +227,9 @@ def _kept(row: ResourceRow, before: ResourceRow | None) -> ResourceRow:
     )
 
 
-def _shards(rows: list[ResourceRow], lanes: int) -> Iterator[list[dict[str, Any]]]:
+def _shards(
+    rows: list[ResourceRow], lanes: int, *, follow_up: bool = False
+) -> Iterator[list[dict[str, Any]]]:
     """Shards of at most 50 resources, several for each lane where there is work for them.
 
     The services of one person stay in one shard, and so take turns: they share a mailbox's slots.
@@ -215,7 +239,12 @@ def _shards(rows: list[ResourceRow], lanes: int) -> Iterator[list[dict[str, Any]
     shard: list[dict[str, Any]] = []
     for _, group in groupby(ordered, key=lambda row: str(row.facts.get("owner"))):
         works = [
-            {"service": row.service, "resource": row.resource, "snapshot": max(row.head, 0) + 1}
+            {
+                "service": row.service,
+                "resource": row.resource,
+                "snapshot": max(row.head, 0) + 1,
+                **({"follow_up": True} if follow_up else {}),
+            }
             for row in group
         ]
         if shard and len(shard) + len(works) > size:

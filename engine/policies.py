@@ -17,9 +17,16 @@ from state.organizations import Organization
 from state.policies import Policy
 from vault.retention import Retention
 
+# What comes first, where parts of items may follow (the MIME of mail):
+PROGRESSIVE = "progressive"  # in a first round the items; their parts once everybody had theirs
+FULL = "full"  # everything at once
+FAST = "fast"  # items only, the parts never
+PROTECTIONS = (PROGRESSIVE, FULL, FAST)
+
 DEFAULT: Mapping[str, Any] = {
     "services": [name for name, service in SERVICES.items() if not service.optional],
     "selection": {"mode": "all", "users": []},
+    "protection": PROGRESSIVE,
     "schedule": None,
     "retention": None,
     "paused": False,

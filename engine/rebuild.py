@@ -27,6 +27,7 @@ from base.item import Trouble
 from base.messages import Message
 from engine import audit, runs
 from engine.assembly import App
+from engine.backlog import Backlog
 from engine.mirror import kept_names, kept_row, newest_version
 from engine.patience import WAIT_S, passes
 from m365 import SERVICES
@@ -225,6 +226,7 @@ class _Rebuild:
                 head_sha256=sha256,
                 head_at=at,
                 items=catalog.total,
+                waiting=Backlog.of(head.links).waiting,
                 cursor_stored_at=at,
             )
 

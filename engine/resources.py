@@ -15,6 +15,7 @@ from base.clock import parse_iso
 from base.errors import InvalidInput
 from base.messages import Drain, Drained
 from engine.assembly import App
+from engine.backlog import Backlog
 from m365 import SERVICES
 from m365.service import Resource
 from state.listing import RecordMissing
@@ -77,7 +78,7 @@ def _note_progress(app: App, request: Drain, answer: Drained) -> None:
     """Adds a step to what the run has done of its chain. A twin that asks for more time does not
     take back that the chain is done: the run may end on what it reads here.
     """
-    name = f"{request.service}/{request.resource}"
+    name = f"{request.service}/{request.resource}" + ("/follow-up" if request.follow_up else "")
 
     def stepped(before: Progress | None) -> Progress:
         counts = Counter(before.counts if before else {})
@@ -115,6 +116,7 @@ def note_snapshot(app: App, request: Drain, repository: Repository, number: int)
             head_sha256=sha256,
             head_at=at,
             items=total,
+            waiting=Backlog.of(snapshot.links).waiting,
             cursor_stored_at=at,
         )
 

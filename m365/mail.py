@@ -5,7 +5,7 @@ Rules
   A folder's feed is announced, with the link it starts from, before the page that names the
   folder: a round that dies in between still knows every feed.
 - Nothing is asked twice: a page of messages carries bodies and the list of attachments, so a
-  message costs one request for its MIME and one for each attachment.
+  message costs one request for its MIME, and one for all its attachments where they are small.
 - The fingerprint covers what MIME and attachments are made of, and nothing else: a message that
   is read, flagged, categorized or moved is not downloaded again.
 - `$top` never appears on a delta (it caps the total); pages are sized by Prefer.
@@ -102,9 +102,15 @@ class MailSource:
     ) -> tuple[list[Part], list[Trouble]]:
         if change.kind == "folder":
             return [], []
-        mime, troubles = self._attachments.mime(change) if "mime" not in leave else ([], [])
-        files, more = self._attachments.all_of(change)
-        return mime + files, troubles + more
+        parts: list[Part] = []
+        troubles: list[Trouble] = []
+        read = {"mime": self._attachments.mime, "attachment": self._attachments.all_of}
+        for role in read:
+            if role not in leave:
+                found, more = read[role](change)
+                parts += found
+                troubles += more
+        return parts, troubles
 
     def complete(self, item_id: str) -> Change:
         path = f"{self._base}/messages/{quote(item_id)}"

@@ -2,8 +2,8 @@
 
 Rules
 - One attachment that cannot be had is a Trouble of that attachment; the message is kept.
-- Lists of attachments are only trusted for ids (their paging is known to repeat pages); every
-  attachment is fetched on its own.
+- Lists of attachments are only trusted for what they hold (their paging is known to repeat pages):
+  several small files are read in one list, and what it left out on its own.
 - Above SMALL_BYTES nothing is held in memory: metadata by $select, bytes streamed from $value. A
   stream is opened by whoever reads it: one opened in advance would keep one of the mailbox's slots.
 
@@ -28,7 +28,9 @@ from m365.graph.errors import GraphProblem, ItemGone
 from m365.service import PASSED_ON, trouble_of
 
 SMALL_BYTES = 3 * 1024 * 1024  # as JSON with base64 and decoded: about 11 MiB at the worst
+TOGETHER_BYTES = 4 * 1024 * 1024  # of all attachments of one message, asked for in one list
 LISTED = "id,name,contentType,size,isInline,lastModifiedDateTime"
+_FILE = "fileAttachment"
 _CONTENT_ID = "microsoft.graph.fileAttachment/contentId"  # the property lies on the derived type
 _VOLATILE = frozenset(("@odata.context", "@odata.etag", "@odata.mediaEtag", "@odata.id"))
 _PAGES_MAX = 100  # of one attachment list; beyond that the service is going in circles
@@ -76,9 +78,10 @@ class AttachmentReader:
             raise
         except Problem as problem:
             return [], [trouble_of(change.id, "attachments", problem)]
+        together = self._together(change, attachments)
         for attachment in attachments:
             try:
-                parts += self._one(change, attachment)
+                parts += together.get(attachment["id"]) or self._one(change, attachment)
             except PASSED_ON:
                 raise
             except Problem as problem:
@@ -115,6 +118,30 @@ class AttachmentReader:
                 Trouble(message_id, "attachments", "attachments-incomplete", retry=True)
             )
         return list(found.values())
+
+    def _together(self, change: Change, listed: list[_Raw]) -> dict[str, list[Part]]:
+        """The files of a message by id, in one request, where there are several small ones."""
+        files = sum(str(one.get("@odata.type", "")).endswith(_FILE) for one in listed)
+        if files < 2 or sum(one.get("size") or 0 for one in listed) > TOGETHER_BYTES:
+            return {}
+        found: dict[str, list[Part]] = {}
+        link = f"{self._base}/{quote(change.id)}/attachments"
+        try:
+            for _ in range(_PAGES_MAX):
+                body = self._reader.get(link, scope=self._scope)
+                before = len(found)
+                for one in body.get("value", ()):
+                    data = _decoded(one.get("contentBytes"))
+                    if data is not None and str(one.get("@odata.type", "")).endswith(_FILE):
+                        found[one["id"]] = [Part("attachment", data, without_bytes(one))]
+                link = body.get("@odata.nextLink") or ""
+                if not link or len(found) == before:
+                    break
+        except (ItemGone, *PASSED_ON):
+            raise
+        except Problem:
+            return found  # each of the others on its own: one that is corrupt spoils the list
+        return found
 
     def _one(self, change: Change, listed: _Raw) -> list[Part]:
         path = f"{self._base}/{quote(change.id)}/attachments/{quote(listed['id'])}"

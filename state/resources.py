@@ -41,6 +41,7 @@ class ResourceRow:
     head_sha256: str = ""  # of the snapshot as it is stored: a roll-back of the storage shows
     head_at: datetime | None = None
     items: int = 0
+    waiting: int = 0  # items of which parts are still to follow, about
     verified_at: datetime | None = None
     cursor_stored_at: datetime | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -8,8 +8,10 @@ one leaf.
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 
 from base.errors import InvalidInput
 from vault.entry import Entry, bytes_of, dumps, text_of
@@ -91,6 +93,32 @@ class Catalog:
         """Every entry, folder by folder."""
         for _, line in self.rows.scan():
             yield Entry.from_json(json.loads(line))
+
+    def in_order(self, after: tuple[str, str] = ("", "")) -> Iterator[Entry]:
+        """Every entry behind (sort, id), all folders together in the order of a listing.
+
+        Holds one leaf for every folder.
+        """
+        folders = [self._rows_behind(parent, after) for parent in self._parents()]
+        for _, line in heapq.merge(*folders, key=itemgetter(0)):
+            yield _entry(line)
+
+    def _rows_behind(
+        self, parent: str, after: tuple[str, str]
+    ) -> Iterator[tuple[tuple[str, ...], bytes]]:
+        for key, line in self.rows.scan((parent, *after), end_of(parent)):
+            if key[1:] != after:
+                yield key[1:], line
+
+    def _parents(self) -> Iterator[str]:
+        """Every folder that holds something; one path of nodes each."""
+        low: tuple[str, ...] = ()
+        while True:
+            leaf, at, _ = self.rows.leaf_from(low)
+            if at == len(leaf.keys):
+                return
+            yield leaf.keys[at][0]
+            low = end_of(leaf.keys[at][0])
 
     def changes_since(self, older: Catalog) -> Iterator[tuple[Entry | None, Entry | None]]:
         """(before, after) of every item that differs; equal subtrees are not read.

@@ -36,24 +36,29 @@ class Place:
         self.running = running
         self.folder = folder
 
-    def fresh(self, name: str) -> Path:
+    def fresh(self, name: str, protection: str = "full") -> Path:
         """A new folder where nothing was backed up yet."""
         folder = self.folder / name
         app = app_for(self.running, folder)
         take_in(app, self.running)
-        self._only_one_person(app)
+        self._only_one_person(app, protection)
         return folder
+
+    def progressive(self, name: str) -> Path:
+        """The same, with MIME in a pass of its own: meets every kind of write."""
+        return self.fresh(name, "progressive")
 
     def copy(self, source: Path, name: str) -> Path:
         """A folder like another one."""
         return Path(shutil.copytree(source, self.folder / name))
 
-    def _only_one_person(self, app: App) -> None:
+    def _only_one_person(self, app: App, protection: str) -> None:
         """The first mailbox and its drive: enough to meet every kind of write."""
         owner = World(app, self.running).mailbox.user_id
         document = {
             "services": ["mail", "drive"],
             "selection": {"mode": "include", "users": [owner]},
+            "protection": protection,
         }
         policies.change(app, ORG, document, 0)
 
@@ -115,14 +120,14 @@ def die_everywhere(
 def test_a_first_backup_that_dies_at_any_write_of_the_vault_is_finished(
     place: Place, arrives: bool
 ) -> None:
-    assert die_everywhere(place, place.fresh, "vault", arrives=arrives) > 6
+    assert die_everywhere(place, place.progressive, "vault", arrives=arrives) > 6
 
 
 @pytest.mark.parametrize("arrives", [False, True], ids=["lost", "arrived"])
 def test_a_first_backup_that_dies_at_writes_of_its_records_is_finished(
     place: Place, arrives: bool
 ) -> None:
-    assert die_everywhere(place, place.fresh, "records", arrives=arrives, every=5) > 4
+    assert die_everywhere(place, place.progressive, "records", arrives=arrives, every=5) > 4
 
 
 @pytest.mark.parametrize(("which", "every"), [("vault", 1), ("records", 4)])
@@ -188,7 +193,7 @@ def test_a_step_that_read_further_than_the_twin_that_won_loses_nothing(
 
 
 def test_two_processes_that_tell_one_run_leave_everything_once(place: Place) -> None:
-    folder = place.fresh("twins")
+    folder = place.progressive("twins")
     twins = [World(app_for(place.running, folder, step_items=7), place.running) for _ in range(2)]
     request = runs.request_backup(twins[0].app, ORG, "test")
 

@@ -107,7 +107,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     with world(calm_tenant(seed=5), tmp_path) as made:
         here = Place(made.app, made.running)
         selection = {"mode": "include", "users": [here.mailbox.user_id]}
-        policies.change(here.app, ORG, {"services": list(KINDS), "selection": selection}, 0)
+        policies.change(here.app, ORG, {"services": list(KINDS), "selection": selection}, 1)
         here.back_up()
         yield here
         mailed = [route for route in here.tenant.counters.requests if "send" in route.lower()]

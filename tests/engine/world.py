@@ -13,7 +13,16 @@ from pydantic import SecretStr
 import simulator
 from base.messages import BackupEnded, BackupRun, Drain, Drained, RestoreRun, Shard, WriteBatch
 from base.settings import Settings
-from engine import backup, browse, organizations, plan, restore, restore_plan, runs
+from engine import (
+    backup,
+    browse,
+    organizations,
+    plan,
+    policies,
+    restore,
+    restore_plan,
+    runs,
+)
 from engine.assembly import App
 from engine.restore_plan import RestoreRequest
 from simulator import contoso
@@ -198,6 +207,7 @@ def world(tenant: simulator.Tenant, folder: Path, **settings: Any) -> Iterator[W
     with simulator.serve(tenant, ca_out=folder / "ca.pem") as running:
         app = app_for(running, folder, **settings)
         take_in(app, running)
+        policies.change(app, ORG, {"services": ["mail", "drive"], "protection": "full"}, 0)
         yield World(app, running)
 
 
