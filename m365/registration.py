@@ -21,6 +21,7 @@ from base.errors import Problem
 from m365.graph.auth import Certificate, ClientSecret, Credential, certificate_end
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import follow
+from m365.graph.errors import ItemGone, ResourceGone
 from m365.graph.permissions import EXCHANGE_APP_ID, FULL_ACCESS_AS_APP, FULL_ACCESS_AS_APP_ID
 
 READ_APPLICATIONS = "Application.Read.All"
@@ -68,21 +69,30 @@ def exchange_roles(reader: GraphReader, client_id: str) -> ExchangeRoles:
     Their assignments name the role by an id that only Exchange Online's own entry explains.
     """
     app = f"/servicePrincipals(appId='{quote(client_id)}')/appRoleAssignments"
-    exchange = f"/servicePrincipals(appId='{EXCHANGE_APP_ID}')"
     try:
         held = list(_entries(reader, app))
-        names = {FULL_ACCESS_AS_APP_ID: FULL_ACCESS_AS_APP}
-        entry = reader.get(exchange, params={"$select": "id,appRoles"}, scope=Scope.directory())
+        entry = _exchange_online(reader)
     except Problem as problem:
         return ExchangeRoles(False, (), problem.code)
+    names = {FULL_ACCESS_AS_APP_ID: FULL_ACCESS_AS_APP}
     for role in _objects(entry.get("appRoles")):
         names[str(role.get("id"))] = str(role.get("value") or role.get("id"))
     roles = {
         names.get(str(one.get("appRoleId")), str(one.get("appRoleId")))
         for one in held
-        if one.get("resourceId") == entry.get("id") or one.get("appRoleId") == FULL_ACCESS_AS_APP_ID
+        if one.get("resourceId") == entry.get("id", "")
+        or one.get("appRoleId") == FULL_ACCESS_AS_APP_ID
     }
     return ExchangeRoles(True, tuple(sorted(roles)))
+
+
+def _exchange_online(reader: GraphReader) -> Mapping[str, Any]:
+    """Its entry in this tenant; empty in a tenant without Exchange."""
+    path = f"/servicePrincipals(appId='{EXCHANGE_APP_ID}')"
+    try:
+        return reader.get(path, params={"$select": "id,appRoles"}, scope=Scope.directory())
+    except (ItemGone, ResourceGone):
+        return {}
 
 
 def _entries(reader: GraphReader, path: str) -> Iterator[Mapping[str, Any]]:

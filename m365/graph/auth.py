@@ -152,6 +152,7 @@ class Tokens:
         self._token = ""
         self._claims = ""
         self._use_until = 0.0  # monotonic
+        self._paused_until = 0.0  # monotonic
 
     @property
     def tenant(self) -> str:
@@ -191,6 +192,9 @@ class Tokens:
         return _azure(self._place, self._credential, heard)
 
     def _renew(self) -> None:
+        left_s = self._paused_until - self._clock.monotonic()
+        if left_s > 0:
+            raise _paused(left_s)
         for tries in range(_TRIES_MAX):
             self._heard = (0, "")
             try:
@@ -200,6 +204,9 @@ class Tokens:
                 break
             except (AzureError, ValueError, RuntimeError) as error:
                 problem = _problem_of(error, *self._heard)
+                self._azure = self._signer()  # the old one would repeat its answer unasked
+                if isinstance(problem, Throttled):
+                    self._paused_until = self._clock.monotonic() + problem.retry_after_s
                 if not isinstance(problem, TransientFailure) or tries == _TRIES_MAX - 1:
                     raise problem from None  # the text of the error may hold what was sent
                 self._clock.sleep(0.5 * 2**tries)
@@ -286,9 +293,8 @@ def _problem_of(error: Exception, status: int, retry_after: str) -> Problem:
     chain = list(_causes(error))
     if any(isinstance(one, (ServiceRequestError, ServiceResponseError)) for one in chain):
         return _unreachable()
-    if status == 429:
-        wait_s = float(retry_after) if retry_after.isdecimal() else 30.0
-        return Throttled("The sign-in service asks for a pause.", wait_s, scope="sign-in")
+    if status == 429 or (status == 503 and retry_after):
+        return _paused(float(retry_after) if retry_after.isdecimal() else 30.0)
     if status >= 500:
         return _unreachable()
     match = next(filter(None, (_AADSTS.search(str(one)) for one in chain)), None)
@@ -306,6 +312,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while found is not None:
         yield found
         found = found.__cause__ or found.__context__
+
+
+def _paused(wait_s: float) -> Throttled:
+    return Throttled("The sign-in service asks for a pause.", wait_s, scope="sign-in")
 
 
 def _unreachable() -> TransientFailure:

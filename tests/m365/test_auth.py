@@ -211,12 +211,27 @@ def test_a_sign_in_service_that_cannot_be_reached_is_tried_three_times() -> None
         assert token_requests(fake) == 3
 
 
-def test_a_sign_in_service_that_asks_for_a_pause_is_obeyed_by_the_caller() -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_sign_in_service_that_asks_for_a_pause_is_left_alone_for_so_long(status: int) -> None:
     with Hostile() as fake:
-        fake.on_sign_in(TENANT, fails(429, Retry_After="45"))
-        with pytest.raises(Throttled) as asked:
-            signed_in(fake).token()
-        assert asked.value.retry_after_s == 45
+        fake.on_sign_in(TENANT, fails(status, Retry_After="45"), token("Mail.Read"))
+        clock = RealTime()
+        tokens = Tokens(fake.place, SECRET, clock)
+        for added_s, left_s in ((0, 45), (40, 5)):
+            clock.added_s = added_s
+            with pytest.raises(Throttled) as asked:
+                tokens.token()
+            assert asked.value.retry_after_s == pytest.approx(left_s, abs=1)
+        assert token_requests(fake) == 1
+        clock.added_s = 50
+        assert tokens.roles() == {"Mail.Read"}
+
+
+def test_a_sign_in_service_that_fails_for_a_moment_is_asked_again() -> None:
+    with Hostile() as fake:
+        fake.on_sign_in(TENANT, fails(503), fails(500), token("Mail.Read"))
+        assert signed_in(fake).roles() == {"Mail.Read"}
+        assert token_requests(fake) == 3
 
 
 @pytest.mark.parametrize("password", [None, b"passw0rd"])

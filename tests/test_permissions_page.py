@@ -1,0 +1,65 @@
+"""docs/permissions.md and the services' own pages list what the registry says, nothing else.
+
+`python -m tests.test_permissions_page` writes docs/permissions.md anew.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import verdicts
+from m365 import SERVICES
+from m365.service import Service
+from tests import project
+
+PAGE = project.ROOT / "docs" / "permissions.md"
+HEAD = """# Permissions
+
+Two applications of Microsoft Entra, each with application permissions of Microsoft Graph and an
+administrator's consent. The backup application can only read; the restore application is needed
+for restores, and can be added later. Grant what the services in your policy need; the connection
+test compares, and says what is missing, what is more than needed, and what a wider permission
+covers.
+
+This page is written from the registry of services by `python -m tests.test_permissions_page`.
+
+| service | to back up | to restore |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """docs/permissions.md as it should be."""
+    rows = [f"| every one | `{verdicts.FIND_PEOPLE}` | |"]
+    rows += map(_row, SERVICES.values())
+    text = HEAD + "\n".join(rows) + "\n\nOptional, for the backup application:\n\n"
+    text += "| permission | without it |\n|---|---|\n"
+    for permission, costs in verdicts.OPTIONAL.items():
+        text += f"| `{permission}` | {costs} |\n"
+    return text
+
+
+def _row(service: Service) -> str:
+    title = f"{service.title} (only where a policy names it)" if service.optional else service.title
+    restore = _named(service.writes) if service.writer else "cannot be restored, only exported"
+    return f"| {title} | {_named(service.reads)} | {restore} |"
+
+
+def _named(permissions: tuple[str, ...]) -> str:
+    return ", ".join(f"`{one}`" for one in permissions)
+
+
+def test_the_page_lists_what_the_registry_says() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run `python -m tests.test_permissions_page`"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_page_of_a_service_names_its_permissions(name: str) -> None:
+    text = project.text(f"docs/services/{name}.md")
+    needed = (*SERVICES[name].reads, *SERVICES[name].writes)
+    assert [one for one in needed if f"`{one}`" not in text] == []
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"{PAGE}: {len(SERVICES)} services")
