@@ -152,6 +152,7 @@ class App:
         self.policies = records.policies
         self.runs = records.runs
         self.resources = records.resources
+        self.directory = records.directory
         self.leases = records.leases
         self.work = records.work
         self.progress = records.progress

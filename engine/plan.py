@@ -1,14 +1,14 @@
 """Which resources and services a run covers, from policy and directory, and the work list that says
 so.
 
-Everybody in the directory is either protected or skipped with a reason: nothing is left out
-silently. Who has a mailbox or a drive is asked of those that no earlier run found one for; what
-vanishes is noticed by its own step, so a quiet night costs the directory a handful of requests.
+The directory is kept by delta (engine/directory.py), who has what is remembered
+(engine/holdings.py), and the census compares both with the policy (engine/census.py): a quiet night
+costs a request per feed of the directory and writes no row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -16,22 +16,26 @@ from typing import Any
 from base import log
 from base.errors import Problem, Throttled
 from base.messages import BackupRun, Drain, Planned, Shard
-from engine import patience, policies, runs
-from engine.assembly import App, missing_rights
+from engine import census, directory, patience, policies, runs, selection
+from engine.assembly import App
+from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreToAsk
+from engine.resources import REFUSED
 from m365 import SERVICES
-from m365.directory import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX, Directory, Person
+from m365.holdings import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX
 from state.progress import Progress
-from state.resources import PROTECTED, SKIPPED, ResourceRow
+from state.resources import PROTECTED, ResourceRow
 from state.runs import Run
 
 SHARD_RESOURCES = 50
 SHARDS_PER_LANE = 4  # so that one large mailbox does not hold up a lane at the end
-NOT_SELECTED = "not-selected"
-LEFT = "left-the-directory"
-PERMISSION_MISSING = "permission-missing"
-_NONE = "none-"  # begins the Graph id in a row of somebody who has no such resource
+PLANNING = "planning"  # code of a plan that needs another step
 # Reasons that are as they are; any other is a fault of this run and shows in its colour.
-_SETTLED = frozenset(("", NO_MAILBOX, NO_DRIVE, LOCKED, FORBIDDEN, NOT_SELECTED, LEFT))
+_SETTLED = frozenset(
+    (
+        "", NO_MAILBOX, NO_DRIVE, NO_LICENCE, NOT_PROVISIONED, GUEST, LOCKED, FORBIDDEN, REFUSED,
+        census.NOT_SELECTED, census.LEFT, census.REPLACED,
+    )
+)  # fmt: skip
 
 
 def plan_backup(app: App, request: BackupRun) -> Planned:
@@ -44,11 +48,7 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
             return Planned("failed", code="cancelled")
         runs.started(app, org, run)
         app.vault(org).keys.insist_on_recovery()
-        rows = _covered(app, org)
-        app.resources.put_many(rows)
-        for service, reason in sorted({(row.service, row.reason) for row in rows}):
-            if reason not in _SETTLED:
-                app.progress.put(Progress(org, run, f"{service}: {reason}", "failed", reason))
+        rows = _covered(app, org, run)
         covered = [row for row in rows if row.state == PROTECTED]
         lanes = request.steps_at_once
         shards = list(_shards(covered, lanes))
@@ -58,6 +58,8 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         count = len(covered)
         app.runs.change(org, run, lambda one: _planned(one, count))
         return Planned("planned", shards=len(shards), resources=count)
+    except MoreToAsk:
+        return Planned("throttled", code=PLANNING)
     except Throttled as wait:
         return Planned("throttled", code=wait.code, retry_after_s=wait.retry_after_s)
     except Problem as problem:
@@ -99,132 +101,26 @@ def _to_follow_up(app: App, org: str, rows: list[ResourceRow]) -> list[ResourceR
     return [row for row in able if row.waiting or (fresh and row.head < 1)]
 
 
-def _covered(app: App, org: str) -> list[ResourceRow]:
-    """A row for every service of everybody, protected or skipped with the reason."""
-    policy = policies.current(app, org)
-    now = app.clock.now()
-    before = list(app.resources.all(org))
-    known = {_key(row): row for row in sorted(before, key=_has_resource)}
+def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
+    """Rows for every service of everybody, brought up to date and written down. What keeps the run
+    from protecting somebody it should is noted in its progress.
+    """
+    ends = app.clock.monotonic() + app.settings.step_seconds
     reader = app.reader(org)
-    people = list(Directory(reader).users())
-    rows: list[ResourceRow] = []
-    for service in policy["services"]:
-        missing = missing_rights(reader, SERVICES[service].reads)
-        chosen = [one for one in people if _selected(policy["selection"], one)]
-        finder = _Finder(Directory(reader), service, known)
-        found = {} if missing else finder.of_all(chosen)
-        reasons = {one.id: PERMISSION_MISSING for one in chosen} if missing else {}
-        for person in people:
-            resource, reason = found.get(person.id) or (
-                finder.known(person),
-                reasons.get(person.id, NOT_SELECTED),
-            )
-            facts = {"permissions": list(missing)} if reason == PERMISSION_MISSING else {}
-            row = _row(org, service, person, resource, reason, facts)
-            rows.append(replace(_kept(row, known.get((service, person.id))), last_seen=now))
-    seen = {(row.service, row.resource) for row in rows}
-    present = {_key(row) for row in rows}
-    for row in before:
-        if (row.service, row.resource) in seen:
-            continue
-        if _key(row) in present and not _has_resource(row):
-            app.resources.delete(org, row.service, row.resource)  # its person has one by now
-            continue
-        reason = LEFT if row.service in policy["services"] else NOT_SELECTED
-        rows.append(replace(row, state=SKIPPED, reason=reason))
-    return rows
-
-
-def _key(row: ResourceRow) -> tuple[str, str]:
-    return row.service, str(row.facts.get("owner", ""))
-
-
-def _has_resource(row: ResourceRow) -> bool:
-    """Whether the row is of a mailbox or drive, not of somebody who has none."""
-    return not row.resource.startswith(f"{row.kind}:{_NONE}")
-
-
-class _Finder:
-    """Finds the mailbox or drive of each person, asking only where no earlier run found one."""
-
-    def __init__(
-        self,
-        directory: Directory,
-        service: str,
-        known: Mapping[tuple[str, str], ResourceRow],
-    ) -> None:
-        self._directory = directory
-        self._service = service
-        self._kind = SERVICES[service].resource_kind
-        self._known = known
-
-    def of_all(self, people: list[Person]) -> dict[str, tuple[str, str]]:
-        """By person: resource id ("" without one) and the reason why there is none."""
-        asked = [one.id for one in people if not self._is_sure(one)]
-        ask = self._directory.mailboxes_of if self._kind == "mailbox" else self._directory.drives_of
-        answers = ask(asked)
-        found = {one.id: (self.known(one), "") for one in people if self._is_sure(one)}
-        for person, answer in answers.items():
-            found[person] = (f"{self._kind}:{answer.id}" if answer.id else "", answer.reason)
-        return found
-
-    def known(self, person: Person) -> str:
-        """The resource an earlier run found, "" if none did."""
-        row = self._known.get((self._service, person.id))
-        return row.resource if row and _has_resource(row) else ""
-
-    def _is_sure(self, person: Person) -> bool:
-        row = self._known.get((self._service, person.id))
-        return row is not None and row.state == PROTECTED and row.head >= 0
-
-
-def _selected(selection: Mapping[str, Any], person: Person) -> bool:
-    named = {str(one).casefold() for one in selection.get("users", ())}
-    names = {person.id.casefold(), person.mail.casefold(), person.user_principal_name.casefold()}
-    hit = bool(named & (names - {""}))
-    match selection.get("mode", "all"):
-        case "include":
-            return hit
-        case "exclude":
-            return not hit
-        case _:
-            return True
-
-
-def _row(
-    org: str,
-    service: str,
-    person: Person,
-    resource: str,
-    reason: str,
-    facts: Mapping[str, Any],
-) -> ResourceRow:
-    kind = SERVICES[service].resource_kind
-    return ResourceRow(
-        org=org,
-        service=service,
-        resource=resource or f"{kind}:{_NONE}{person.id}",
-        kind=kind,
-        name=person.display_name or person.user_principal_name,
-        address=person.mail or person.user_principal_name,
-        state=SKIPPED if reason else PROTECTED,
-        reason=reason,
-        facts={"owner": person.id, **facts},
-    )
-
-
-def _kept(row: ResourceRow, before: ResourceRow | None) -> ResourceRow:
-    """A fresh row with what earlier runs wrote down about the same resource."""
-    if before is None or before.resource != row.resource:
-        return row
-    return replace(
-        before,
-        name=row.name,
-        address=row.address,
-        state=row.state,
-        reason=row.reason,
-        facts=row.facts,
-    )
+    known = directory.refresh(app, org, reader)
+    holdings = Holdings(app, org, reader, ends)
+    try:
+        counted = census.take(app, org, reader, known, holdings)
+    finally:
+        holdings.save(known)
+    census.write(app, org, counted)
+    for service, reason in sorted({(row.service, row.reason) for row in counted.rows}):
+        if reason not in _SETTLED:
+            app.progress.put(Progress(org, run, f"{service}: {reason}", "failed", reason))
+    policy = selection.whole(policies.current(app, org))
+    for code in sorted(set(census.lost_groups(policy, known))):
+        app.progress.put(Progress(org, run, f"groups: {code}", "failed", code))
+    return counted.rows
 
 
 def _shards(

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote
 
-from simulator.directory_delta import groups_delta, users_delta
+from simulator import directory_state
+from simulator.directory_delta import groups_delta, sites_delta, users_delta
 from simulator.directory_json import (
     GROUP_DEFAULT,
     USER_DEFAULT,
@@ -24,6 +25,8 @@ _GROUPS = ("GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Dir
 _ORGANIZATION = ("Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All",
                  "User.Read.All", "User.ReadWrite.All")  # fmt: skip
 _SITES = ("Sites.Read.All", "Sites.ReadWrite.All", "Sites.FullControl.All")
+_RESTORERS = ("User.ReadWrite.All", "User.DeleteRestore.All", "Group.ReadWrite.All",
+              "Directory.ReadWrite.All")  # fmt: skip
 _PAGE, _PAGE_MAX = 100, 999
 _EQUAL = re.compile(r"(\w+)\s+(eq|ne)\s+('(?:[^']|'')*'|true|false|null)", re.IGNORECASE)
 _STARTS = re.compile(r"startswith\(\s*(\w+)\s*,\s*'((?:[^']|'')*)'\s*\)", re.IGNORECASE)
@@ -135,6 +138,35 @@ def get_site(tenant: Tenant, request: Request, site: str) -> Answer:
     if chosen is None:
         raise GraphError(404, "itemNotFound", "Requested site could not be found")
     return Answer(200, {"id": chosen} | tenant.sites[chosen])
+
+
+def list_deleted_users(tenant: Tenant, request: Request) -> Answer:
+    """GET /directory/deletedItems/microsoft.graph.user."""
+    return _deleted(request, "user", _queried(request, directory_state.deleted_users(tenant)))
+
+
+def list_deleted_groups(tenant: Tenant, request: Request) -> Answer:
+    """GET /directory/deletedItems/microsoft.graph.group."""
+    return _deleted(request, "group", _queried(request, directory_state.deleted_groups(tenant)))
+
+
+def _deleted(request: Request, kind: str, rows: list[Json]) -> Answer:
+    default = USER_DEFAULT if kind == "user" else GROUP_DEFAULT
+    if kind == "user":
+        select = user_select(request)
+    else:
+        select = selected(request, rows, GROUP_DEFAULT, "group")
+    names = ("id", "deletedDateTime", *(select or default))
+    shown = [{name: row.get(name) for name in dict.fromkeys(names)} for row in rows]
+    path = f"/directory/deletedItems/microsoft.graph.{kind}"
+    return _page(request, path, f"{kind}s", select, shown, len(shown))
+
+
+def restore_deleted(tenant: Tenant, request: Request, object_id: str) -> Answer:
+    """POST /directory/deletedItems/{id}/restore."""
+    found = directory_state.restore(tenant, object_id)
+    context = f"{request.url_base}/$metadata#directoryObjects/$entity"
+    return Answer(200, {"@odata.context": context, "id": found.id} | found.properties)
 
 
 def _queried(request: Request, rows: list[Json]) -> list[Json]:
@@ -265,6 +297,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/groups/{group}/members", list_members, _GROUPS, "identity"),
     Route("GET", "/groups/{group}/transitiveMembers", list_transitive, _GROUPS, "identity"),
     Route("GET", "/organization", organization, _ORGANIZATION, "identity"),
+    Route("GET", "/directory/deletedItems/user", list_deleted_users, _USERS, "identity"),
+    Route("GET", "/directory/deletedItems/group", list_deleted_groups, _GROUPS, "identity"),
+    Route(
+        "POST",
+        "/directory/deletedItems/{object_id}/restore",
+        restore_deleted,
+        _RESTORERS,
+        "identity",
+    ),
+    Route("GET", "/sites/delta", sites_delta, _SITES, "sharepoint"),
     Route("GET", "/sites/getAllSites", all_sites, _SITES, "sharepoint", 2),
     Route("GET", "/sites/{site}", get_site, _SITES, "sharepoint"),
 )

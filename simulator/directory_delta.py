@@ -1,8 +1,8 @@
-"""The feeds of users and groups: 410 with Location when a token is lost, members in pieces."""
+"""The feeds of users, groups and sites: 410 with Location for lost tokens, members in pieces."""
 
 from typing import cast
 
-from simulator import feed
+from simulator import directory_state, feed
 from simulator.directory_json import GROUP_DEFAULT, group_json, user_json, user_select
 from simulator.feed import ChangeLog, Page, Position
 from simulator.tenant import Tenant
@@ -32,6 +32,7 @@ def users_delta(tenant: Tenant, request: Request) -> Answer:
 
 def groups_delta(tenant: Tenant, request: Request) -> Answer:
     """GET /groups/delta; members@delta of large groups comes in several pieces."""
+    directory_state.looked(tenant)
     page, position = _page(tenant, request, "groups", tenant.group_log)
     options = position.round.options
     select = tuple(options["$select"].split(",")) if "$select" in options else None
@@ -47,18 +48,34 @@ def groups_delta(tenant: Tenant, request: Request) -> Answer:
         if select is not None and "members" not in select:
             value.append(row)
             continue
-        members = [
-            {
-                "@odata.type": "#microsoft.graph." + ("user" if m in tenant.users else "group"),
-                "id": m,
-            }
-            for m in group.members
+        since = int(options.get("since", "-1"))
+        changes = directory_state.members_since(tenant, group, since)
+        members = [_member(tenant, member, change == "removed") for member, change in changes]
+        pieces = [
+            members[at : at + _MEMBERS_A_PIECE] for at in range(0, len(members), _MEMBERS_A_PIECE)
         ]
-        value += [
-            row | {"members@delta": members[at : at + _MEMBERS_A_PIECE]}
-            for at in range(0, max(1, len(members)), _MEMBERS_A_PIECE)
-        ]
+        value += [row | {"members@delta": piece} for piece in pieces] or [row]
     return _answer(request, "groups", page, value)
+
+
+def _member(tenant: Tenant, member: str, removed: bool) -> Json:
+    kind = "group" if member in tenant.groups else "user"
+    found: Json = {"@odata.type": f"#microsoft.graph.{kind}", "id": member}
+    return found | {"@removed": {"reason": "deleted"}} if removed else found
+
+
+def sites_delta(tenant: Tenant, request: Request) -> Answer:
+    """GET /sites/delta; a deleted site carries the facet that drive items carry."""
+    log = directory_state.looked(tenant).site_log
+    page, _ = _page(tenant, request, "sites", log)
+    value: list[Json] = []
+    for key, variant in page.entries:
+        site = tenant.sites.get(key)
+        if variant in ("deleted", "changed"):
+            value.append({"id": key, "deleted": {"state": "deleted"}})
+        elif site is not None:
+            value.append({"id": key} | site)
+    return _answer(request, "sites", page, value)
 
 
 def _page(
@@ -83,7 +100,10 @@ def _page(
         plan = feed.plan_since(
             log, position.round.plan.sequence, tenant.sequence, quirks, tenant.rng
         )
-        options = position.round.options | {"born": str(tenant.clock.seconds())}
+        options = position.round.options | {
+            "born": str(tenant.clock.seconds()),
+            "since": str(position.round.plan.sequence),
+        }
         position = feeds.start(name, plan, options)
     return feeds.page(position, _PAGE, quirks), position
 

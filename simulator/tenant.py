@@ -35,6 +35,9 @@ RESTORE_ROLES = (
 )  # fmt: skip
 
 
+LICENCE: Json = {"disabledPlans": [], "skuId": "05e9a617-0261-4cee-bb44-138d3ef5d965"}
+
+
 class Clock:
     """The tenant's time: real time plus what it was advanced by; or frozen at a start."""
 
@@ -154,6 +157,9 @@ class Tenant:
         self.mailboxes: dict[str, Mailbox] = {}
         self.drives: dict[str, Drive] = {}
         self.sites: dict[str, Json] = {}
+        self.deleted_users: dict[str, tuple[User, datetime, Mailbox | None]] = {}
+        """In the bin: with when they were deleted, and their mailbox."""
+        self.deleted_groups: dict[str, tuple[Group, datetime]] = {}
         self.apps: dict[str, AppRegistration] = {}
         self.faults: Faults = Faults(seed)
         self.counters = Counters()
@@ -217,7 +223,8 @@ class Tenant:
             "userPrincipalName": address, "accountEnabled": purpose == "user",
             "mailNickname": nickname, "userType": "Member", "department": None,
             "createdDateTime": self.clock.stamp(), "deletedDateTime": None, "companyName": None,
-            "usageLocation": None, "assignedLicenses": [], "assignedPlans": [], "city": None,
+            "usageLocation": None, "assignedPlans": [], "city": None,
+            "assignedLicenses": [LICENCE] if mailbox and purpose == "user" else [],
             "proxyAddresses": [f"SMTP:{address}"] if mailbox else [], "otherMails": [],
             "onPremisesSyncEnabled": None, "country": None, "employeeId": None,
         }  # fmt: skip
@@ -249,8 +256,11 @@ class Tenant:
 
     def remove_user(self, user_id: str, *, for_good: bool = False) -> None:
         """Delete a user with mailbox; soft, as long as it is not for good."""
-        del self.users[user_id]
-        self.mailboxes.pop(user_id, None)
+        user, mailbox = self.users.pop(user_id), self.mailboxes.pop(user_id, None)
+        for group in self.groups.values():
+            group.members = [one for one in group.members if one != user_id]
+        if not for_good:
+            self.deleted_users[user_id] = (user, self.clock.now(), mailbox)
         self.user_log.record(user_id, self.next_sequence(), "deleted" if for_good else "changed")
 
     def user(self, reference: str) -> User:

@@ -12,8 +12,12 @@ LEDGER = "ledger"
 AUDIT = "audit"
 CHUNKS = "chunks"
 PROGRESS = "progress"
+DIRECTORY = "directory"
 
-ALL = (ORGANIZATIONS, POLICIES, RUNS, LEASES, WORK, RESOURCES, LEDGER, AUDIT, CHUNKS, PROGRESS)
+ALL = (
+    ORGANIZATIONS, POLICIES, RUNS, LEASES, WORK, RESOURCES, LEDGER, AUDIT, CHUNKS, PROGRESS,
+    DIRECTORY,
+)  # fmt: skip
 
 # What a person decided or must be able to prove. Everything else is a cache of what the blobs say.
 IRREPLACEABLE = frozenset({ORGANIZATIONS, POLICIES, AUDIT})

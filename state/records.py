@@ -6,6 +6,7 @@ from base.clock import Clock
 from state.audit import Audit
 from state.chunks import Chunks
 from state.columns import Sealing
+from state.directory import DirectoryRecords
 from state.leases import Leases
 from state.ledger import Ledger
 from state.organizations import Organizations
@@ -32,6 +33,7 @@ class Records:
         self.work = Work(tables)
         self.progress = ProgressRows(tables)
         self.resources = Resources(tables, sealing)
+        self.directory = DirectoryRecords(tables, sealing)
         self.ledger = Ledger(tables)
         self.chunks = Chunks(tables)
         self.audit = Audit(tables, clock)

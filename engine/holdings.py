@@ -1,0 +1,169 @@
+"""What was found out about the mailboxes and drives of people, and when to ask again.
+
+Rule 1: what somebody has is asked once. That it vanished is noticed by the step that reads it.
+Rule 2: what somebody lacks is asked again when the directory says that the person changed; without
+        a licence else after a month; otherwise at the next run, then after pauses that double.
+Rule 3: answers are kept as they come in, so planning may stop at any time and go on later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from base.clock import iso, parse_iso
+from engine.assembly import App
+from engine.directory import Known, may
+from m365.directory import Person
+from m365.graph.client import GraphReader
+from m365.holdings import (
+    FORBIDDEN,
+    LOCKED,
+    NO_DRIVE,
+    NO_MAILBOX,
+    PURPOSE_PERMISSION,
+    Found,
+    drives_of,
+    mailboxes_of,
+    purposes_of,
+)
+from state.directory import Kept, Record
+
+NAME = "holdings"  # of the records
+GUEST = "guest"
+NO_LICENCE = "no-licence"
+NOT_PROVISIONED = "not-provisioned"
+_MONTH, _WEEK = timedelta(days=30), timedelta(days=7)
+_AT_ONCE = 200  # people between two looks at the clock: ten requests
+_NOTHING = (NO_MAILBOX, NO_DRIVE)
+_PURPOSE = "purpose"
+
+ASK: Mapping[str, Callable[[GraphReader, Sequence[str]], dict[str, Found]]] = {
+    "mailbox": mailboxes_of,
+    "drive": drives_of,
+}
+
+
+class MoreToAsk(Exception):
+    """The step's time is up; what was asked is kept."""
+
+
+class Holdings:
+    """What each person has, by kind of resource."""
+
+    def __init__(self, app: App, org: str, reader: GraphReader | None, deadline: float = 0) -> None:
+        self._app, self._org, self._reader, self._deadline = app, org, reader, deadline
+        self._kept = app.directory.read(org, NAME)
+        self._records: dict[str, Record] = dict(self._kept.records)
+        self._now = app.clock.now()
+
+    def ask(self, kind: str, people: Iterable[Person], vanished: Collection[str]) -> None:
+        """Finds out who has a resource of a kind. `vanished`: people whose resource was not there
+        when a step wanted to read it. Raises Throttled, MoreToAsk.
+        """
+        due = [one.id for one in people if one.id in vanished or self._is_due(kind, one)]
+        self._ask_in_parts(due, lambda ids: self._note(kind, ids))
+
+    def ask_purposes(self, people: Iterable[Person]) -> None:
+        """Finds out what mailboxes are for, where that may be asked."""
+        assert self._reader is not None, "asked with a reader only"
+        if may(self._reader, PURPOSE_PERMISSION):
+            due = [one.id for one in people if self._purpose_is_due(one)]
+            self._ask_in_parts(due, self._note_purposes)
+
+    def found(self, kind: str, person: Person) -> Found | None:
+        """What a person has, or why not, in the words of coverage; None where nobody asked."""
+        if _is_plain_guest(person):
+            return Found(reason=GUEST)
+        held = self._records.get(person.id, {}).get(kind)
+        if held is None:
+            return None
+        return Found(held["id"], _reason(person, held["reason"]))
+
+    def believe(self, kind: str, person_id: str, graph_id: str) -> None:
+        """Takes over what an earlier run found, where nobody remembers the question."""
+        if kind not in self._records.get(person_id, {}):
+            self._set(person_id, kind, {"id": graph_id, "reason": "", **self._asked(None)})
+
+    def purpose(self, person_id: str) -> str:
+        """What a person's mailbox is for: user, shared, room, equipment, …; "" where unknown."""
+        return str(self._records.get(person_id, {}).get(_PURPOSE, {}).get("is", ""))
+
+    def save(self, known: Known) -> None:
+        """Keeps the answers; those about who is not in the directory any more go."""
+        records = {key: one for key, one in self._records.items() if key in known.people}
+        if records != self._kept.records:
+            after = Kept(records, whole_at=self._now)
+            self._app.directory.write(self._org, NAME, self._kept, after)
+            self._kept = self._app.directory.read(self._org, NAME)
+
+    def _ask_in_parts(self, ids: list[str], note: Callable[[list[str]], None]) -> None:
+        waiting = iter(ids)
+        while some := list(islice(waiting, _AT_ONCE)):
+            note(some)
+            if self._app.clock.monotonic() >= self._deadline:
+                raise MoreToAsk
+
+    def _note(self, kind: str, ids: list[str]) -> None:
+        assert self._reader is not None, "asked with a reader only"
+        for person_id, answer in ASK[kind](self._reader, ids).items():
+            before = self._records.get(person_id, {}).get(kind) or {}
+            same = (before.get("id"), before.get("reason")) == (answer.id, answer.reason)
+            held: dict[str, Any] = {"id": answer.id, "reason": answer.reason}
+            held |= self._asked(before if same else None)
+            if before.get("id") or before.get("had"):
+                held["had"] = True
+            self._set(person_id, kind, held)
+
+    def _note_purposes(self, ids: list[str]) -> None:
+        assert self._reader is not None, "asked with a reader only"
+        for person_id, purpose in purposes_of(self._reader, ids).items():
+            self._set(person_id, _PURPOSE, {"is": purpose, **self._asked(None)})
+
+    def _asked(self, before: Mapping[str, Any] | None) -> dict[str, str]:
+        now = iso(self._now)
+        return {"since": before["since"] if before else now, "asked": now}
+
+    def _set(self, person_id: str, kind: str, held: dict[str, Any]) -> None:
+        self._records[person_id] = {**self._records.get(person_id, {}), kind: held}
+
+    def _is_due(self, kind: str, person: Person) -> bool:
+        if _is_plain_guest(person):
+            return False
+        held = self._records.get(person.id, {}).get(kind)
+        if held is None:
+            return True
+        if held["id"]:
+            return False
+        asked = parse_iso(held["asked"])
+        if person.changed > held["asked"] or held["reason"] not in (*_NOTHING, LOCKED, FORBIDDEN):
+            return True
+        if held["reason"] in _NOTHING and person.licensed is False and not held.get("had"):
+            return self._now - asked >= _MONTH
+        return self._now - asked >= min(asked - parse_iso(held["since"]), _MONTH)
+
+    def _purpose_is_due(self, person: Person) -> bool:
+        record = self._records.get(person.id, {})
+        if not record.get("mailbox", {}).get("id"):
+            return False
+        held = record.get(_PURPOSE)
+        if held is None or person.changed > held["asked"]:
+            return True
+        return self._now - parse_iso(held["asked"]) >= _WEEK
+
+
+def _is_plain_guest(person: Person) -> bool:
+    """Whether a guest cannot have anything here, which need not be asked."""
+    return person.is_guest and person.licensed is False
+
+
+def _reason(person: Person, reason: str) -> str:
+    if reason not in _NOTHING:
+        return reason
+    if person.is_guest:
+        return GUEST
+    if person.licensed is None:
+        return reason
+    return NOT_PROVISIONED if person.licensed else NO_LICENCE
