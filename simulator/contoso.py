@@ -14,6 +14,7 @@ from simulator import contoso_people
 from simulator.content import Person
 from simulator.content_files import Furnisher
 from simulator.content_kinds import pdf
+from simulator.contoso_archive import add_archive
 from simulator.contoso_calendar import fill_calendars
 from simulator.contoso_mail import Writer, fill_mailbox
 from simulator.contoso_month import month
@@ -42,6 +43,8 @@ class Cast:
     properties: tuple[tuple[str, Any], ...] = ()
     special: bool = False
     """Carries the oddities of mail and drive."""
+    archive: int = 0
+    """Messages in the in-place archive; 0 means there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ _OTHERS = (
 PROFILES: dict[str, Profile] = {
     "tiny": Profile(
         (
-            Cast("Adele Vance", 32, 12, special=True),
+            Cast("Adele Vance", 32, 12, special=True, archive=9),
             Cast("Jörg Müller", 6, 4),
             Cast("Sales Inbox", 3, -1, purpose="shared"),
         ),
@@ -77,7 +80,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "small": Profile(
         (
-            Cast("Adele Vance", 520, 110, special=True),
+            Cast("Adele Vance", 520, 110, special=True, archive=120),
             Cast("Jörg Müller", 300, 70),
             Cast("田中 太郎", 180, 40),
             *_OTHERS,
@@ -89,7 +92,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "medium": Profile(
         (
-            Cast("Adele Vance", 3_000, 800, special=True),
+            Cast("Adele Vance", 3_000, 800, special=True, archive=1_500),
             Cast("Jörg Müller", 2_000, 500, special=True),
             *(Cast(f"Person {number:02d}", 400, 60) for number in range(20)),
             *_OTHERS,
@@ -139,6 +142,10 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
             count = min(max(cast.messages // 8, 2), _EVENTS_MAX)
             fill_calendars(tenant, user.id, count, days, UNTIL, special=cast.special)
             fill_settings(tenant, user.id, special=cast.special)
+        if cast.archive:
+            dice_of_archive = random.Random(f"{seed} {cast.name} archive")
+            writer = Writer(_person(user), people, cast.archive, dice_of_archive, UNTIL)
+            add_archive(tenant, user, writer, cast.archive, dice_of_archive)
         if cast.files >= 0:
             _add_drive(tenant, user, cast, plan, dice)
     if plan.team_files >= 0:

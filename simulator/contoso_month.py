@@ -40,6 +40,9 @@ def month(tenant: Tenant) -> dict[str, int]:
             calendar_month(tenant, user_id, dice, now, done)
             dice = random.Random(f"{tenant.seed} month {number} settings {owner.address}")
             settings_month(tenant, user_id, dice, number, done)
+            for archive in tenant.archives.get(user_id, []):
+                dice = random.Random(f"{tenant.seed} month {number} {archive.guid.hex()}")
+                _Post(archive, owner, dice, now, number, done).month_of_archive()
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")
             _Desk(drive, dice, now, number, done).month()
@@ -69,6 +72,14 @@ class _Post:
         self._folders()
         self._deliver("inbox", max(2, len(inbox.messages) // 30))
         self._deliver("sentitems", 2)
+
+    def month_of_archive(self) -> None:
+        """Old mail is touched seldom, and more of it comes."""
+        folders = [f for f in self.mailbox.folders.values() if f.well_known is None and f.messages]
+        for folder in folders[:2]:
+            self._edit(self._some(folder, 1))
+            self._delete(self._some(folder, 2))
+            self._deliver(folder.id, 2)
 
     def _some(self, folder: Folder, count: int) -> list[Message]:
         messages = list(folder.messages.values())

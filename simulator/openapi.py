@@ -17,6 +17,8 @@ from simulator.web import Json, Request
 
 ENVIRONMENT = "HOLDFAST_GRAPH_OPENAPI"
 _OF_TOKENS = {"$skiptoken", "$deltatoken", "$skip", "token", "q"}
+# Of admin/exchange: described in the text of the operations, missing among their parameters.
+_IN_TEXT = {"disposalType", "includeHiddenFolders"}
 _DEPTH_MAX = 12
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
@@ -143,7 +145,7 @@ def _find(node: _Node, segments: tuple[str, ...], at: int) -> _Node | None:
 def _check(document: Json, operation: Json, request: Request, where: str) -> str | None:
     parameters = [_resolved(document, entry) for entry in operation.get("parameters", [])]
     known = {entry["name"] for entry in parameters if entry.get("in") == "query"}
-    unknown = [name for name in request.query if name not in known | _OF_TOKENS]
+    unknown = [name for name in request.query if name not in known | _OF_TOKENS | _IN_TEXT]
     if unknown:
         return f"{where}: unknown query parameters {sorted(unknown)}"
     content = operation.get("requestBody", {}).get("content", {})

@@ -29,6 +29,8 @@ class Quirks:
     """Lists of attachments end at ten, and their nextLink gives the same ten for ever."""
     read_after_write_lag: bool = False
     """The first request for something below a message just created answers 404."""
+    p_export_left_out: float = 0.0
+    """exportItems says nothing of an item when it is asked for the first time."""
     http_date_retry_after: bool = False
     odd_link_spellings: bool = True
     """Links in the answer spell functions and keys in other documented ways."""
@@ -92,6 +94,7 @@ def hostile() -> Quirks:
         removed_in_first_round=True,
         attachment_paging_broken=True,
         read_after_write_lag=True,
+        p_export_left_out=0.1,
         http_date_retry_after=True,
         lost_tokens=_LOST_TOKENS,
         default_contact_folder_listed=False,

@@ -26,7 +26,7 @@ ROLE_IDS = {
     "MailboxConfigItem.ReadWrite": "aa6d92d4-b25a-4640-aefe-3e3231e5e736",
     "MailboxFolder.Read.All": "99280d24-a782-4793-93cc-0888549957f6",
     "MailboxFolder.ReadWrite.All": "fef87b92-8391-4589-9da7-eb93dab7dc8a",
-    "MailboxItem.Export.All": "None",
+    "MailboxItem.Export.All": "937550e9-33a3-494b-88ae-d9cd394b1fbb",
     "MailboxItem.ImportExport.All": "76577085-e73d-4f1d-b26a-85fb33892327",
     "MailboxItem.Read.All": "7d9f353d-a7bd-4fbb-822a-26d5dd39a3ce",
     "MailboxItem.ReadWrite.All": "1583d471-fede-4e7c-b062-57e9d60cfb49",

@@ -29,12 +29,15 @@ from simulator import (
     mail_attachments,
     mail_delta,
     mail_folders,
+    mailbox_export,
+    mailbox_transfer,
     openapi,
     settings,
     todo_attachments,
     todo_routes,
 )
 from simulator.faults import AFTER, refusal, with_foreign_links
+from simulator.mailbox_items import owner_of
 from simulator.routing import Router, spelled
 from simulator.tenant import AppRegistration, Tenant
 from simulator.throttle import Throttle
@@ -76,6 +79,7 @@ def routes() -> tuple[Route, ...]:
         *login.ROUTES, *directory.ROUTES, *applications.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
         *mail_delta.ROUTES, *mail_attachments.ROUTES, *calendar.ROUTES, *calendar_delta.ROUTES,
         *calendar_attachments.ROUTES, *settings.ROUTES,
+        *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
@@ -252,6 +256,8 @@ class Server:
 
     def _mailbox(self, parameters: dict[str, str]) -> str | None:
         reference = parameters.get("user")
+        if "mailbox" in parameters:
+            return owner_of(self.tenant, parameters["mailbox"])
         if reference is None or reference in self.tenant.users:
             return reference
         try:

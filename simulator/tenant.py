@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 BACKUP_ROLES = (
     "Application.Read.All", "Calendars.Read", "Contacts.Read", "Files.Read.All", "Group.Read.All",
-    "GroupMember.Read.All", "Mail.Read", "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All",
+    "GroupMember.Read.All", "Mail.Read", "MailboxFolder.Read.All", "MailboxItem.Export.All",
+    "MailboxItem.Read.All", "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All",
     "Sites.Read.All", "Tasks.Read.All", "User.Read.All",
 )  # fmt: skip
 RESTORE_ROLES = (
     "Calendars.ReadWrite", "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read", "Mail.ReadWrite",
+    "MailboxFolder.ReadWrite.All", "MailboxItem.ImportExport.All", "MailboxItem.ReadWrite.All",
     "MailboxSettings.Read", "MailboxSettings.ReadWrite", "Sites.ReadWrite.All",
     "Tasks.ReadWrite.All", "User.Read.All",
 )  # fmt: skip
@@ -155,6 +157,8 @@ class Tenant:
         self.users: dict[str, User] = {}
         self.groups: dict[str, Group] = {}
         self.mailboxes: dict[str, Mailbox] = {}
+        self.archives: dict[str, list[Mailbox]] = {}
+        """In-place archives by user: the archive itself, then what it expanded into."""
         self.drives: dict[str, Drive] = {}
         self.sites: dict[str, Json] = {}
         self.deleted_users: dict[str, tuple[User, datetime, Mailbox | None]] = {}
@@ -261,6 +265,7 @@ class Tenant:
             group.members = [one for one in group.members if one != user_id]
         if not for_good:
             self.deleted_users[user_id] = (user, self.clock.now(), mailbox)
+        self.archives.pop(user_id, None)
         self.user_log.record(user_id, self.next_sequence(), "deleted" if for_good else "changed")
 
     def user(self, reference: str) -> User:

@@ -41,6 +41,11 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             for key in mailboxes
             if key in tenant.mailboxes
         },
+        "archives": {
+            key: [mailbox_truth(box, hashes=hashes) for box in tenant.archives[key]]
+            for key in (mailboxes if mailboxes != tenant.mailboxes else tenant.archives)
+            if key in tenant.archives
+        },
         "drives": {
             key: [_drive_item(entry, hashes) for entry in drive_truth(tenant.drives[key])]
             for key in drives
