@@ -65,6 +65,22 @@ def test_items_of_a_folder_are_listed(house: House) -> None:
     assert len(found[0]) == 3
 
 
+def test_a_connection_is_told_per_service_and_a_broken_one_is_a_failure(house: House) -> None:
+    good = run(house, "connection", ORG)
+    assert good.exit_code == 0, good.output
+    assert good.stdout.startswith("The connection works.\nMail\n  backup:  granted.")
+
+    app = house.world.tenant.backup_app
+    lost = {role for role in app.roles if role.split(".")[0] in ("Files", "Sites")}
+    app.roles -= lost
+    try:
+        bad = run(house, "connection", ORG)
+    finally:
+        app.roles |= lost
+    assert bad.exit_code == 1
+    assert "Nothing is backed up without Files.Read.All." in bad.stdout
+
+
 def test_a_backup_is_awaited_to_its_end(house: House) -> None:
     def work() -> None:
         runs.close_backup(house.app, BackupEnded(ORG, house.stories.started[-1][2]))
