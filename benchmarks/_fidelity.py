@@ -30,6 +30,7 @@ from simulator.tenant import User
 
 LISTS = Path(__file__).with_name("fidelity")
 COMES_BACK = ("yes", "computed")
+_DAYS_S = 3 * 86_400.0
 _Facts = dict[str, Any]
 
 
@@ -159,6 +160,7 @@ def _measured(subject: Subject, listed: Declared) -> list[Verdict]:
         request = RestoreRequest(
             service.name, f"{kind}:{user.id}", target=f"{kind}:{target.id}", place="original"
         )
+        installation.clock.sleep(_DAYS_S)  # dates of the restore itself are not those of the items
         installation.restore(request)
         after = subject.shown(graph, tenant, target)
     return [

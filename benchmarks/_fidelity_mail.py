@@ -20,7 +20,7 @@ from simulator import Tenant, extended, mail_create
 from simulator.content import Letter, Person, SeedMessage
 from simulator.content_kinds import with_file
 from simulator.content_special import SPECIAL
-from simulator.mailbox import Mailbox
+from simulator.mailbox import Folder, Mailbox
 from simulator.tenant import User
 
 _AT = datetime(2026, 9, 14, 7, 31, tzinfo=UTC)
@@ -42,6 +42,8 @@ _EXPAND = (
     f"extensions($filter=id eq '{_EXTENSION}')"
 )
 _PLAIN = "#microsoft.graph.message"
+_HEADERS = "internetMessageHeaders"
+_LOOKS = ("receivedDateTime", "isRead", "categories", "flag")
 _OF_THE_MAILBOX = frozenset((
     "@odata.etag", "@odata.mediaContentType", "@odata.context", "id", "size", "contentBytes",
     "item", "lastModifiedDateTime", "createdDateTime", "changeKey", "parentFolderId",
@@ -78,6 +80,8 @@ class Mail:
         mailbox = tenant.mailboxes[user.id]
         found = {}
         for message in list(mailbox.messages.values()):
+            if not is_protected(message.folder):
+                continue
             key = mailbox.message_id(message, immutable=True)
             path = f"/users/{user.id}/messages/{quote(key)}"
             raw = graph.get(path, select=",".join(_NAMES), expand=_EXPAND)
@@ -86,8 +90,8 @@ class Mail:
                 _attachment(*_whole(graph, f"{path}/attachments", one))
                 for one in graph.all(f"{path}/attachments", select="id")
             ]
-            found[str(raw["internetMessageId"])] = _comparable(raw, mailbox)
-        return found
+            found[key] = _comparable(raw, mailbox)
+        return _by_name(found)
 
     def kept(
         self, installation: Installation, user: User, shown: Mapping[str, Mapping[str, Any]]
@@ -102,13 +106,26 @@ class Mail:
             raw = {**item.raw, **entry.facts.get("volatile", {})}
             raw["attachments"] = list(_kept_attachments(item))
             facts = _comparable(raw, mailbox)
-            key = str(raw["internetMessageId"])
-            wanted = shown[key]["internetMessageHeaders"]
-            held = set(_mime_headers(item))
+            facts[_HEADERS] = list(_mime_headers(item))
+            found[entry.id] = facts
+        named = _by_name(found)
+        for key, facts in named.items():
+            wanted, held = shown.get(key, {}).get(_HEADERS, []), facts.pop(_HEADERS)
             if all(_header(one) in held for one in wanted):
-                facts["internetMessageHeaders"] = wanted
-            found[key] = facts
-        return found
+                facts[_HEADERS] = wanted
+        return named
+
+
+def is_protected(folder: Folder) -> bool:
+    """Whether messages of a folder are: below the visible root, and not found by a search."""
+    if folder.search_filter is not None:
+        return False
+    at: Folder | None = folder
+    while at is not None and at.well_known != "searchfolders":
+        if at.well_known == "msgfolderroot":
+            return True
+        at = at.parent
+    return False
 
 
 def _letters(owner: Person) -> Iterator[Letter]:
@@ -159,6 +176,19 @@ def _draft() -> dict[str, Any]:
         "isDeliveryReceiptRequested": True,
         "internetMessageHeaders": [{"name": "x-campaign", "value": "Harbour 2027"}],
     }
+
+
+def _by_name(found: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By Message-ID, folder and number: copies of one message in one folder are told apart by what
+    they look like.
+    """
+    named: dict[str, list[dict[str, Any]]] = {}
+    for facts in found.values():
+        name = f"{facts['internetMessageId']} {facts['parentFolderId']}"
+        named.setdefault(name, []).append(facts)
+    for copies in named.values():
+        copies.sort(key=lambda one: str([one[fact] for fact in _LOOKS]))
+    return {f"{name} {n}": one for name, copies in named.items() for n, one in enumerate(copies)}
 
 
 def _comparable(raw: Mapping[str, Any], mailbox: Mailbox) -> dict[str, Any]:

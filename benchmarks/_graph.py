@@ -11,6 +11,8 @@ import urllib3
 import simulator
 from simulator.roles import ROLE_IDS
 
+_PREFER = 'IdType="ImmutableId", outlook.timezone="UTC"'
+
 
 class Graph:
     """Reads with an application that may do everything the simulator knows."""
@@ -20,18 +22,9 @@ class Graph:
         self._pool = urllib3.PoolManager(ca_certs=str(running.ca))
         tenant = running.tenant
         with tenant.lock:
-            app = tenant.add_app("Onlooker", tuple(ROLE_IDS))
-        form = {
-            "client_id": app.app_id,
-            "client_secret": next(iter(app.secrets)),
-            "scope": "https://graph.microsoft.com/.default",
-            "grant_type": "client_credentials",
-        }
-        url = f"{running.url}/{tenant.id}/oauth2/v2.0/token"
-        answer = self._pool.request("POST", url, fields=form, encode_multipart=False)
-        token = json.loads(answer.data)["access_token"]
-        prefer = 'IdType="ImmutableId", outlook.timezone="UTC"'
-        self._headers = {"Authorization": f"Bearer {token}", "Prefer": prefer}
+            self._app = tenant.add_app("Onlooker", tuple(ROLE_IDS))
+        self._login = f"{running.url}/{tenant.id}/oauth2/v2.0/token"
+        self._token = self._sign_in()
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         """One object; raises where Graph refuses. Query options are named without their $."""
@@ -53,7 +46,24 @@ class Graph:
         return self._answer(f"{self._base}{path}" + (f"?{options}" if options else ""))
 
     def _answer(self, url: str) -> bytes:
-        answer = self._pool.request("GET", url, headers=self._headers)
+        answer = self._asked(url)
+        if answer.status == 401:  # the tenant's clock was put forward
+            self._token = self._sign_in()
+            answer = self._asked(url)
         if answer.status != 200:
             raise RuntimeError(f"GET {url}: {answer.status} {answer.data[:300]!r}")
         return answer.data
+
+    def _asked(self, url: str) -> urllib3.BaseHTTPResponse:
+        headers = {"Authorization": f"Bearer {self._token}", "Prefer": _PREFER}
+        return self._pool.request("GET", url, headers=headers)
+
+    def _sign_in(self) -> str:
+        form = {
+            "client_id": self._app.app_id,
+            "client_secret": next(iter(self._app.secrets)),
+            "scope": "https://graph.microsoft.com/.default",
+            "grant_type": "client_credentials",
+        }
+        answer = self._pool.request("POST", self._login, fields=form, encode_multipart=False)
+        return str(json.loads(answer.data)["access_token"])

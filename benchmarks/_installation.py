@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,6 +45,20 @@ class TenantClock:
             self._tenant.clock.advance(seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Requests the tenant saw for one chain of one run, by route; those in a batch one by one."""
+
+    drain: Drain
+    state: str
+    routes: Counter[str]
+
+    @property
+    def requests(self) -> int:
+        """How many in all."""
+        return self.routes.total()
+
+
 class Installation:
     """One installation that protects one tenant."""
 
@@ -61,6 +76,7 @@ class Installation:
             **settings,
         )
         self.app = App(given, clock=self.clock, scrypt_n=SCRYPT_N)
+        self.spent: list[Spent] = []  # of the newest run
         facts = running.facts()
         organizations.create(
             self.app,
@@ -79,8 +95,11 @@ class Installation:
         document = {**policies.current(self.app, ORG), **changes}
         policies.change(self.app, ORG, document, version)
 
-    def back_up(self) -> dict[str, Any]:
-        """A whole backup, one step after another; the run as the API shows it."""
+    def back_up(self, *, follow_up: bool = True) -> dict[str, Any]:
+        """A whole backup, one step after another; the run as the API shows it. Without `follow_up`
+        it ends once everybody has had the first pass of progressive protection.
+        """
+        self.spent.clear()
         request = runs.request_backup(self.app, ORG, "benchmark")
         assert isinstance(request.message, BackupRun)
         planned = plan.plan_backup(self.app, request.message)
@@ -89,7 +108,8 @@ class Installation:
             planned = plan.plan_backup(self.app, request.message)
         for number in range(planned.shards):
             for drain in plan.shard_resources(self.app, Shard(ORG, request.id, number)):
-                self._drain(drain)
+                if follow_up or not drain.follow_up:
+                    self._measured(drain)
         runs.close_backup(self.app, BackupEnded(ORG, request.id, planned.code))
         return runs.show(self.app, ORG, request.id)
 
@@ -111,11 +131,16 @@ class Installation:
         """The newest restore point."""
         return browse.open_view(self.app, ORG, service, resource)
 
-    def _drain(self, drain: Drain) -> None:
+    def _measured(self, drain: Drain) -> None:
+        before = Counter(self.tenant.counters.requests)
+        state = self._drain(drain)
+        self.spent.append(Spent(drain, state, requests_since(self.tenant, before)))
+
+    def _drain(self, drain: Drain) -> str:
         for _ in range(STEPS_MAX):
             answer = backup.drain(self.app, drain)
             if answer.state not in ("more", "throttled"):
-                return
+                return answer.state
             self.clock.sleep(answer.retry_after_s)
         raise RuntimeError(f"the chain {drain.service} {drain.resource} did not end")
 
@@ -130,8 +155,8 @@ def installed(tenant: simulator.Tenant, **settings: Any) -> Iterator[Installatio
 
 
 def requests_since(tenant: simulator.Tenant, before: Mapping[str, int]) -> Counter[str]:
-    """Requests to Graph by route that the tenant saw since `before`; a batch counts what is in
-    it.
+    """Requests to Graph by route that the tenant saw since `before`, those in batches one by
+    one.
     """
     seen = Counter(tenant.counters.requests)
     seen.subtract(before)

@@ -1,0 +1,154 @@
+"""What protecting mailboxes asks of Graph: a first backup, a quiet night, and progressive mail.
+
+The minimum is what the documented interface allows for the same content, however it is asked:
+pages as large as they come, one request for the MIME of a message, one for all attachments of a
+message, one per feed that has to be asked whether anything changed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import m365
+from benchmarks._fidelity_mail import is_protected
+from benchmarks._installation import Installation, installed
+from simulator import Tenant, contoso
+from simulator.content import Letter, Person
+from simulator.content_kinds import inline_image, plain_html, text_only, with_file
+from simulator.contoso import Cast, Profile
+from simulator.mailbox import Folder, Mailbox
+
+PAGE_MAX = 1_000  # a page of a message delta is never larger
+SERVICES = ("mail", "calendar", "contacts", "tasks", "settings")
+_PROFILE = "exchange benchmark"
+_UNTIL = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
+_FOLDERS = ("inbox", "inbox", "inbox", "sentitems", "archive")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is protected."""
+
+    messages: int = 1_200  # of the mailbox with everything in it
+    plain: int = 4_000  # of the mailbox without attachments
+    attached: int = 3_000  # of the mailbox where every message has some
+
+
+@dataclass(slots=True)
+class Asked:
+    """What one tenant was asked, and what it minded."""
+
+    figures: dict[str, Any] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+
+def whole(size: Size) -> Asked:
+    """A first backup of everything at once, then one of a quiet night."""
+    contoso.PROFILES[_PROFILE] = Profile((Cast("Adele Vance", size.messages, -1, special=True),))
+    tenant = contoso.build(_PROFILE, seed=3)
+    with installed(tenant) as installation:
+        names = _protected()
+        installation.choose(services=names, protection="full")
+        first = _by_service(installation)
+        idle = _by_service(installation)
+    (mailbox,) = tenant.mailboxes.values()
+    least = {name: _MINIMA[name](mailbox) for name in names if name in _MINIMA}
+    compared = [name for name in least if name in first]
+    items = len(mailbox.messages)
+    figures = {
+        "requests_over_minimum": _ratio(first, {name: least[name][0] for name in compared}),
+        "idle_requests_per_mailbox": sum(idle.values()),
+        "idle_requests_minimum": sum(least[name][1] for name in compared),
+        "idle_requests_over_minimum": _ratio(idle, {name: least[name][1] for name in compared}),
+        "requests_per_message": round(first.get("mail", 0) / items, 4),
+        "requests_first_by_service": dict(first),
+        "requests_idle_by_service": dict(idle),
+        "requests_minimum_by_service": {name: list(least[name]) for name in compared},
+        "messages": items,
+        "folders": sum(1 for one in mailbox.folders.values() if _holds_messages(one)),
+    }
+    return Asked(figures, _minded(tenant))
+
+
+def progressive(size: Size) -> Asked:
+    """The first pass over two mailboxes: one without attachments, one with nothing else."""
+    tenant = Tenant(11)
+    plain, attached = (tenant.add_user(name) for name in ("Plain Mail", "Full Mail"))
+    _fill(tenant.mailboxes[plain.id], size.plain, [plain_html, text_only])
+    _fill(tenant.mailboxes[attached.id], size.attached, [with_file, inline_image])
+    with installed(tenant) as installation:
+        installation.choose(services=["mail"], protection="progressive")
+        run = installation.back_up(follow_up=False)
+        spent = {one.drain.resource: one.requests for one in installation.spent}
+    figures = {
+        "progressive_requests_per_plain_message": round(
+            spent[f"mailbox:{plain.id}"] / size.plain, 4
+        ),
+        "progressive_requests_per_message_with_attachments": round(
+            spent[f"mailbox:{attached.id}"] / size.attached, 4
+        ),
+        "progressive_state": run["state"],
+    }
+    return Asked(figures, _minded(tenant))
+
+
+def _protected() -> list[str]:
+    """The services of a mailbox that this version protects."""
+    return [name for name in SERVICES if name in m365.SERVICES]
+
+
+def _by_service(installation: Installation) -> Counter[str]:
+    run = installation.back_up()
+    if run["state"] != "green":
+        raise RuntimeError(f"a backup ended {run['state']}: {run}")
+    found: Counter[str] = Counter()
+    for one in installation.spent:
+        found[one.drain.service] += one.requests
+    return found
+
+
+def _ratio(asked: Mapping[str, int], least: Mapping[str, int]) -> float:
+    return round(sum(asked[name] for name in least) / sum(least.values()), 4)
+
+
+def _minded(tenant: Tenant) -> list[str]:
+    """What the tenant counted against its client."""
+    offences = [f"{kind}: {count}" for kind, count in tenant.counters.offences.items()]
+    over = [
+        f"{box}: {n} at once" for box, n in tenant.counters.highest_concurrency.items() if n > 4
+    ]
+    return [*tenant.counters.violations, *offences, *over]
+
+
+# --- What must be asked ---
+
+
+def _mail(mailbox: Mailbox) -> tuple[int, int]:
+    """Requests at the least for the first backup of mail, and for a quiet night."""
+    folders = [one for one in mailbox.folders.values() if _holds_messages(one)]
+    messages = [message for one in folders for message in one.messages.values()]
+    pages = sum(max(1, -(-len(one.messages) // PAGE_MAX)) for one in folders)
+    attached = sum(bool(message.attachments) for message in messages)
+    tree = 2  # the feed of folders, and the list with hidden ones, which the feed does not tell of
+    return len(messages) + attached + pages + tree, len(folders) + tree
+
+
+_MINIMA: dict[str, Callable[[Mailbox], tuple[int, int]]] = {"mail": _mail}
+
+
+def _holds_messages(folder: Folder) -> bool:
+    """Whether messages of a folder are protected; the visible root itself holds none."""
+    return folder.well_known != "msgfolderroot" and is_protected(folder)
+
+
+def _fill(mailbox: Mailbox, count: int, kinds: list[Any]) -> None:
+    dice = random.Random(f"progressive {count}")
+    owner, sender = Person("Owner", "owner@contoso.example"), Person("Nora", "nora@ships.example")
+    for number in range(count):
+        letter = Letter(dice, sender, (owner,), _UNTIL)
+        mailbox.deliver(dice.choice(kinds)(letter), _FOLDERS[number % len(_FOLDERS)])

@@ -1,0 +1,109 @@
+"""python3 dev.py bench exchange: what protecting Exchange keeps, brings back and asks of Graph.
+
+Every figure is measured against the simulated tenant; docs/performance.md explains each. The exit
+status is 1 when a bound is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import _fidelity
+from benchmarks._exchange import Size, progressive, whole
+from benchmarks._fidelity_mail import Mail
+from benchmarks._figures import Bound, passed
+
+SUBJECTS: tuple[_fidelity.Subject, ...] = (Mail(),)
+BOUNDS = (
+    Bound("properties_unexplained", at_most=0),
+    Bound("requests_over_minimum", at_most=1.05),
+    Bound("idle_requests_over_minimum", at_most=1.1),
+    Bound("progressive_requests_per_plain_message", at_most=0.02),
+    Bound("progressive_requests_per_message_with_attachments", at_most=1.02),
+    Bound("ceiling_share_mailbox", at_least=0.95),
+    Bound("ceiling_share_tenant", at_least=0.95),
+    Bound("violations", at_most=0),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures, prints, and answers 0 when the bounds are kept."""
+    options = _parser().parse_args(arguments)
+    report = measure(Size(), full=options.full)
+    if options.json:
+        print(json.dumps(report))
+    else:
+        _show(report)
+    return 0 if report["ok"] else 1
+
+
+def measure(size: Size, *, full: bool = False) -> dict[str, Any]:
+    """One whole benchmark; the report as --json prints it."""
+    started = time.perf_counter()
+    verdicts = _fidelity.figures(_fidelity.measured(SUBJECTS))
+    asked = [whole(size), progressive(size)]
+    figures: dict[str, Any] = dict(verdicts)
+    for one in asked:
+        figures |= one.figures
+    figures |= _ceiling(full=full)
+    minded = [text for one in asked for text in one.violations]
+    if figures["violations"] is not None:
+        figures["violations"] += len(minded)
+    bounds = [bound.verdict(figures) for bound in BOUNDS]
+    return {
+        "benchmark": "exchange",
+        "ok": passed(bounds),
+        **figures,
+        "minded": minded,
+        "bounds": bounds,
+        "size": {name: getattr(size, name) for name in Size.__slots__},
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+
+
+def _ceiling(*, full: bool) -> dict[str, Any]:
+    """How near the limits the governor comes, on a simulated clock; unknown where it is missing."""
+    names = ("ceiling_share_mailbox", "ceiling_share_tenant", "violations")
+    if importlib.util.find_spec("benchmarks._ceiling") is None:
+        return {**dict.fromkeys(names), "violations": 0}
+    found: dict[str, Any] = importlib.import_module("benchmarks._ceiling").measure(full=full)
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench exchange", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--full", action="store_true", help="the largest size it knows")
+    return parser
+
+
+def _show(report: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(title="Exchange: bounds", title_justify="left")
+    for heading in ("figure", "measured", "bound", ""):
+        table.add_column(heading, justify="right" if heading == "measured" else "left")
+    words = {True: "[green]kept[/green]", False: "[red]missed[/red]", None: "not known here"}
+    for bound in report["bounds"]:
+        limit = f"≤ {bound['at_most']}" if "at_most" in bound else f"≥ {bound['at_least']}"
+        table.add_row(bound["figure"], str(bound["value"]), limit, words[bound["met"]])
+    console.print(table)
+    others = Table(title="Exchange: other figures", title_justify="left", show_header=False)
+    shown = {bound["figure"] for bound in report["bounds"]}
+    for name, value in report.items():
+        if name not in shown and name != "bounds":
+            others.add_row(name, str(value))
+    console.print(others)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
