@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from base.errors import NotFound
 from base.item import StoredItem
 from formats.as_is import stored_file
+from formats.as_json import object_file
 from formats.eml import message_file
 from formats.item_file import ItemFile
 from formats.zip import ArchiveEntry
@@ -16,6 +17,7 @@ __all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_ent
 FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "message": message_file,
     "file": stored_file,
+    "setting": object_file,
 }
 
 

@@ -11,5 +11,11 @@ from collections.abc import Mapping
 from m365.drive import SERVICE as DRIVE
 from m365.mail import SERVICE as MAIL
 from m365.service import Service
+from m365.settings import SERVICE as SETTINGS
 
-SERVICES: Mapping[str, Service] = {service.name: service for service in (MAIL, DRIVE)}
+_ALL = (
+    MAIL,
+    DRIVE,
+    SETTINGS,
+)
+SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

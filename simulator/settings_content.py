@@ -48,6 +48,8 @@ def fill_settings(tenant: Tenant, user_id: str, *, special: bool) -> None:
         tenant, user_id, {"name": "Harbour News", "address": "news@harbour.example"}, "other"
     )
     if not special:
+        client_only = add_rule(tenant, user_id, {"displayName": "Play a sound 🔔", "sequence": 6})
+        client_only |= {"isReadOnly": True, "hasError": True}
         return
     add_override(tenant, user_id, {"name": "Jörg", "address": "joerg@harbour.example"}, "focused")
     _special_rules(tenant, user_id, mailbox)
@@ -86,7 +88,8 @@ def settings_month(
     categories = tenant.mailboxes[user_id].categories
     if len(categories) > 2:
         del categories[dice.randrange(len(categories))]
-    categories[0]["color"] = f"preset{(number + 10) % 25}"
+    for first in categories[:1]:
+        first["color"] = f"preset{(number + 10) % 25}"
     add_category(tenant, user_id, f"Month {number}", "preset6")
     known = overrides(tenant, user_id)
     if len(known) > 1:
@@ -146,5 +149,3 @@ def _special_rules(tenant: Tenant, user_id: str, mailbox: Mailbox) -> None:
     )  # fmt: skip
     for one in given:
         add_rule(tenant, user_id, one)
-    client_only = add_rule(tenant, user_id, {"displayName": "Play a sound 🔔", "sequence": 6})
-    client_only |= {"isReadOnly": True, "hasError": True}

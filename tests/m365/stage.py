@@ -21,7 +21,6 @@ from m365.service import Resource, Service, Source, Writer
 from simulator.contoso import build
 from tests.m365.mirror import Mirror
 
-
 RAW = "raw"
 
 

@@ -15,6 +15,7 @@ from m365.service import Resource, Service
 from simulator import drive_state
 from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
+from tests.m365.cases_settings import SettingsCase
 from tests.m365.service_suite import ServiceSuite
 from tests.m365.stage import Case, Truth
 
@@ -191,7 +192,11 @@ def _file_facts(drive: Drive) -> Counter[tuple[Any, ...]]:
     return found
 
 
-CASES: dict[str, Case] = {"mail": MailCase(), "drive": DriveCase()}
+CASES: dict[str, Case] = {
+    "mail": MailCase(),
+    "drive": DriveCase(),
+    "settings": SettingsCase(),
+}
 
 
 def test_every_service_of_the_registry_is_put_to_the_suite() -> None:
