@@ -67,6 +67,17 @@ class SelectionOut(Out):
 
     mode: Literal["all", "include", "exclude"]
     users: list[str]
+    groups: list[str]
+    patterns: list[str]
+    leavers: Literal["keep", "stop"]
+
+
+class SiteSelectionOut(Out):
+    """Which SharePoint sites a policy covers."""
+
+    mode: Literal["all", "include", "exclude"]
+    sites: list[str]
+    patterns: list[str]
 
 
 class ScheduleOut(Out):
@@ -81,6 +92,8 @@ class PolicyOut(Out):
 
     services: list[str]
     selection: SelectionOut
+    drives: SelectionOut | None = Field(description="null: the OneDrives of those in selection")
+    sites: SiteSelectionOut
     protection: str
     schedule: ScheduleOut | None
     retention: dict[str, int] | None
@@ -321,6 +334,7 @@ class CoverageOut(Out):
     waiting: int = Field(description="items of which parts (MIME) are still to be copied, about")
     reasons: dict[str, int]
     not_protected: list[ResourceOut]
+    sites: dict[str, Any] = Field(description="found, selected, protected, and the reason")
     not_copied: int
 
 

@@ -72,12 +72,43 @@ class ChangeOrganization(In):
 
 
 class Selection(In):
-    """Whom a policy covers: everybody, or those listed (object ids, addresses or user principal
-    names).
-    """
+    """Whom a policy covers: everybody, only those named, or everybody but those named."""
 
     mode: Literal["all", "include", "exclude"] = "all"
-    users: list[str] = Field(default_factory=list, max_length=100_000)
+    users: list[str] = Field(
+        default_factory=list,
+        max_length=100_000,
+        description="object ids, addresses or user principal names",
+    )
+    groups: list[str] = Field(
+        default_factory=list,
+        max_length=10_000,
+        description="ids or addresses; members, also of groups within, are read at every run",
+    )
+    patterns: list[str] = Field(
+        default_factory=list,
+        max_length=1_000,
+        description="of addresses and user principal names, with * and ?",
+        examples=[["*@sales.contoso.com"]],
+    )
+    leavers: Literal["keep", "stop"] = Field(
+        "keep", description="whether who leaves a chosen group stays protected"
+    )
+
+
+class SiteSelection(In):
+    """Which SharePoint sites a policy covers."""
+
+    mode: Literal["all", "include", "exclude"] = "all"
+    sites: list[str] = Field(
+        default_factory=list, max_length=100_000, description="site ids or addresses"
+    )
+    patterns: list[str] = Field(
+        default_factory=list,
+        max_length=1_000,
+        description="of addresses, with * and ?",
+        examples=[["https://contoso.sharepoint.com/sites/sales-*"]],
+    )
 
 
 class Schedule(In):
@@ -106,6 +137,10 @@ class Policy(In):
         default_factory=lambda: list(policies.DEFAULT["services"]), min_length=1
     )
     selection: Selection = Field(default_factory=Selection)
+    drives: Selection | None = Field(
+        None, description="whose OneDrives; left out: of those in `selection`"
+    )
+    sites: SiteSelection = Field(default_factory=SiteSelection)
     protection: Literal["progressive", "full", "fast"] = Field(
         "progressive",
         description="of mail: items first and their MIME once everybody has had a first pass; "

@@ -18,7 +18,7 @@ from api.auth import SignedIn
 from api.connection_answers import ConnectionOut
 from api.deps import After, Limit, Org, TheApp, page
 from api.models import ChangeOrganization, Credential, NewOrganization, Policy
-from engine import audit, connection, organizations, policies, rebuild
+from engine import audit, connection, directory_search, organizations, policies, rebuild
 
 router = APIRouter(tags=["organizations"])
 
@@ -105,11 +105,18 @@ def search_directory(
     org: Org,
     kind: Literal["users", "groups", "sites", "teams"],
     app: TheApp,
-    search: Annotated[str, Query(max_length=200)] = "",
+    search: Annotated[str, Query(max_length=200, description="part of a name or address")] = "",
+    after: After = "",
     limit: Limit = 50,
+    deleted: Annotated[bool, Query(description="users who left and can be restored")] = False,
 ) -> Any:
-    """Finds users, groups, sites or teams of the tenant by name or address."""
-    return page(connection.search(app, org, kind, search, limit), "")
+    """Finds users, groups, sites or teams of the tenant by name or address, as the last run knew
+    them, with the services they have and why others are missing.
+    """
+    found, more = directory_search.search(
+        app, org, kind, search, after=after, limit=limit, deleted=deleted
+    )
+    return page(found, more)
 
 
 @router.get("/organizations/{org}/policy", response_model=PolicyOut)

@@ -35,12 +35,13 @@ def add_organization(who: Who, app: TheApp, form: Form) -> HTMLResponse:
 
 @acts.post("/organizations/{org}/policy")
 def change_policy(org: Org, who: Who, app: TheApp, form: Form) -> Response:
-    """Replaces the policy; a refused one is said to be, above the policy in force."""
+    """Replaces the policy; a refused one is shown again with what is wrong."""
+    document: dict[str, Any] = {}
     try:
         document, version = forms.policy(form)
         policies.change(app, org, document, version, by=who.id)
     except Problem as problem:
-        shown = views.policy(app, org, problem=problem)
+        shown = views.policy(app, org, problem=problem, refused=document)
         return render("policy.html", status=problem.status, **shown)
     audit.note(app, org, who.id, "policy-changed")
     return _see(f"/organizations/{org}")

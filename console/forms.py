@@ -74,16 +74,19 @@ def policy(form: Fields) -> tuple[dict[str, Any], int]:
     services = form.get("service", [])
     if not services:
         raise InvalidInput("Choose at least one service.", field="services")
-    mode = one(form, "mode", "all")
-    if mode not in ("all", "include", "exclude"):
-        raise InvalidInput("Everybody, only some, or all but some.", field="mode")
     protection = one(form, "protection", "progressive")
     if protection not in PROTECTIONS:
         raise InvalidInput("Progressive, full or fast.", field="protection")
     version = one(form, "version", "0")
     document = {
         "services": services,
-        "selection": {"mode": mode, "users": [] if mode == "all" else _lines(form)},
+        "selection": _people(form, ""),
+        "drives": _people(form, "drives_") if one(form, "drives_own") == "yes" else None,
+        "sites": {
+            "mode": _mode(form, "sites_"),
+            "sites": _entries(form, "sites_sites"),
+            "patterns": _entries(form, "sites_patterns"),
+        },
         "protection": protection,
         "schedule": _schedule(form),
         "retention": _retention(form),
@@ -92,8 +95,27 @@ def policy(form: Fields) -> tuple[dict[str, Any], int]:
     return document, int(version) if re.fullmatch(r"[0-9]{1,8}", version) else 0
 
 
-def _lines(form: Fields) -> list[str]:
-    return [line.strip() for line in one(form, "users").splitlines() if line.strip()]
+def _people(form: Fields, prefix: str) -> dict[str, Any]:
+    return {
+        "mode": _mode(form, prefix),
+        "users": _entries(form, f"{prefix}users"),
+        "groups": _entries(form, f"{prefix}groups"),
+        "patterns": _entries(form, f"{prefix}patterns"),
+        "leavers": "stop" if one(form, f"{prefix}leavers") == "stop" else "keep",
+    }
+
+
+def _mode(form: Fields, prefix: str) -> str:
+    mode = one(form, f"{prefix}mode", "all")
+    if mode not in ("all", "include", "exclude"):
+        raise InvalidInput("Everybody, only some, or all but some.", field=f"{prefix}mode")
+    return mode
+
+
+def _entries(form: Fields, name: str) -> list[str]:
+    """What was ticked and what was typed, one a line, each once."""
+    lines = (line.strip() for value in form.get(name, ()) for line in value.splitlines())
+    return list(dict.fromkeys(filter(None, lines)))
 
 
 def _retention(form: Fields) -> dict[str, int] | None:

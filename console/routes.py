@@ -5,7 +5,7 @@ signed in. console/acts.py has what changes something.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -25,6 +25,7 @@ public = APIRouter(include_in_schema=False)
 pages = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in_page)])
 
 GraphId = Annotated[str, Query(max_length=1024)]
+Selected = Literal["selection", "drives", "sites"]
 
 
 def install(web: FastAPI) -> None:
@@ -96,6 +97,31 @@ def organization(org: Org, app: TheApp) -> HTMLResponse:
 def policy(org: Org, app: TheApp) -> HTMLResponse:
     """What is protected and when, as a form."""
     return render("policy.html", **views.policy(app, org))
+
+
+@pages.get("/organizations/{org}/directory")
+def directory(
+    org: Org,
+    app: TheApp,
+    into: Selected = "selection",
+    search: Annotated[str, Query(max_length=200)] = "",
+) -> HTMLResponse:
+    """What a search box of the policy form finds."""
+    return render("picked.html", **views.picked(app, org, into, search))
+
+
+@pages.get("/organizations/{org}/directory/chosen")
+def chosen(
+    org: Org,
+    into: Selected,
+    kind: Literal["users", "groups", "sites"],
+    value: GraphId,
+    name: GraphId = "",
+    address: GraphId = "",
+) -> HTMLResponse:
+    """One entry that was picked, as the form holds it."""
+    entry = {"kind": kind, "value": value, "name": name, "address": address}
+    return render("chosen.html", into=into, entry=entry)
 
 
 @pages.get("/organizations/{org}/run/{run}")

@@ -9,12 +9,23 @@ from zoneinfo import available_timezones
 from base.errors import Problem
 from console import forms
 from engine import browse as browsing
-from engine import coverage, ledger, policies, preview, resources, restore_report, runs, verify
+from engine import (
+    coverage,
+    directory_search,
+    ledger,
+    policies,
+    preview,
+    resources,
+    restore_report,
+    runs,
+    verify,
+)
 from engine import organizations as orgs
 from engine.assembly import App
 from engine.restore_plan import RestorePlan, RestoreRequest
 
 PAGE_ROWS = 100
+PICKED_MAX = 8  # of each kind, below a search box
 _BLANK = {"name": "", "tenant_id": "", "client_id": "", "restore_client_id": ""}
 TARGETS_MAX = 500  # mailboxes or drives in one drop-down list
 
@@ -43,10 +54,16 @@ def organization(app: App, org: str) -> dict[str, Any]:
     }
 
 
-def policy(app: App, org: str, problem: Problem | None = None) -> dict[str, Any]:
-    """The policy as the form shows it."""
-    shown = policies.show(app, org)
+def policy(
+    app: App,
+    org: str,
+    problem: Problem | None = None,
+    refused: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The policy as the form shows it; `refused` is what a form held that was not accepted."""
+    shown = {**policies.show(app, org), **(refused or {})}
     return {
+        "named": directory_search.named(app, org, shown),
         "org": orgs.show(app, org),
         "policy": shown,
         "schedule": forms.rhythm_of(shown["schedule"]),
@@ -57,6 +74,13 @@ def policy(app: App, org: str, problem: Problem | None = None) -> dict[str, Any]
         "time_zones": sorted(available_timezones()),
         "problem": problem,
     }
+
+
+def picked(app: App, org: str, into: str, text: str) -> dict[str, Any]:
+    """What a search box of the policy form finds; `into` is the selection it is for."""
+    kinds = ("sites",) if into == "sites" else ("users", "groups")
+    found = directory_search.picked(app, org, kinds, text, PICKED_MAX) if text.strip() else []
+    return {"org": orgs.show(app, org), "into": into, "found": found, "text": text.strip()}
 
 
 def plan(app: App, org: str, wanted: RestoreRequest, plan: RestorePlan) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class _Count:
         self, app: App, org: str, reader: GraphReader, known: Known, holdings: Holdings
     ) -> None:
         self.census = Census()
-        self.policy = selection.whole(policies.current(app, org))
+        self.policy = policies.current(app, org)
         self._org, self._reader, self._known, self._holdings = org, reader, known, holdings
         self._now = app.clock.now()
         self._asked: set[tuple[str, str]] = set()

@@ -11,7 +11,6 @@ from engine.assembly import App
 from engine.verdicts import Found
 from m365 import SERVICES
 from m365.connection import check_connection
-from m365.directory import Directory
 from m365.graph.auth import Certificate
 from m365.graph.permissions import covering_role
 from m365.registration import CredentialEnd, ExchangeRoles, credential_end, exchange_roles
@@ -97,8 +96,3 @@ def consent_url(app: App, org: str, application: str) -> str:
         "state": org,
     }
     return f"{app.place.authority}/{record.tenant_id}/v2.0/adminconsent?{urlencode(query)}"
-
-
-def search(app: App, org: str, kind: str, text: str, limit: int) -> list[dict[str, Any]]:
-    """A few users, groups, sites or teams whose name or address begins with the text."""
-    return Directory(app.reader(org)).search(kind, text, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from engine import resources
+from engine import directory_search, resources
 from engine.assembly import App
 
 
@@ -32,6 +32,7 @@ def statement(app: App, org: str) -> dict[str, Any]:
         "waiting": waiting,
         "reasons": dict(reasons),
         "not_protected": gaps,
+        "sites": directory_search.sites(app, org),
         "not_copied": sum(1 for _ in app.ledger.all(org)),
     }
 

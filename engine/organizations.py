@@ -120,10 +120,11 @@ def change(
 
 
 def delete(app: App, org: str) -> None:
-    """Forgets the record, credentials and policy. The vault stays where it is."""
+    """Forgets the record, credentials, policy and directory. The vault stays where it is."""
     app.organization(org)
     app.organizations.delete(org)
     app.policies.delete_all(org)
+    app.directory.delete_all(org)
 
 
 def _sealed(app: App, org: str, application: str, credential: Mapping[str, str] | None) -> str:

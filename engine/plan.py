@@ -16,7 +16,7 @@ from typing import Any
 from base import log
 from base.errors import Problem, Throttled
 from base.messages import BackupRun, Drain, Planned, Shard
-from engine import census, directory, patience, policies, runs, selection
+from engine import census, directory, patience, policies, runs
 from engine.assembly import App
 from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreToAsk
 from engine.resources import REFUSED
@@ -117,7 +117,7 @@ def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
     for service, reason in sorted({(row.service, row.reason) for row in counted.rows}):
         if reason not in _SETTLED:
             app.progress.put(Progress(org, run, f"{service}: {reason}", "failed", reason))
-    policy = selection.whole(policies.current(app, org))
+    policy = policies.current(app, org)
     for code in sorted(set(census.lost_groups(policy, known))):
         app.progress.put(Progress(org, run, f"groups: {code}", "failed", code))
     return counted.rows

@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from base.errors import InvalidInput
+from base import log
+from base.errors import InvalidInput, Problem
+from engine import directory, selection
 from engine.assembly import App
 from m365 import SERVICES
 from state.organizations import Organization
@@ -25,7 +27,9 @@ PROTECTIONS = (PROGRESSIVE, FULL, FAST)
 
 DEFAULT: Mapping[str, Any] = {
     "services": [name for name, service in SERVICES.items() if not service.optional],
-    "selection": {"mode": "all", "users": []},
+    "selection": selection.PEOPLE,  # of people: their mailboxes, and their OneDrives
+    "drives": None,  # another one for OneDrives
+    "sites": selection.WEB,
     "protection": PROGRESSIVE,
     "schedule": None,
     "retention": None,
@@ -40,9 +44,9 @@ class PolicyInvalid(InvalidInput):
 
 
 def current(app: App, org: str) -> dict[str, Any]:
-    """The document in force."""
+    """The document in force, whatever its age, with everything filled in."""
     policy = app.policies.current(org)
-    return {**DEFAULT, **(policy.document if policy else {})}
+    return selection.whole({**DEFAULT, **(policy.document if policy else {})})
 
 
 def show(app: App, org: str) -> dict[str, Any]:
@@ -65,6 +69,8 @@ def change(
     if unknown:
         raise PolicyInvalid("The policy names a service that does not exist.", services=unknown)
     Retention.from_json(document.get("retention") or {})
+    selection.check_shape(document)
+    _check_known(app, org, document)
     schedule = document.get("schedule")
     now = app.clock.now()
     next_run = next_start(schedule["cron"], schedule["time_zone"], now) if schedule else None
@@ -80,6 +86,24 @@ def change(
 
     app.organizations.change(org, scheduled)
     return show(app, org)
+
+
+def _check_known(app: App, org: str, document: Mapping[str, Any]) -> None:
+    """Raises SelectionUnknown for entries that name nobody. Who is not in what the last run knew is
+    looked for in the tenant; where that cannot be asked now, the entry is believed.
+    """
+    if not selection.names_somebody(document):
+        return
+    in_force = current(app, org)
+    try:
+        selection.check_known(document, in_force, directory.known(app, org))
+    except selection.SelectionUnknown:
+        try:
+            known = directory.refresh(app, org, app.reader(org))
+        except Problem as problem:
+            log.event("selection-not-checked", org=org, code=problem.code)
+            return
+        selection.check_known(document, in_force, known)
 
 
 def retention(app: App, org: str) -> Retention:

@@ -131,6 +131,15 @@ def whole(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def names_somebody(document: Mapping[str, Any]) -> bool:
+    """Whether a policy document has entries that could name nobody."""
+    return any(
+        (document.get(name) or {}).get(key)
+        for name in ("selection", "drives", "sites")
+        for key in ("users", "groups", "sites")
+    )
+
+
 def check_shape(document: Mapping[str, Any]) -> None:
     """Raises SelectionInvalid for what cannot be meant, whoever is in the tenant."""
     for name in ("selection", "drives", "sites"):
