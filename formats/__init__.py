@@ -10,6 +10,8 @@ from formats.as_is import stored_file
 from formats.as_json import object_file
 from formats.eml import message_file
 from formats.item_file import ItemFile
+from formats.vcf import contact_file
+from formats.vtodo import task_file
 from formats.zip import ArchiveEntry
 
 __all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_entry", "file_of"]
@@ -18,6 +20,8 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "message": message_file,
     "file": stored_file,
     "setting": object_file,
+    "contact": contact_file,
+    "task": task_file,
 }
 
 

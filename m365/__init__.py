@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from m365.contacts import SERVICE as CONTACTS
 from m365.drive import SERVICE as DRIVE
 from m365.mail import SERVICE as MAIL
 from m365.service import Service
 from m365.settings import SERVICE as SETTINGS
+from m365.tasks import SERVICE as TASKS
 
 _ALL = (
     MAIL,
     DRIVE,
     SETTINGS,
+    CONTACTS,
+    TASKS,
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

@@ -218,7 +218,7 @@ def _properties(document: Json, schema: Json) -> tuple[Json, bool]:
     """(all properties including inherited ones, whether others are allowed too)."""
     schema = _resolved(document, schema)
     found: Json = dict(schema.get("properties", {}))
-    is_open = bool(schema.get("additionalProperties"))
+    is_open = bool(schema.get("additionalProperties") or schema.get("x-ms-openType"))
     for part in schema.get("allOf", []):
         inherited, part_open = _properties(document, part)
         found = inherited | found

@@ -15,6 +15,7 @@ from m365.service import Resource, Service
 from simulator import drive_state
 from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
+from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_settings import SettingsCase
 from tests.m365.service_suite import ServiceSuite
 from tests.m365.stage import Case, Truth
@@ -196,6 +197,8 @@ CASES: dict[str, Case] = {
     "mail": MailCase(),
     "drive": DriveCase(),
     "settings": SettingsCase(),
+    "contacts": ContactsCase(),
+    "tasks": TasksCase(),
 }
 
 

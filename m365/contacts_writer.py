@@ -1,0 +1,292 @@
+"""Contacts restored with all that Graph lets an application set, and with their photos.
+
+Rules
+- A contact is created whole by one request, with a marker; its photo follows, and the last PATCH
+  takes the mark of unfinished work away. A killed attempt is found by that mark.
+- Where Exchange refuses the whole, the contact is made from its name and the rest is set one by
+  one: what is refused even so is named in a note.
+- What a restored contact replaces goes to Deleted Items, and only when the new one is complete.
+- Two contacts collide when name and first e-mail address agree.
+
+Facts this file rests on: learn.microsoft.com/graph/api/user-post-contacts, /api/contact-update,
+/api/profilephoto-update (under 4 MB), /api/contactfolder-post-childfolders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from base.clock import Clock, SystemClock
+from base.errors import Problem
+from base.item import Cause, StoredItem, Trouble
+from m365.contact_folders import DEFAULT
+from m365.graph.client import GraphWriter, Scope
+from m365.graph.delta import follow
+from m365.graph.errors import Clash, GraphProblem, MaybeDone
+from m365.mail_json import MARKER, OPEN
+from m365.service import PASSED_ON, Existing, Folder, Identity, Resource, Written, trouble_of
+from m365.visibility import patiently
+
+ROOT = "contacts"  # stands for the default folder, whose id an empty mailbox does not tell
+PHOTO_BYTES_MAX = 4_000_000
+_NAMES = ("displayName", "givenName", "middleName", "surname", "companyName")
+_TEXTS = (
+    *_NAMES, "assistantName", "birthday", "businessHomePage", "department", "fileAs", "generation",
+    "initials", "jobTitle", "manager", "mobilePhone", "nickName", "officeLocation",
+    "personalNotes", "profession", "spouseName", "title", "yomiCompanyName", "yomiGivenName",
+    "yomiSurname",
+)  # fmt: skip
+_LISTS = ("businessPhones", "categories", "children", "homePhones", "imAddresses")
+_ADDRESSES = ("businessAddress", "homeAddress", "otherAddress")
+_RANKED = ("primaryEmailAddress", "secondaryEmailAddress", "tertiaryEmailAddress")
+_COMPARED = "id,displayName,fileAs,companyName,givenName,surname,emailAddresses,mobilePhone"
+_EXPAND_MARKER = f"singleValueExtendedProperties($filter=id eq '{MARKER}')"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class ContactsWriter:
+    """Restores contacts into one mailbox."""
+
+    keeps_markers = True
+
+    def __init__(self, writer: GraphWriter, resource: Resource, clock: Clock | None = None) -> None:
+        self._writer = writer
+        self._scope = Scope.mailbox(resource.graph_id)
+        self._base = f"/users/{quote(resource.graph_id)}"
+        self._clock = clock or SystemClock()
+        self._alive: dict[str, tuple[str, str]] | None = None  # folder id -> (parent, name)
+
+    def root(self) -> Folder:
+        return Folder(ROOT)
+
+    def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
+        name = name if name.strip() else "(no name)"
+        path = (*into.path, name)
+        found = self._child(into.id, name)
+        if not found:
+            try:
+                made = self._writer.post(
+                    self._children(into.id), {"displayName": name}, scope=self._scope
+                )
+                found = str(made["id"])
+            except (Clash, MaybeDone):
+                found = self._child(into.id, name)
+                if not found:
+                    raise
+        return Folder(found, path)
+
+    def original_folder(self, stored: StoredItem) -> Folder | None:
+        if not stored.parent or stored.row.get("role") == DEFAULT:
+            return self.root()
+        if self._alive is None:
+            self._alive = self._living()
+        path: list[str] = []
+        at = stored.id
+        while at in self._alive and len(path) < len(self._alive):
+            at, name = self._alive[at]
+            path.insert(0, name)
+        return Folder(stored.id, tuple(path)) if path else None
+
+    def identity(self, item: StoredItem) -> Identity:
+        return Identity(_key(item.raw), _same(item.raw))
+
+    def existing(self, into: Folder) -> Iterator[Existing]:
+        for raw in self._contacts(into.id):
+            mark = _mark(raw)
+            yield Existing(
+                raw["id"],
+                _key(raw),
+                _same(raw),
+                marker=mark.removesuffix(OPEN),
+                complete=not mark.endswith(OPEN),
+            )
+
+    def write(
+        self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
+    ) -> Written:
+        troubles = [
+            Trouble(item.id, "photo", text.rpartition(": ")[2], retry=False)
+            for text in item.missing
+            if text.startswith("photo")
+        ]
+        photo = item.part("photo")
+        mark = marker + OPEN if photo is not None else marker
+        made = self._create(item, into, mark, troubles)
+        if photo is not None:
+            self._add_photo(item, made, troubles)
+            self._set(made, _marked({}, marker))
+        if replace is None:
+            return Written(made, "copied" if new_name else "created", tuple(troubles))
+        if any(trouble.retry for trouble in troubles):
+            troubles.append(Trouble(item.id, "replace", "old-one-kept", retry=False))
+            return Written(made, "copied", tuple(troubles))
+        self.remove(replace.id)
+        return Written(made, "replaced", tuple(troubles))
+
+    def remove(self, item_id: str) -> None:
+        self._writer.delete(self._contact(item_id), scope=self._scope)
+
+    def _create(self, item: StoredItem, into: Folder, mark: str, troubles: list[Trouble]) -> str:
+        """The id of the new contact."""
+        wanted = contact_body(item.raw)
+        try:
+            return self._post(into, _marked(wanted, mark), mark)
+        except GraphProblem as problem:
+            if problem.status_code != 400:
+                raise
+        named = {name: wanted.pop(name) for name in _NAMES if name in wanted}
+        made = self._post(into, _marked(named, mark), mark)
+        refused = [name for name, value in wanted.items() if not self._set(made, {name: value})]
+        if refused:
+            names = " ".join(refused)
+            troubles.append(Trouble(item.id, "properties", "not-set", retry=False, detail=names))
+        return made
+
+    def _post(self, into: Folder, body: Mapping[str, Any], mark: str) -> str:
+        """Creates once: without an answer the folder is asked whether it was done."""
+        path = self._path(into.id)
+        try:
+            return str(self._writer.post(path, body, scope=self._scope)["id"])
+        except MaybeDone:
+            for raw in self._contacts(into.id):
+                if _mark(raw) == mark:
+                    return str(raw["id"])
+            return str(self._writer.post(path, body, scope=self._scope)["id"])
+
+    def _set(self, contact_id: str, changes: Mapping[str, Any]) -> bool:
+        """Whether the contact takes these properties."""
+        path = self._contact(contact_id)
+        try:
+            patiently(self._clock, lambda: self._writer.patch(path, changes, scope=self._scope))
+        except GraphProblem as problem:
+            if problem.status_code != 400:
+                raise
+            return False
+        return True
+
+    def _add_photo(self, item: StoredItem, contact_id: str, troubles: list[Trouble]) -> None:
+        photo = item.part("photo")
+        assert photo is not None
+        if photo.size >= PHOTO_BYTES_MAX:
+            troubles.append(Trouble(item.id, "photo", Cause.TOO_LARGE, retry=False))
+            return
+        data = photo.read()
+        headers = {"Content-Type": str(photo.meta.get("contentType") or "image/jpeg")}
+        path = f"{self._contact(contact_id)}/photo/$value"
+        try:
+            patiently(
+                self._clock,
+                lambda: self._writer.put(path, data=data, headers=headers, scope=self._scope),
+            )
+        except PASSED_ON:
+            raise
+        except Problem as problem:
+            troubles.append(trouble_of(item.id, "photo", problem))
+
+    def _living(self) -> dict[str, tuple[str, str]]:
+        """All folders that are not thrown away: only those are in the feed."""
+        found: dict[str, tuple[str, str]] = {}
+        path = f"{self._base}/contactFolders/delta"
+        for page in follow(self._writer, path, scope=self._scope):
+            for raw in page.value:
+                if "@removed" in raw:
+                    found.pop(raw["id"], None)
+                else:
+                    above, name = raw.get("parentFolderId"), raw.get("displayName")
+                    found[raw["id"]] = (str(above or ""), str(name or ""))
+        return found
+
+    def _child(self, parent: str, name: str) -> str:
+        params = {"$select": "id,displayName", "$top": "100"}
+        for page in follow(self._writer, self._children(parent), params, scope=self._scope):
+            for raw in page.value:
+                if str(raw.get("displayName") or "").casefold() == name.casefold():
+                    return str(raw["id"])
+        return ""
+
+    def _contacts(self, folder_id: str) -> Iterator[dict[str, Any]]:
+        """What lies in a folder, with our marker where the target gives it."""
+        path = self._path(folder_id)
+        params = {"$select": _COMPARED, "$top": "200", "$expand": _EXPAND_MARKER}
+        started = False
+        try:
+            for page in follow(self._writer, path, params, scope=self._scope):
+                started = True
+                yield from page.value
+        except GraphProblem as problem:
+            if started or problem.status_code != 400:
+                raise
+            del params["$expand"]
+            for page in follow(self._writer, path, params, scope=self._scope):
+                yield from page.value
+
+    def _children(self, folder_id: str) -> str:
+        """Where the folders in a folder are listed and made."""
+        above = f"{self._base}/contactFolders"
+        return above if folder_id == ROOT else f"{above}/{quote(folder_id)}/childFolders"
+
+    def _path(self, folder_id: str) -> str:
+        """Where the contacts of a folder are listed and made."""
+        if folder_id == ROOT:
+            return f"{self._base}/contacts"
+        return f"{self._base}/contactFolders/{quote(folder_id)}/contacts"
+
+    def _contact(self, contact_id: str) -> str:
+        return f"{self._base}/contacts/{quote(contact_id)}"
+
+
+def contact_body(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What a contact is created from: what Graph lets be set, without what is empty."""
+    body: dict[str, Any] = {name: raw[name] for name in _TEXTS if raw.get(name)}
+    body |= {name: list(raw[name]) for name in _LISTS if raw.get(name)}
+    if _DAY.fullmatch(str(body.get("birthday", ""))):
+        body["birthday"] += "T11:59:00Z"  # the time Exchange gives to days
+    for name in _ADDRESSES:
+        kept = _filled(raw.get(name) or {})
+        if kept:
+            body[name] = kept
+    ranked = [raw.get(name) for name in _RANKED]
+    emails = [_filled(one) for one in raw.get("emailAddresses") or ranked if one]
+    if any(emails):
+        body["emailAddresses"] = [one for one in emails if one]
+    return body
+
+
+def _filled(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in stored.items() if one is not None and "@odata" not in name}
+
+
+def _marked(body: Mapping[str, Any], mark: str) -> dict[str, Any]:
+    return {**body, "singleValueExtendedProperties": [{"id": MARKER, "value": mark}]}
+
+
+def _mark(raw: Mapping[str, Any]) -> str:
+    """The marker of a restore, as it was written; "" where the target does not give it."""
+    for one in raw.get("singleValueExtendedProperties") or ():
+        if str(one.get("id", "")).lower() == MARKER.lower():
+            return str(one.get("value") or "")
+    return ""
+
+
+def _key(raw: Mapping[str, Any]) -> str:
+    """What a person would take for the same contact."""
+    names = (raw.get(name) for name in ("displayName", "fileAs", "companyName"))
+    name = next((str(name) for name in names if name), "")
+    return json.dumps([" ".join(name.casefold().split()), *_emails(raw)[:1]])
+
+
+def _same(raw: Mapping[str, Any]) -> str:
+    facts = [_key(raw), *_emails(raw)]
+    facts += [str(raw.get(name) or "") for name in ("givenName", "surname", "mobilePhone")]
+    text = json.dumps(facts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def _emails(raw: Mapping[str, Any]) -> list[str]:
+    found = (one.get("address") for one in raw.get("emailAddresses") or () if one)
+    return [str(address).lower() for address in found if address]
