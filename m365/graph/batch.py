@@ -6,6 +6,7 @@ Rules
 - Each item is throttled on its own. The refused ones alone are sent again, after the longest wait
   that one of them was asked for; where that wait is long they are answered as they are, and json()
   raises Throttled.
+- Where a mailbox has no slots for a batch, which runs four requests at once, they go one by one.
 - What is large (content, $value) does not belong into a batch.
 
 https://learn.microsoft.com/graph/json-batching
@@ -22,6 +23,7 @@ from typing import Any
 from base.errors import InvalidInput, Throttled
 from m365.graph.errors import GraphProblem, TransientFailure, problem_of
 from m365.graph.exchange import REPEATS_MAX, Exchange, Request
+from m365.graph.limits import directory_cost
 from m365.graph.throttle import Scope
 
 PER_CALL_MAX = 20
@@ -97,6 +99,8 @@ def _call(
     decorate: Callable[[BatchRequest], Mapping[str, str]],
     beta: bool,
 ) -> list[BatchAnswer]:
+    if exchange.limiter.one_by_one(exchange.tenant, scope, len(requests)):
+        return [_single(exchange, request, scope, decorate, beta) for request in requests]
     answers: dict[int, BatchAnswer] = {}
     waiting = list(range(len(requests)))
     for tries in range(_ROUNDS_MAX):
@@ -108,6 +112,26 @@ def _call(
         again = _REFUSED if tries >= REPEATS_MAX else _REFUSED | _FAILED
         waiting = [at for at in waiting if answers[at].status in again]
     return [answers[at] for at in range(len(requests))]
+
+
+def _single(
+    exchange: Exchange,
+    request: BatchRequest,
+    scope: Scope,
+    decorate: Callable[[BatchRequest], Mapping[str, str]],
+    beta: bool,
+) -> BatchAnswer:
+    """What a batch would have answered, from a request of its own. Raises Throttled."""
+    url = exchange.place.graph_link(f"/beta{request.url}" if beta else request.url)
+    try:
+        answer = exchange.perform(
+            Request("GET", url, scope, "get", decorate(request), cost=request.cost)
+        )
+    except GraphProblem as problem:
+        body = {"error": {"code": problem.graph_code}}
+        path = "/v1.0" + request.url.partition("?")[0]
+        return BatchAnswer(problem.status_code or 502, {}, body, path)
+    return BatchAnswer(answer.status, answer.headers, answer.value)
 
 
 def _pause(exchange: Exchange, scope: Scope, again: list[BatchAnswer], tries: int) -> bool:
@@ -141,17 +165,27 @@ def _round(
             "batch",
             {"Content-Type": "application/json", "Accept": "application/json"},
             json.dumps(body, separators=(",", ":")).encode(),
-            cost=sum(request.cost for request in requests.values()),
+            cost=sum(_cost(request, scope) for request in requests.values()),
             alone=True,
         )
     )
     found = _responses(answer.value)
     if set(found) != {str(at) for at in requests}:
         raise TransientFailure("A batch was not answered in full.")
-    return {
-        at: _answer(exchange, found[str(at)], request.url, scope)
+    waits: dict[tuple[str, str], float] = {}
+    answers = {
+        at: _answer(exchange, found[str(at)], request.url, scope, waits)
         for at, request in requests.items()
     }
+    if not waits:
+        exchange.limiter.accepted(exchange.tenant, scope)
+    return answers
+
+
+def _cost(request: BatchRequest, scope: Scope) -> int:
+    if scope.kind == "directory":
+        return max(request.cost, directory_cost(request.url))
+    return request.cost
 
 
 def _responses(value: Any) -> dict[str, dict[str, Any]]:
@@ -161,7 +195,14 @@ def _responses(value: Any) -> dict[str, dict[str, Any]]:
     return {str(item["id"]): item for item in items if isinstance(item, dict) and "id" in item}
 
 
-def _answer(exchange: Exchange, item: Mapping[str, Any], url: str, scope: Scope) -> BatchAnswer:
+def _answer(
+    exchange: Exchange,
+    item: Mapping[str, Any],
+    url: str,
+    scope: Scope,
+    waits: dict[tuple[str, str], float],
+) -> BatchAnswer:
+    """One item's answer. `waits`: pauses of this call; items that ask alike are one refusal."""
     given = item.get("headers")
     named = given if isinstance(given, dict) else {}
     headers = {str(name).lower(): str(value) for name, value in named.items()}
@@ -170,7 +211,12 @@ def _answer(exchange: Exchange, item: Mapping[str, Any], url: str, scope: Scope)
     body = item.get("body")
     if isinstance(body, str) and "json" not in headers.get("content-type", "json"):
         body = _decoded(body)
-    wait_s = exchange.note_refusal(scope, headers, status) if status in _REFUSED else 0.0
+    wait_s = 0.0
+    if status in _REFUSED:
+        asked = headers.get("retry-after", ""), headers.get("ratelimit-reset", "")
+        if asked not in waits:
+            waits[asked] = exchange.note_refusal(scope, headers, status)
+        wait_s = waits[asked]
     path = "/v1.0" + url.partition("?")[0]
     return BatchAnswer(status, headers, body, path, wait_s)
 

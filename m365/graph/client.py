@@ -28,7 +28,7 @@ from m365.graph.exchange import Counters, Exchange, Expects, Request, TokenSourc
 from m365.graph.export import Exported
 from m365.graph.hosts import Place
 from m365.graph.sdk import ControlPlane
-from m365.graph.throttle import Limiter, Scope
+from m365.graph.throttle import Limiter, Purpose, Scope
 from m365.graph.upload import UPLOAD_BLOCK_BYTES, UploadSession
 from m365.graph.wire import Opened, wire_for
 
@@ -56,10 +56,12 @@ class GraphReader:
         credential: Credential | TokenSource,
         limiter: Limiter,
         clock: Clock | None = None,
+        purpose: Purpose = Purpose.BACKUP,
     ) -> None:
+        """`purpose` says who goes first where there is not enough for everybody."""
         clock = clock or SystemClock()
         tokens = tokens_for(place, credential, clock)
-        self._exchange = Exchange(place, wire_for(place), tokens, limiter, clock)
+        self._exchange = Exchange(place, wire_for(place), tokens, limiter, clock, purpose)
         self._exchange.make_room = self._park_one
         self._streams = threading.local()
         self.tokens = tokens
@@ -75,9 +77,18 @@ class GraphReader:
         return self._exchange.tenant
 
     @property
+    def clock(self) -> Clock:
+        """The time by which this reads, for a Source that has a schedule of its own."""
+        return self._exchange.clock
+
+    @property
     def counters(self) -> Counters:
         """What was used so far: requests, bytes, refusals."""
         return self._exchange.counters
+
+    def finish(self) -> None:
+        """Nothing more is read for now; other workers get what this one held."""
+        self._exchange.finish()
 
     def control_plane(self) -> ControlPlane:
         """The SDK's client with the same credential, for a few objects of the directory."""
@@ -240,6 +251,15 @@ class GraphReader:
 class GraphWriter(GraphReader):
     """Also writes: held by restores only, with a credential of its own."""
 
+    def __init__(
+        self,
+        place: Place,
+        credential: Credential | TokenSource,
+        limiter: Limiter,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(place, credential, limiter, clock, Purpose.RESTORE)
+
     def post(
         self,
         path: str,
@@ -316,7 +336,7 @@ class GraphWriter(GraphReader):
         return session.send(blocks)
 
     def post_preauthenticated(self, url: str, data: bytes, *, scope: Scope) -> dict[str, Any]:
-        """Sends JSON to an address that is itself the permission, without a token; {} or the answer.
+        """Sends JSON to an address that is itself the permission, without a token.
 
         The address is a secret. Raises MaybeDone, and what post() raises.
         """

@@ -17,6 +17,7 @@ sending to the last byte read.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -38,7 +39,8 @@ from m365.graph.errors import (
     request_id_of,
 )
 from m365.graph.hosts import Place
-from m365.graph.throttle import Limiter, Permit, Scope
+from m365.graph.limits import directory_cost
+from m365.graph.throttle import Limiter, Permit, Purpose, Scope
 from m365.graph.wire import Broken, Opened, Wire
 
 JSON_BYTES_MAX = 64 * 1024 * 1024  # a page of 1,000 messages with bodies is about 4 MB
@@ -47,6 +49,7 @@ _ERROR_BYTES_MAX = 256 * 1024
 REPEATS_MAX = 2  # of a request that met 500, 502, 504 or a broken connection
 _THROTTLED_MAX = 5  # refusals of one request that are waited for here, if they are short
 _BANDWIDTH_PAUSE_S = 300.0  # 509 without Retry-After
+_SHARE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?")  # of a limit: 0.8 to 1.8
 
 
 class Expects(Enum):
@@ -136,14 +139,22 @@ class Exchange:
     """Carries requests of one credential. Safe to share between threads."""
 
     def __init__(
-        self, place: Place, wire: Wire, tokens: TokenSource, limiter: Limiter, clock: Clock
+        self,
+        place: Place,
+        wire: Wire,
+        tokens: TokenSource,
+        limiter: Limiter,
+        clock: Clock,
+        purpose: Purpose = Purpose.BACKUP,
     ) -> None:
         self.place = place
         self.limiter = limiter
+        self.purpose = purpose
         self.clock = clock
         self.counters = Counters()
         self._wire = wire
         self._tokens = tokens
+        self._entered: set[Scope] = set()
         self.make_room: Callable[[Scope], bool] = lambda scope: (
             False
         )  # set by whoever keeps streams
@@ -163,7 +174,8 @@ class Exchange:
                 self._after_break(request, tries, broken)
                 continue
             if answer.status < 400:
-                self.limiter.accepted(self.tenant, request.scope)
+                if not request.alone:  # of a batch its items tell
+                    self.limiter.accepted(self.tenant, request.scope)
                 return answer
             self._after_refusal(request, tries, answer, token)
 
@@ -177,7 +189,12 @@ class Exchange:
         asked_s = self._asked_wait_s(headers)
         if asked_s is None and status == 509:
             asked_s = _BANDWIDTH_PAUSE_S
-        return self.limiter.refused(self.tenant, scope, asked_s)
+        return self.limiter.refused(self.tenant, scope, asked_s, f"answered-{status}")
+
+    def finish(self) -> None:
+        """Nothing more is sent for now: gives back what other workers may be waiting for."""
+        for scope in tuple(self._entered):
+            self.limiter.finished(self.tenant, scope, self.purpose)
 
     def back_off(self, tries: int) -> None:
         """A short pause of one request before it is repeated; longer with every try."""
@@ -212,14 +229,16 @@ class Exchange:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         size = len(request.body or b"")
+        self._entered.add(request.scope)
         permit = self.limiter.enter(
             self.tenant,
             request.scope,
-            request.cost,
+            _cost(request),
             writing=request.writing,
             alone=request.alone,
             upload_bytes=size if request.writing else 0,
             make_room=lambda: self.make_room(request.scope),
+            purpose=self.purpose,
         )
         self.counters.sent(request.kind, size)
         try:
@@ -321,7 +340,18 @@ class Exchange:
         remaining = headers.get("ratelimit-remaining", "").strip()
         if remaining.isdecimal():
             reset_s = _seconds(headers.get("ratelimit-reset", "")) or 0.0
-            self.limiter.told_remaining(self.tenant, scope, int(remaining), reset_s)
+            limit = int(_seconds(headers.get("ratelimit-limit", "").partition(",")[0]) or 0)
+            self.limiter.told_remaining(self.tenant, scope, int(remaining), reset_s, limit)
+        used = headers.get("x-ms-throttle-limit-percentage", "").strip()
+        if _SHARE.fullmatch(used):
+            self.limiter.told_used(self.tenant, scope, float(used))
+
+
+def _cost(request: Request) -> int:
+    """In units of the scope; what the directory charges follows from the address."""
+    if request.scope.kind == "directory" and not request.alone:
+        return max(request.cost, directory_cost(request.url))
+    return request.cost
 
 
 def _read_whole(opened: Opened, bytes_max: int) -> bytes:

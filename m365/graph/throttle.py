@@ -1,4 +1,4 @@
-"""Who may send when: slots per mailbox, budgets per tenant, pauses that the service asked for.
+"""The governor: who may send when, so that no limit of Microsoft 365 is hit and restores go first.
 
 Rules
 - One Limiter per process; every request of every reader and writer passes it.
@@ -6,159 +6,46 @@ Rules
   Nothing is sent in a lane before its pause has ended, whoever was told to wait.
 - Waits of up to `wait_max_s` are slept; a longer one is handed up as Throttled, because a function
   that sleeps is paid for.
-- A mailbox has three slots for reading and one for writing. Together they are the four requests
-  that Outlook allows per app and mailbox, so a backup and a restore need not know of each other.
+- What workers share (limits.py) they share through a record (stake.py, shares.py). Without one a
+  process takes itself for the only one.
+- A mailbox has four slots for all workers. A backup uses three of them, a batch all four, because
+  Outlook runs four of its requests at a time; a restore that waits gets the next free one. The
+  first few requests of a backup in a mailbox go one after another without any claim: most nights
+  there are no more, and one slot is kept for them.
 
 Theory of operation
-A lane holds: the moment its pause ends, requests in flight, and windows. A window is a sliding sum
-over cells of time ("1,250 units in 60 s"); a request that would exceed it waits until old cells
-have left it. Numbers:
-https://learn.microsoft.com/graph/throttling-limits
-https://learn.microsoft.com/sharepoint/dev/general-development/how-to-avoid-getting-throttled-or-blocked-in-sharepoint-online
+A lane holds the moment its pause ends, requests in flight, and a stake in each limit. Before a
+request its stakes are asked in turn; one whose record is due is looked at first, outside the lock.
+Behind every lane stand two more stakes: the application's over all tenants, and for mailboxes
+the tenant's, through which workers tell one another of pauses.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from base.clock import Clock, SystemClock
 from base.errors import Throttled
-from base.ids import fraction
+from base.ids import fraction, fresh_slug
+from m365.graph.lanes import Lane
+from m365.graph.limits import UNITS, UPLOADS, WRITES, Limits, Part, Purpose, Scope
+from m365.graph.record import MemoryRecord, SharedRecord
+from m365.graph.stake import LOOK_S, Keeping, Stake
+from m365.graph.windows import Window
 
+__all__ = ["Limiter", "Limits", "Permit", "Purpose", "Scope", "SharedRecord", "Window"]
+
+INSTALLATION = "installation"  # the tenant under which the application's own limit is kept
+MAILBOXES = "mailboxes"
 _BACKOFF_MAX_S = 300.0
 _IDLE_LANES_MAX = 2000  # mailboxes remembered although nothing is going on in them
-_SLOT_WAIT_S = (
-    300.0  # longer than any request may take; only an abandoned stream holds a slot so long
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which limits a request falls under. `key` is the mailbox's user id, "" elsewhere."""
-
-    kind: str
-    key: str = ""
-
-    @classmethod
-    def mailbox(cls, user_id: str) -> Self:
-        """Everything in one mailbox: mail, calendar, contacts, tasks."""
-        return cls("mailbox", user_id.lower())
-
-    @classmethod
-    def sharepoint(cls) -> Self:
-        """All drives, lists and sites of the tenant."""
-        return cls("sharepoint")
-
-    @classmethod
-    def directory(cls) -> Self:
-        """Users, groups, organization."""
-        return cls("directory")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a process may use; the defaults are the documented limits of the smallest tenants."""
-
-    mailbox_readers: int = 3
-    mailbox_writers: int = 1
-    mailbox_requests_per_10_min: int = 9_600  # of 10,000: other workers and clocks are not exact
-    mailbox_upload_bytes_per_5_min: int = 150 * 1024 * 1024
-    sharepoint_units_per_min: int = 1_250
-    sharepoint_units_per_day: int = 1_200_000
-    wait_max_s: float = 5.0
-
-    @classmethod
-    def for_licences(cls, licences: int) -> Self:
-        """SharePoint's limits grow with the number of licences in the tenant."""
-        steps = sum(licences > bound for bound in (1_000, 5_000, 15_000, 50_000))
-        return cls(
-            sharepoint_units_per_min=1_250 * (steps + 1),
-            sharepoint_units_per_day=1_200_000 * (steps + 1),
-        )
-
-
-class Window:
-    """At most `limit` within any `seconds`, counted in cells of time."""
-
-    def __init__(self, limit: int, seconds: float, cells: int = 60) -> None:
-        self._limit = limit
-        self._seconds = seconds
-        self._cell_s = seconds / cells
-        self._spent: deque[tuple[float, int]] = deque()  # end of the cell, units
-        self._total = 0
-
-    def wait_s(self, now: float, cost: int) -> float:
-        """Seconds until `cost` fits. A cost above the limit fits an empty window."""
-        self._forget(now)
-        over = self._total + cost - self._limit
-        if over <= 0 or not self._spent:
-            return 0.0
-        for end, units in self._spent:
-            over -= units
-            if over <= 0:
-                return end + self._seconds - now
-        return self._spent[-1][0] + self._seconds - now
-
-    def spend(self, now: float, cost: int) -> None:
-        """Counts `cost` as used now."""
-        self._total += cost
-        if self._spent and now < self._spent[-1][0]:
-            end, units = self._spent[-1]
-            self._spent[-1] = (end, units + cost)
-        else:
-            self._spent.append((now + self._cell_s, cost))
-
-    def at_least(self, now: float, spent: int) -> None:
-        """Others of our app used the same budget: counts at least `spent` of it as used."""
-        self._forget(now)
-        if spent > self._total:
-            self.spend(now, spent - self._total)
-
-    def empty(self, now: float) -> bool:
-        self._forget(now)
-        return not self._spent
-
-    def _forget(self, now: float) -> None:
-        while self._spent and self._spent[0][0] + self._seconds <= now:
-            self._total -= self._spent.popleft()[1]
-
-
-@dataclass(slots=True)
-class _Lane:
-    readers_max: int | None
-    writers_max: int | None
-    windows: list[Window]
-    uploads: Window | None = None
-    paused_until: float = 0.0
-    strikes: int = 0  # refusals in a row that named no time
-    reading: int = 0
-    writing: int = 0
-    waiting: int = 0
-    alone: bool = False  # a batch is under way
-
-    def wait_s(self, now: float, cost: int, upload_bytes: int) -> float:
-        waits = [window.wait_s(now, cost) for window in self.windows]
-        if self.uploads is not None and upload_bytes:
-            waits.append(self.uploads.wait_s(now, upload_bytes))
-        return max(0.0, self.paused_until - now, *waits)
-
-    def has_room(self, writing: bool, alone: bool) -> bool:
-        if alone:
-            return self.readers_max is None or self.reading + self.writing == 0
-        if self.alone:
-            return False
-        if writing:
-            return self.writers_max is None or self.writing < self.writers_max
-        return self.readers_max is None or self.reading < self.readers_max
-
-    def idle(self, now: float) -> bool:
-        busy = self.reading or self.writing or self.waiting or self.paused_until > now
-        return not busy and all(window.empty(now) for window in self.windows)
+# Longer than any request may take; only an abandoned stream holds a slot so long.
+_SLOT_WAIT_S = 300.0
+_TOLD_S = 2.0  # shorter pauses are over before anybody hears of them
 
 
 class Permit:
@@ -186,13 +73,24 @@ class Permit:
 
 
 class Limiter:
-    """All limits of one process. Thread-safe."""
+    """All limits, as one process keeps them. Thread-safe."""
 
-    def __init__(self, clock: Clock | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        record: SharedRecord | None = None,
+    ) -> None:
+        """Without a record the process is the only one."""
         self._clock = clock or SystemClock()
         self.limits = limits or Limits()
-        self._lanes: dict[tuple[str, Scope], _Lane] = {}
+        self._lanes: dict[tuple[str, Scope], Lane] = {}
         self._changed = threading.Condition()
+        self._sole = record is None
+        self._worker = fresh_slug("worker")
+        self._keeping = Keeping(record or MemoryRecord(), self._clock, self._changed)
+        self._app = self._stake(INSTALLATION, "app", "app")
+        self._mailboxes: dict[str, Stake] = {}
 
     def enter(
         self,
@@ -204,6 +102,7 @@ class Limiter:
         alone: bool = False,
         upload_bytes: int = 0,
         make_room: Callable[[], bool] | None = None,
+        purpose: Purpose = Purpose.BACKUP,
     ) -> Permit:
         """Waits for the end of a pause, for budget and for a slot.
 
@@ -212,110 +111,223 @@ class Limiter:
         one that the calling thread itself holds. Raises Throttled where the wait is longer than the
         limits allow to sleep.
         """
+        costs = {UNITS: cost, UPLOADS: upload_bytes, WRITES: int(writing)}
         slept_s = 0.0
         while True:
             with self._changed:
-                lane = self._lane(tenant, scope)
-                wait_s = lane.wait_s(self._clock.monotonic(), cost, upload_bytes)
-                if wait_s <= 0:
-                    if lane.has_room(writing, alone):
-                        return self._taken(lane, cost, writing, alone, upload_bytes)
-                    if make_room is None or not make_room():
-                        self._await_slot(lane)
-                    continue
-            slept_s += wait_s
+                lane = self._lane(tenant, scope, self._clock.monotonic())
+                found = self._admitted(lane, purpose, costs, alone, make_room)
+            if isinstance(found, Permit):
+                return found
+            if isinstance(found, Stake):
+                self._look(found)
+                continue
+            slept_s += found
+            stake = lane.stakes[purpose]
             if slept_s > self.limits.wait_max_s:
-                raise Throttled("Microsoft 365 asks for a pause.", wait_s, scope=scope.kind)
-            self._clock.sleep(wait_s)
+                stake.count("held")
+                raise Throttled("Microsoft 365 asks for a pause.", found, scope=scope.kind)
+            if found > 0:
+                stake.count("waited_ms", int(found * 1000))
+                self._clock.sleep(found)
 
-    def refused(self, tenant: str, scope: Scope, asked_s: float | None) -> float:
-        """Starts a pause after a 429 or 503 and returns its length in seconds.
-
-        `asked_s` is what the service said; without it the back-off doubles from one second.
-        """
+    def one_by_one(self, tenant: str, scope: Scope, requests: int) -> bool:
+        """Whether a batch is better sent as single requests (Lane.one_by_one)."""
         with self._changed:
-            lane = self._lane(tenant, scope)
-            if asked_s is None:
-                base_s = min(_BACKOFF_MAX_S, 2.0**lane.strikes)
-                asked_s = base_s * (0.75 + fraction() / 2)
-                lane.strikes += 1
-            until = self._clock.monotonic() + asked_s
-            lane.paused_until = max(lane.paused_until, until)
-            return asked_s
+            now = self._clock.monotonic()
+            return self._lane(tenant, scope, now).one_by_one(requests, now)
 
-    def accepted(self, tenant: str, scope: Scope) -> None:
-        """An answer came: the next back-off starts small again."""
+    def finished(self, tenant: str, scope: Scope, purpose: Purpose = Purpose.BACKUP) -> None:
+        """A step will send nothing more: gives back what others may be waiting for."""
+        if scope.kind != "mailbox" and purpose != Purpose.RESTORE:
+            return  # the next step goes on with it
         with self._changed:
-            self._lane(tenant, scope).strikes = 0
-
-    def told_remaining(self, tenant: str, scope: Scope, remaining: int, reset_s: float) -> None:
-        """Takes the RateLimit headers into account, which count what all our workers used."""
-        with self._changed:
-            lane, now = self._lane(tenant, scope), self._clock.monotonic()
-            if remaining <= 0:
-                lane.paused_until = max(lane.paused_until, now + reset_s)
-            elif scope.kind == "sharepoint":
-                lane.windows[0].at_least(now, self.limits.sharepoint_units_per_min - remaining)
+            lane = self._lanes.get((tenant.lower(), scope))
+            if lane is None or lane.busy:
+                return
+            lane.end_visit()
+            stake = lane.stakes[purpose]
+        stake.leave()
 
     def in_flight(self, tenant: str, scope: Scope) -> int:
         """Requests under way in a lane."""
         with self._changed:
-            lane = self._lane(tenant, scope)
-            return lane.reading + lane.writing
+            return self._lane(tenant, scope, self._clock.monotonic()).flying
 
-    def _lane(self, tenant: str, scope: Scope) -> _Lane:
+    # --- What the service says ---
+
+    def refused(
+        self, tenant: str, scope: Scope, asked_s: float | None, why: str = "refused"
+    ) -> float:
+        """Starts a pause after a 429 or 503 and returns its length in seconds.
+
+        `asked_s` is what the service said; without it the back-off doubles from one second. `why`
+        is shown to people.
+        """
+        with self._changed:
+            lane = self._lane(tenant, scope, self._clock.monotonic())
+            if asked_s is None:
+                base_s = min(_BACKOFF_MAX_S, 2.0**lane.strikes)
+                asked_s = base_s * (0.75 + fraction() / 2)
+                lane.strikes += 1
+        self._pause(tenant, lane, asked_s, why)
+        return asked_s
+
+    def accepted(self, tenant: str, scope: Scope) -> None:
+        """An answer came: the next back-off starts small again."""
+        with self._changed:
+            lane = self._lanes.get((tenant.lower(), scope))
+            if lane is not None:
+                lane.strikes = 0
+
+    def told_remaining(
+        self, tenant: str, scope: Scope, remaining: int, reset_s: float, limit: int = 0
+    ) -> None:
+        """Takes the RateLimit headers into account, which count what all our workers used."""
+        with self._changed:
+            now = self._clock.monotonic()
+            lane = self._lane(tenant, scope, now)
+            if remaining > 0 and scope.kind == "sharepoint":
+                whole = max(limit or self.limits.sharepoint_units_per_min, remaining)
+                for stake in lane.stakes.values():
+                    stake.used_by_others(now, remaining / whole)
+        if remaining <= 0:
+            self._pause(tenant, lane, reset_s, "nothing is left of the minute")
+
+    def told_used(self, tenant: str, scope: Scope, used: float) -> None:
+        """Takes x-ms-throttle-limit-percentage into account: 0.8 to 1.8 of the limit is used."""
+        with self._changed:
+            now = self._clock.monotonic()
+            for stake in self._lane(tenant, scope, now).stakes.values():
+                if UNITS in stake.windows:
+                    stake.used_by_others(now, 1 - used)
+
+    def learn_licences(self, tenant: str, licences: int) -> None:
+        """How many licences a tenant has, which SharePoint's limits follow; told to all workers."""
+        with self._changed:
+            lane = self._lane(tenant, Scope.sharepoint(), self._clock.monotonic())
+            lane.stakes[Purpose.BACKUP].learn_licences(licences)
+
+    # --- Lanes and their stakes ---
+
+    def _lane(self, tenant: str, scope: Scope, now: float) -> Lane:
         key = (tenant.lower(), scope)
         lane = self._lanes.get(key)
         if lane is None:
             if len(self._lanes) >= _IDLE_LANES_MAX:
-                now = self._clock.monotonic()
                 self._lanes = {k: v for k, v in self._lanes.items() if not v.idle(now)}
-            lane = self._lanes[key] = self._new_lane(scope)
+            lane = self._lanes[key] = self._new_lane(tenant.lower(), scope)
         return lane
 
-    def _new_lane(self, scope: Scope) -> _Lane:
-        limits = self.limits
-        if scope.kind == "mailbox":
-            return _Lane(
-                limits.mailbox_readers,
-                limits.mailbox_writers,
-                [Window(limits.mailbox_requests_per_10_min, 600)],
-                uploads=Window(limits.mailbox_upload_bytes_per_5_min, 300),
-            )
-        if scope.kind == "sharepoint":
-            minute = Window(limits.sharepoint_units_per_min, 60)
-            day = Window(limits.sharepoint_units_per_day, 86_400, cells=144)
-            return _Lane(None, None, [minute, day])
-        return _Lane(None, None, [])
+    def _new_lane(self, tenant: str, scope: Scope) -> Lane:
+        kind, others = scope.kind, [self._app]
+        if kind == "sharepoint":
+            stakes = {one: self._stake(tenant, kind, kind, one) for one in Purpose}
+            return Lane(scope, stakes, self.limits, self._sole, False, others)
+        name = f"{kind}:{scope.key}" if scope.key else kind
+        stake = self._stake(tenant, kind, name)
+        has_slots = kind == "mailbox"
+        stakes = dict.fromkeys(Purpose, stake)
+        lane = Lane(scope, stakes, self.limits, self._sole, has_slots, others)
+        if has_slots:
+            if tenant not in self._mailboxes:
+                self._mailboxes[tenant] = self._stake(tenant, MAILBOXES, MAILBOXES)
+            others.append(self._mailboxes[tenant])
+            lane.paused_until = self._until(self._mailboxes[tenant], scope.key)
+        return lane
 
-    def _taken(
-        self, lane: _Lane, cost: int, writing: bool, alone: bool, upload_bytes: int
-    ) -> Permit:
+    def _stake(self, tenant: str, kind: str, name: str, purpose: Purpose | None = None) -> Stake:
+        def parts_of(licences: int) -> tuple[tuple[Part, ...], int]:
+            limits = self.limits.with_licences(licences)
+            return limits.parts(kind), limits.sharepoint_units_per_day * (kind == "sharepoint")
+
+        key = self._worker if purpose is None else f"{self._worker}/{purpose.name.lower()}"
+        look_s = 2 * LOOK_S if kind == "mailbox" else LOOK_S
+        given = Purpose.BACKUP if purpose is None else purpose
+        return Stake(self._keeping, tenant, name, key, given, parts_of, look_s)
+
+    def _admitted(
+        self,
+        lane: Lane,
+        purpose: Purpose,
+        costs: dict[str, int],
+        alone: bool,
+        make_room: Callable[[], bool] | None,
+    ) -> Permit | Stake | float:
+        """A permit; or the stake to look at first; or seconds to wait, 0 after a wait for a
+        slot.
+        """
         now = self._clock.monotonic()
-        for window in lane.windows:
-            window.spend(now, cost)
-        if lane.uploads is not None and upload_bytes:
-            lane.uploads.spend(now, upload_bytes)
-        if writing:
-            lane.writing += 1
-        else:
-            lane.reading += 1
-        lane.alone = alone and lane.readers_max is not None
-        return Permit(lambda: self._left(lane, writing))
+        due = lane.due(purpose, alone, now)
+        wait_s = 0.0
+        if due is None:
+            wait_s = lane.wait_s(purpose, costs, now)
+            if wait_s <= 0 and lane.has_room(purpose, alone, now):
+                lane.take(purpose, costs, alone, now)
+                return Permit(partial(self._left, lane, purpose))
+            due = lane.due(purpose, alone, now)  # what is too small is looked at before it is slept
+        if due is not None:
+            due.looking = True
+            return due
+        if wait_s <= 0 and (make_room is None or not make_room()):
+            self._await_slot(lane, purpose, now)
+        return max(0.0, wait_s)
 
-    def _await_slot(self, lane: _Lane) -> None:
+    def _await_slot(self, lane: Lane, purpose: Purpose, now: float) -> None:
+        restoring, stake = purpose == Purpose.RESTORE, lane.stakes[purpose]
+        if not lane.flying and not stake.looking:
+            # Another worker has the slots: it gives one back with its next look or step.
+            stake.count("held")
+            raise Throttled("Another worker is in the mailbox.", stake.look_soon(now))
         lane.waiting += 1
+        lane.restores_waiting += restoring
         try:
             if not self._changed.wait(timeout=_SLOT_WAIT_S):
                 raise Throttled("All slots of a mailbox are taken.", self.limits.wait_max_s)
         finally:
             lane.waiting -= 1
+            lane.restores_waiting -= restoring
 
-    def _left(self, lane: _Lane, writing: bool) -> None:
+    def _left(self, lane: Lane, purpose: Purpose) -> None:
         with self._changed:
-            if writing:
-                lane.writing -= 1
-            else:
-                lane.reading -= 1
-            lane.alone = False  # who is alone is the only one who can leave
+            lane.leave(purpose)
             self._changed.notify_all()
+
+    def _look(self, stake: Stake) -> None:
+        """Looks at a record, and takes over the pauses that other workers met."""
+        try:
+            stake.look()
+        finally:
+            with self._changed:
+                for name in stake.pauses:
+                    scope = Scope("mailbox", name) if name else Scope(stake.name)
+                    lane = self._lanes.get((stake.tenant, scope))
+                    if lane is not None:
+                        lane.paused_until = max(lane.paused_until, self._until(stake, name))
+                self._changed.notify_all()
+
+    # --- Pauses ---
+
+    def _pause(self, tenant: str, lane: Lane, pause_s: float, why: str) -> None:
+        """Pauses a lane here and, where it is worth it, everywhere."""
+        with self._changed:
+            until = self._clock.monotonic() + pause_s
+            lane.paused_until = max(lane.paused_until, until)
+            teller, name = lane.others[-1], lane.scope.key
+            if not name:
+                held = [one for one in lane.stakes.values() if one.valid(until - pause_s)]
+                teller = held[0] if held else lane.stakes[Purpose.BACKUP]
+            teller.count("refused")
+            if pause_s < _TOLD_S:
+                return
+            fresh = teller.paused(name, self._clock.now().timestamp() + pause_s, why)
+            if not fresh or teller.looking:
+                return  # with the look after this one
+            teller.looking = True
+        self._look(teller)
+
+    def _until(self, stake: Stake, name: str) -> float:
+        """The end of a pause that the record names, by our own clock."""
+        until, _ = stake.pauses.get(name, (0.0, ""))
+        left_s = until - self._clock.now().timestamp()
+        return self._clock.monotonic() + left_s if left_s > 0 else 0.0

@@ -302,7 +302,7 @@ def test_the_reader_has_no_method_that_writes() -> None:
     }
     assert public == {
         "place", "tenant", "counters", "control_plane",
-        "get", "get_raw", "stream", "location", "download", "batch",
+        "get", "get_raw", "stream", "location", "download", "batch", "finish", "clock",
         "export_items", "export_item",
     }  # fmt: skip
     words = {node.value for node in ast.walk(reader) if isinstance(node, ast.Constant)}
