@@ -18,6 +18,7 @@ from simulator.contoso_archive import add_archive
 from simulator.contoso_calendar import fill_calendars
 from simulator.contoso_mail import Writer, fill_mailbox
 from simulator.contoso_month import month
+from simulator.conversations_content import fill_conversations
 from simulator.drive import Drive
 from simulator.settings_content import fill_settings
 from simulator.tenant import Clock, Tenant, User
@@ -29,6 +30,7 @@ UNTIL = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
 _PEOPLE_MAX = 200  # contacts of one mailbox, and tasks
 _EVENTS_MAX = 400
 _DOMAIN = "contoso.onmicrosoft.com"
+_PROJECT = "Harbour Project"
 _SHAREPOINT = "contoso.sharepoint.com"
 
 
@@ -57,6 +59,8 @@ class Profile:
     big_mail: bool = False
     team_files: int = -1
     """Files of the one team site; -1 means there is none."""
+    conversations: int = 3
+    """Of the group, beside the odd ones."""
     later: bool = False
     """Mailboxes above 5,000 messages are made while they are read."""
 
@@ -89,6 +93,7 @@ PROFILES: dict[str, Profile] = {
         large_file_bytes=40_000_000,
         big_mail=True,
         team_files=25,
+        conversations=25,
     ),
     "medium": Profile(
         (
@@ -101,6 +106,7 @@ PROFILES: dict[str, Profile] = {
         large_file_bytes=300_000_000,
         big_mail=True,
         team_files=200,
+        conversations=150,
     ),
     "large": Profile(
         (Cast("Adele Vance", 50_000, 1_000, special=True), Cast("Jörg Müller", 500, 100), *_OTHERS),
@@ -150,6 +156,11 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
             _add_drive(tenant, user, cast, plan, dice)
     if plan.team_files >= 0:
         _add_team(tenant, users, plan, random.Random(f"{seed} team"))
+    else:
+        tenant.add_group(_PROJECT, [user.id for user in users])
+    for group in tenant.groups.values():
+        talk = random.Random(f"{seed} conversations {group.properties['displayName']}")
+        fill_conversations(tenant, group.id, talk, plan.conversations, UNTIL)
     return tenant
 
 
@@ -174,7 +185,7 @@ def _add_drive(tenant: Tenant, user: User, cast: Cast, plan: Profile, dice: rand
 def _add_team(tenant: Tenant, users: list[User], plan: Profile, dice: random.Random) -> None:
     """A Microsoft 365 group with a site and its document library."""
     members = [user.id for user in users if user.properties["userType"] == "Member"]
-    group = tenant.add_group("Harbour Project", members[:4], resourceProvisioningOptions=["Team"])
+    group = tenant.add_group(_PROJECT, members[:4], resourceProvisioningOptions=["Team"])
     owner = {"group": {"id": group.id, "displayName": "Harbour Project"}}
     url = "https://contoso.sharepoint.com/sites/HarbourProject"
     furnisher = _furnished(

@@ -12,6 +12,7 @@ from simulator import contoso_people
 from simulator.content import Letter, Person
 from simulator.content_kinds import ORDINARY
 from simulator.contoso_calendar import calendar_month
+from simulator.conversations_content import conversations_month
 from simulator.drive_item import Item
 from simulator.drive_state import Drive
 from simulator.filebytes import LiteralBytes, SeededBytes
@@ -43,6 +44,9 @@ def month(tenant: Tenant) -> dict[str, int]:
             for archive in tenant.archives.get(user_id, []):
                 dice = random.Random(f"{tenant.seed} month {number} {archive.guid.hex()}")
                 _Post(archive, owner, dice, now, number, done).month_of_archive()
+        for group in tenant.groups.values():
+            dice = random.Random(f"{tenant.seed} month {number} group {group.id}")
+            conversations_month(tenant, group.id, dice, now, done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")
             _Desk(drive, dice, now, number, done).month()

@@ -23,6 +23,7 @@ from simulator import (
     calendar_delta,
     contacts_routes,
     control,
+    conversations,
     directory,
     login,
     mail,
@@ -78,7 +79,7 @@ def routes() -> tuple[Route, ...]:
     found = [
         *login.ROUTES, *directory.ROUTES, *applications.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
         *mail_delta.ROUTES, *mail_attachments.ROUTES, *calendar.ROUTES, *calendar_delta.ROUTES,
-        *calendar_attachments.ROUTES, *settings.ROUTES,
+        *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES,
     ]  # fmt: skip
@@ -255,7 +256,7 @@ class Server:
             self.throttle.charge(app_id, int(cost) - route.cost)
 
     def _mailbox(self, parameters: dict[str, str]) -> str | None:
-        reference = parameters.get("user")
+        reference = parameters.get("user", parameters.get("group"))
         if "mailbox" in parameters:
             return owner_of(self.tenant, parameters["mailbox"])
         if reference is None or reference in self.tenant.users:

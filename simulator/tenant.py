@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from simulator.drive import Drive
 
 BACKUP_ROLES = (
-    "Application.Read.All", "Calendars.Read", "Contacts.Read", "Files.Read.All", "Group.Read.All",
-    "GroupMember.Read.All", "Mail.Read", "MailboxFolder.Read.All", "MailboxItem.Export.All",
+    "Application.Read.All", "Calendars.Read", "Contacts.Read", "Files.Read.All",
+    "Group-Conversation.Read.All", "Group.Read.All", "GroupMember.Read.All", "Mail.Read", "MailboxFolder.Read.All", "MailboxItem.Export.All",
     "MailboxItem.Read.All", "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All",
     "Sites.Read.All", "Tasks.Read.All", "User.Read.All",
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from simulator import mail_mime
 from simulator.calendar_truth import calendar_truth
+from simulator.conversations_content import conversations_truth
 from simulator.drive_state import truth as drive_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
@@ -45,6 +46,11 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             key: [mailbox_truth(box, hashes=hashes) for box in tenant.archives[key]]
             for key in (mailboxes if mailboxes != tenant.mailboxes else tenant.archives)
             if key in tenant.archives
+        },
+        "conversations": {
+            key: conversations_truth(box)
+            for key, box in tenant.room.get("group mailboxes", {}).items()
+            if not chosen
         },
         "drives": {
             key: [_drive_item(entry, hashes) for entry in drive_truth(tenant.drives[key])]

@@ -169,7 +169,7 @@ def test_a_permission_can_vanish_at_run_time(wire, tenant):
         {
             "actions": [
                 {"action": "remove_permission", "app": "restore", "role": role}
-                for role in ("Mail.ReadWrite", "User.Read.All", "Files.ReadWrite.All")
+                for role in ("Mail.Read", "Mail.ReadWrite", "User.Read.All", "Files.ReadWrite.All")
             ]
         },
     )
