@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from simulator import contoso_people
+from simulator import contoso_directory, contoso_people
 from simulator.content import Person
 from simulator.content_files import Furnisher
 from simulator.content_kinds import pdf
@@ -72,6 +72,8 @@ _OTHERS = (
     Cast("Gone Larsen", 60, 20, properties=(("accountEnabled", False),)),
     Cast("Build Service", -1, 15),
     Cast("Fresh Starter", 40, -1),
+    Cast("Meeting Room Oslo", 12, -1, purpose="room"),
+    Cast("Projector", 2, -1, purpose="equipment"),
 )
 PROFILES: dict[str, Profile] = {
     "tiny": Profile(
@@ -161,6 +163,7 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
     for group in tenant.groups.values():
         talk = random.Random(f"{seed} conversations {group.properties['displayName']}")
         fill_conversations(tenant, group.id, talk, plan.conversations, UNTIL)
+    contoso_directory.furnish(tenant)
     return tenant
 
 

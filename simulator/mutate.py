@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from simulator import content_kinds
+from simulator import content_kinds, mutate_directory
 from simulator.content import Letter, Person
 from simulator.drive_item import Item
 from simulator.drive_state import Drive
@@ -337,5 +337,5 @@ _ACTIONS: dict[str, Callable[[Tenant, Json], Json | None]] = {
     "remove_permission": _remove_permission, "add_permission": _add_permission,
     "add_certificate": _add_certificate, "disable_app": _disable_app,
     "revoke_tokens": _revoke_tokens, "advance_clock": _advance_clock, "add_user": _add_user,
-    "remove_user": _remove_user, "month": _month,
+    "remove_user": _remove_user, "month": _month, **mutate_directory.ACTIONS,
 }  # fmt: skip

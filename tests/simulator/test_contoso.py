@@ -57,8 +57,10 @@ def test_the_same_seed_builds_and_lives_the_same():
 
 def test_small_has_every_sort_of_user(small):
     users = list(small.users.values())
-    assert len(users) == 8
-    assert any(user.purpose == "shared" for user in users)
+    assert len(users) == 10
+    assert {user.purpose for user in users} == {"user", "shared", "room", "equipment"}
+    assert any(user.properties["assignedLicenses"] for user in users)
+    assert small.deleted_users
     assert any(user.properties["userType"] == "Guest" for user in users)
     assert any(not user.properties["accountEnabled"] and user.purpose == "user" for user in users)
     assert any(user.id not in small.mailboxes and user.drive_id for user in users)

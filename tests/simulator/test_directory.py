@@ -2,7 +2,8 @@
 
 import pytest
 
-from simulator import Tenant, hostile, serve
+from simulator import Tenant, directory_state, hostile, serve
+from simulator.contoso_directory import add_site, furnish
 from tests.simulator.wire import Wire, settled
 
 
@@ -181,3 +182,84 @@ def test_directory_answers_tell_their_cost_and_how_near_the_limit_is(wire, tenan
     assert answers[-1].status == 429
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert float(answers[-1].headers["x-ms-throttle-limit-percentage"]) > 1
+
+
+def test_the_groups_feed_tells_who_left_and_who_joined_and_nothing_else(wire, tenant):
+    people = list(tenant.users)
+    group = tenant.add_group("Sales", people[:5])
+    other = tenant.add_group("Other", people[:1])
+    _, link = wire.walk("/groups/delta?$select=displayName,members")
+    directory_state.change_members(tenant, group.id, [people[6], other.id], [people[0]])
+    (page,), link = wire.walk(link)
+    told = [member for entry in page for member in entry.get("members@delta", [])]
+    assert {entry["id"] for entry in page} == {group.id}
+    assert {(one["id"], one["@odata.type"], "@removed" in one) for one in told} == {
+        (people[0], "#microsoft.graph.user", True),
+        (people[6], "#microsoft.graph.user", False),
+        (other.id, "#microsoft.graph.group", False),
+    }
+    assert wire.walk(link)[0] == [[]]
+
+
+def test_who_is_deleted_leaves_groups_lies_in_the_bin_and_comes_back_with_the_mailbox(wire, tenant):
+    user = _id(tenant, "Person 2")
+    group = tenant.add_group("Sales", [user])
+    _, link = wire.walk("/groups/delta?$select=members")
+    _, users = wire.walk("/users/delta?$select=displayName")
+    tenant.remove_user(user)
+    (page,), _ = wire.walk(link)
+    assert page[0]["members@delta"][0]["@removed"] == {"reason": "deleted"}
+    bin_ = "/directory/deletedItems/microsoft.graph.user?$select=userPrincipalName,deletedDateTime"
+    (found,) = wire.get(bin_)["value"]
+    assert found["userPrincipalName"].startswith(user.replace("-", ""))
+    assert found["deletedDateTime"]
+    assert group.members == []
+    tenant.backup_app.roles.add("User.ReadWrite.All")
+    wire.login()
+    assert wire.send("POST", f"/directory/deletedItems/{user}/restore").status == 200
+    assert wire.get(bin_)["value"] == []
+    assert user in tenant.mailboxes
+    (page,), _ = wire.walk(users)
+    assert [entry["id"] for entry in page if "@removed" not in entry] == [user]
+
+
+def test_the_bin_forgets_after_thirty_days(wire, tenant):
+    tenant.remove_user(_id(tenant, "Person 2"))
+    tenant.clock.advance(31 * 86_400)
+    wire.login()
+    assert wire.get("/directory/deletedItems/microsoft.graph.user")["value"] == []
+
+
+def test_a_deleted_group_lies_in_the_bin_too(wire, tenant):
+    group = tenant.add_group("Sales", list(tenant.users)[:1])
+    _, link = wire.walk("/groups/delta")
+    directory_state.remove_group(tenant, group.id)
+    (page,), _ = wire.walk(link)
+    assert page == [{"id": group.id, "@removed": {"reason": "changed"}}]
+    found = wire.get("/directory/deletedItems/microsoft.graph.group")["value"]
+    assert [one["displayName"] for one in found] == ["Sales"]
+
+
+def test_the_sites_feed_tells_of_new_renamed_and_deleted_sites(wire, tenant):
+    kept = add_site(tenant, "Kept", "https://contoso.sharepoint.com/sites/kept")
+    gone = add_site(tenant, "Gone", "https://contoso.sharepoint.com/sites/gone")
+    (page,), link = wire.walk("/sites/delta")
+    assert {entry["id"] for entry in page} == {kept, gone}
+    tenant.sites[kept]["displayName"] = "Renamed"
+    del tenant.sites[gone]
+    new = add_site(tenant, "Own", "https://c-my.sharepoint.com/personal/a", personal=True)
+    (page,), link = wire.walk(link)
+    told = {entry["id"]: entry for entry in page}
+    assert told[kept]["displayName"] == "Renamed"
+    assert told[gone]["deleted"] == {"state": "deleted"}
+    assert told[new]["isPersonalSite"] is True
+    assert wire.walk(link)[0] == [[]]
+    tenant.feeds.lose(lambda name: name == "sites")
+    assert wire.send("GET", link).status == 410
+
+
+def test_groups_of_contoso_contain_one_another(wire, tenant):
+    furnish(tenant)
+    everybody = next(g for g in tenant.groups.values() if g.properties["mail"] is None)
+    deep = wire.get(f"/groups/{everybody.id}/transitiveMembers?$select=id")["value"]
+    assert {one["id"] for one in deep} >= set(tenant.groups) - {everybody.id}
