@@ -10,6 +10,7 @@ from formats.as_is import stored_file
 from formats.as_json import object_file
 from formats.eml import message_file
 from formats.item_file import ItemFile
+from formats.mailbox_item import stream_file
 from formats.vcf import contact_file
 from formats.vtodo import task_file
 from formats.zip import ArchiveEntry
@@ -19,6 +20,7 @@ __all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_ent
 FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "message": message_file,
     "file": stored_file,
+    "mailbox-item": stream_file,
     "setting": object_file,
     "contact": contact_file,
     "task": task_file,

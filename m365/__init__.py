@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from m365.archive import SERVICE as ARCHIVE
 from m365.contacts import SERVICE as CONTACTS
 from m365.drive import SERVICE as DRIVE
 from m365.mail import SERVICE as MAIL
+from m365.mailbox_copies import SERVICE as MAILBOX_COPIES
 from m365.service import Service
 from m365.settings import SERVICE as SETTINGS
 from m365.tasks import SERVICE as TASKS
@@ -21,5 +23,7 @@ _ALL = (
     SETTINGS,
     CONTACTS,
     TASKS,
+    MAILBOX_COPIES,
+    ARCHIVE,
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

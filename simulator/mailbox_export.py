@@ -14,7 +14,7 @@ from simulator.mailbox_items import (
     folder_id,
     folder_json,
     folder_of,
-    is_shown,
+    is_told,
     item_id,
     item_json,
     item_of,
@@ -147,13 +147,11 @@ def _folder_entry(
     folder = home.folders.get(reference)
     if variant in ("deleted", "changed"):
         gone = tenant.room.get("folder ids", {}).get((home.guid, reference))
-        if folder is not None:
+        if folder is not None and is_told(tenant, home, folder):
             gone = folder_id(home, folder)
         reason = {"reason": variant}
         return None if gone is None else {"id": gone, "@removed": reason}
-    if folder is None or not is_shown(home, folder):
-        return None
-    if home is not box and folder.well_known is not None:
+    if folder is None or not is_told(tenant, home, folder):
         return None
     shown = folder_json(tenant, request, home, folder)
     tenant.room.setdefault("folder ids", {})[home.guid, reference] = shown["id"]

@@ -94,6 +94,17 @@ def is_shown(mailbox: Mailbox, folder: Folder, *, hidden: bool = False) -> bool:
     return here is not None and here is not folder
 
 
+def is_told(tenant: Tenant, mailbox: Mailbox, folder: Folder) -> bool:
+    """Whether the feed tells of it: of what an archive expanded into, only what people made."""
+    if not is_shown(mailbox, folder):
+        return False
+    top = folder
+    while top.parent is not None and top.parent.well_known != "msgfolderroot":
+        top = top.parent
+    further = any(mailbox in boxes[1:] for boxes in tenant.archives.values())
+    return top.well_known is None or not further
+
+
 def children(
     tenant: Tenant, mailbox: Mailbox, folder: Folder, *, hidden: bool
 ) -> list[tuple[Mailbox, Folder]]:

@@ -1,4 +1,4 @@
-"""exportItems: the one POST beside $batch that only reads; whole items of a mailbox as opaque bytes.
+"""exportItems: the one POST beside $batch that only reads; whole items as opaque bytes.
 
 Rules
 - What is sent is a list of ids to …/exportItems, whatever the caller gives: nothing is changed by

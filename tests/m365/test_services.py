@@ -15,6 +15,7 @@ from m365.service import Resource, Service
 from simulator import drive_state
 from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
+from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_settings import SettingsCase
 from tests.m365.service_suite import ServiceSuite
@@ -199,6 +200,8 @@ CASES: dict[str, Case] = {
     "settings": SettingsCase(),
     "contacts": ContactsCase(),
     "tasks": TasksCase(),
+    "mailbox-copies": CopiesCase(),
+    "archive": ArchiveCase(),
 }
 
 
