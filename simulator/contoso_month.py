@@ -44,7 +44,7 @@ def month(tenant: Tenant) -> dict[str, int]:
             for archive in tenant.archives.get(user_id, []):
                 dice = random.Random(f"{tenant.seed} month {number} {archive.guid.hex()}")
                 _Post(archive, owner, dice, now, number, done).month_of_archive()
-        for group in tenant.groups.values():
+        for group in (one for one in tenant.groups.values() if one.unified):
             dice = random.Random(f"{tenant.seed} month {number} group {group.id}")
             conversations_month(tenant, group.id, dice, now, done)
         for index, drive in enumerate(tenant.drives.values()):

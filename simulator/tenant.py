@@ -110,6 +110,11 @@ class Group:
     members: list[str] = field(default_factory=list)
     drive_id: str | None = None
 
+    @property
+    def unified(self) -> bool:
+        """Whether it is a Microsoft 365 group, which has a mailbox."""
+        return "Unified" in (self.properties.get("groupTypes") or ())
+
 
 @dataclass(slots=True)
 class Counters:
