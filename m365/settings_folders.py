@@ -16,7 +16,7 @@ from urllib.parse import quote
 from m365.graph.client import BatchAnswer, BatchRequest, GraphReader, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import GraphProblem
-from m365.mail_folders import ROLES
+from m365.mail_folders import ROLES, ROOT
 
 _DEPTH_MAX = 100  # of folders inside folders; more is a circle
 _FACTS = "$select=id,displayName,parentFolderId"
@@ -54,15 +54,24 @@ class FolderNames:
 
     def exists(self, folder_id: str) -> bool:
         """Whether the mailbox has a folder of this id."""
-        return bool(self._facts([folder_id]))
+        return bool(self._id_of(folder_id))
 
     def find(self, place: Mapping[str, Any]) -> str:
         """The folder in the same place of this mailbox; "" where there is none."""
-        roles = {role: key for key, role in self._known_roles().items()}
-        at = roles.get(str(place.get("role") or ""), "")
+        at = self._id_of(str(place.get("role") or ROOT))
         for name in place.get("path") or ():
             at = self._child(at, str(name)) if at else ""
         return at
+
+    def _id_of(self, reference: str) -> str:
+        """The id of a folder named by id or well-known name; "" where there is none."""
+        path = f"{self._base}/{quote(reference, safe='')}"
+        try:
+            return str(self._reader.get(path, params={"$select": "id"}, scope=self._scope)["id"])
+        except GraphProblem as problem:
+            if problem.status_code not in (400, 404):
+                raise
+            return ""
 
     def _known_roles(self) -> dict[str, str]:
         if self._roles is None:
