@@ -97,6 +97,7 @@ class Drain(Message):
     """One step: follow one service of one resource for a few minutes.
 
     `snapshot` is the number being built. `follow_up`: copies what earlier steps left to follow.
+    `recount`: compares live and stored counts once the feeds are read.
     """
 
     org: str
@@ -105,6 +106,7 @@ class Drain(Message):
     resource: str
     snapshot: int
     follow_up: bool = False
+    recount: bool = False
 
 
 @dataclass(frozen=True, slots=True)

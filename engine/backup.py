@@ -6,7 +6,9 @@ Rule 2: a step may run twice, run beside its ghost or die anywhere: page names c
         own count, so the loser of a race adopts the winner's page and goes on from there.
 Rule 3: a resource without changes writes nothing, save a refresh of its links before they could
         expire.
-Rule 4: parts that may follow (mail's MIME) are copied by steps of their own, once every resource of
+Rule 4: a feed is not believed for ever: counts are compared on a schedule (engine/reconcile.py);
+        where they differ a second round of the same run reads that feed from nothing.
+Rule 5: parts that may follow (mail's MIME) are copied by steps of their own, once every resource of
         the run has had its feeds read, into a round of their own: what the feeds brought is a
         restore point by then.
 """
@@ -22,7 +24,7 @@ from base import log
 from base.clock import parse_iso
 from base.errors import Problem, Throttled
 from base.messages import Drain, Drained
-from engine import audit, ledger, patience, policies, resources, runs
+from engine import audit, ledger, patience, policies, reconcile, resources, runs
 from engine.assembly import App, OrganizationShredded
 from engine.backlog import Backlog, feeds_of
 from engine.copying import Copier
@@ -168,16 +170,19 @@ class _Work:
 
     def _goes_before(self, round_: Round) -> bool:
         """Whether this step's work starts behind a round that this run has closed."""
-        of_feeds = Backlog.of(round_.links).round != round_.number
-        return self.request.follow_up and of_feeds
+        if self.request.follow_up:
+            return Backlog.of(round_.links).round != round_.number
+        return bool(self._sweep)
 
     def _follow(self, source: Source) -> str:
+        live: reconcile.Counts | None = None
         try:
             if self.request.follow_up:
                 if not self.copier.can_catch_up():
                     return "unchanged"
                 self.copier.catch_up(self._after_each)
             else:
+                live = reconcile.live(source) if self._counts() else None
                 self._read_feeds(source)
         except Throttled:
             self._commit()
@@ -188,18 +193,53 @@ class _Work:
                 self._commit(complete=True)
                 self._close()
             raise
-        if not self._worth_keeping():
+        state = "unchanged"
+        if self._worth_keeping():
+            self._commit(complete=True)
+            state = self._close()
+        else:
             self._note()
-            return "unchanged"
-        self._commit(complete=True)
-        return self._close()
+        return self._reconciled(live, source, state) if live is not None or self._sweep else state
 
     def _read_feeds(self, source: Source) -> None:
         if self.round.pages == 0:  # what earlier runs could not copy and whose pause is over
             self.copier.retry(ledger.due(self.app, self.request), self._after_each)
-        for page in source.changes(feeds_of(self.round.links), self.round.finished):
+        links = feeds_of(self.round.links)
+        for part in self._sweep:
+            if part in links and part not in self.round.state.links:
+                links[part] = ""
+        for page in source.changes(links, self.round.finished):
             self.copier.copy(page, self._after_each)
             self._after_each()
+
+    def _counts(self) -> bool:
+        """Whether this step can compare: it reads all feeds, from their beginning to their end."""
+        return self.request.recount and self.round.pages == 0 and self.round.parent is not None
+
+    @cached_property
+    def _sweep(self) -> tuple[str, ...]:
+        """Feeds that counts have found to be wrong."""
+        request = self.request
+        if not request.recount:
+            return ()
+        row = self.app.resources.get(request.org, request.service, request.resource)
+        return row.sweep if row else ()
+
+    def _reconciled(self, before: reconcile.Counts | None, source: Source, state: str) -> str:
+        """Compares live and stored counts; "more" where a feed is to be read from nothing. Without
+        counts of before the feeds were read, what differs now is taken as it is.
+        """
+        repository = self.app.vault(self.request.org)
+        head = repository.head(self.chain)
+        if head is None:
+            return state
+        after = reconcile.live(source)
+        found = reconcile.differences(before or after, after, repository.catalog(head), head.links)
+        swept = bool(self._sweep)
+        sweep = resources.note_counts(self.app, self.request, found, swept=swept)
+        if sweep:
+            log.event("counts-differ", org=self.request.org, run=self.request.run, feeds=len(sweep))
+        return "more" if sweep else state
 
     def _left_out(self) -> Collection[str]:
         """Roles of parts that follow later, by what the policy wants first."""

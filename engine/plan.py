@@ -8,7 +8,7 @@ costs a request per feed of the directory and writes no row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from base import log
 from base.errors import Problem, Throttled
 from base.messages import BackupRun, Drain, Planned, Shard
-from engine import census, directory, patience, policies, runs
+from engine import census, directory, patience, policies, reconcile, runs
 from engine.assembly import App
 from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreToAsk
 from engine.resources import REFUSED
@@ -38,6 +38,9 @@ _SETTLED = frozenset(
 )  # fmt: skip
 
 
+_Wanted = tuple[ResourceRow, Mapping[str, bool]]  # with what its Drain asks for beside its feeds
+
+
 def plan_backup(app: App, request: BackupRun) -> Planned:
     """Writes the work list of a run; answers how many shards it has."""
     org, run = request.org, request.run
@@ -50,10 +53,12 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         app.vault(org).keys.insist_on_recovery()
         rows = _covered(app, org, run)
         covered = [row for row in rows if row.state == PROTECTED]
-        lanes = request.steps_at_once
-        shards = list(_shards(covered, lanes))
+        lanes, now = request.steps_at_once, app.clock.now()
+        due = [(row, {"recount": True} if reconcile.is_due(row, now) else {}) for row in covered]
+        shards = list(_shards(due, lanes))
         # Behind everybody's first protection: a step per resource of which parts are to follow.
-        shards += _shards(_to_follow_up(app, org, covered), lanes, follow_up=True)
+        later = [(row, {"follow_up": True}) for row in _to_follow_up(app, org, covered)]
+        shards += _shards(later, lanes)
         app.work.put(org, run, shards)
         count = len(covered)
         app.runs.change(org, run, lambda one: _planned(one, count))
@@ -83,7 +88,8 @@ def shard_resources(app: App, shard: Shard) -> list[Drain]:
             one["service"],
             one["resource"],
             one["snapshot"],
-            bool(one.get("follow_up")),
+            follow_up=bool(one.get("follow_up")),
+            recount=bool(one.get("recount")),
         )
         for one in (found.resources if found else ())
     ]
@@ -123,25 +129,23 @@ def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
     return counted.rows
 
 
-def _shards(
-    rows: list[ResourceRow], lanes: int, *, follow_up: bool = False
-) -> Iterator[list[dict[str, Any]]]:
+def _shards(rows: Sequence[_Wanted], lanes: int) -> Iterator[list[dict[str, Any]]]:
     """Shards of at most 50 resources, several for each lane where there is work for them.
 
     The services of one person stay in one shard, and so take turns: they share a mailbox's slots.
     """
     size = min(SHARD_RESOURCES, max(1, -(-len(rows) // (SHARDS_PER_LANE * lanes))))
-    ordered = sorted(rows, key=lambda row: (str(row.facts.get("owner")), row.service))
+    ordered = sorted(rows, key=lambda one: (_owner(one), one[0].service))
     shard: list[dict[str, Any]] = []
-    for _, group in groupby(ordered, key=lambda row: str(row.facts.get("owner"))):
+    for _, group in groupby(ordered, key=_owner):
         works = [
             {
                 "service": row.service,
                 "resource": row.resource,
                 "snapshot": max(row.head, 0) + 1,
-                **({"follow_up": True} if follow_up else {}),
+                **options,
             }
-            for row in group
+            for row, options in group
         ]
         if shard and len(shard) + len(works) > size:
             yield shard
@@ -149,3 +153,7 @@ def _shards(
         shard += works
     if shard:
         yield shard
+
+
+def _owner(wanted: _Wanted) -> str:
+    return str(wanted[0].facts.get("owner"))

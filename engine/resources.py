@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -126,14 +127,36 @@ def note_snapshot(app: App, request: Drain, repository: Repository, number: int)
         return
 
 
+def note_counts(
+    app: App, request: Drain, differences: Mapping[str, int], *, swept: bool
+) -> tuple[str, ...]:
+    """Writes down what a comparison of counts found; answers the feeds to be read from nothing.
+    What is left behind a sweep is this tenant's way of counting.
+    """
+
+    def counted(row: ResourceRow) -> ResourceRow:
+        new = {part for part, by in differences.items() if row.drift.get(part) != by}
+        if new and not swept:
+            return replace(row, sweep=tuple(sorted(new)))
+        return replace(row, reconciled_at=app.clock.now(), drift=dict(differences), sweep=())
+
+    try:
+        row = app.resources.change(request.org, request.service, request.resource, counted)
+    except RecordMissing:
+        return ()
+    return row.sweep
+
+
 def row_json(row: ResourceRow) -> dict[str, Any]:
     """What the API and the console show of a resource."""
     shown = asdict(row)
     shown.pop("org")
     shown.pop("facts")
     shown.pop("head_sha256")
+    shown.pop("sweep")
+    shown["drift"] = sum(map(abs, row.drift.values()))
     shown["permissions"] = list(row.facts.get("permissions", ()))  # those that are missing
-    for key in ("last_seen", "head_at", "verified_at", "cursor_stored_at"):
+    for key in ("last_seen", "head_at", "verified_at", "cursor_stored_at", "reconciled_at"):
         moment = shown[key]
         shown[key] = moment.isoformat() if moment else None
     shown["head"] = row.head if row.head >= 0 else None

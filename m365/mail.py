@@ -130,7 +130,12 @@ class MailSource:
         return merged
 
     def counts(self) -> Iterator[LiveCount]:
-        yield from ()
+        path = f"{self._base}/mailFolders/delta"  # all folders in one list
+        params = {"$select": "id,totalItemCount"}
+        for page in follow(self._reader, path, params, scope=self._scope):
+            for raw in page.value:
+                if isinstance(raw.get("totalItemCount"), int):
+                    yield LiveCount(f"folder:{raw['id']}", raw["id"], raw["totalItemCount"])
 
     def _folders(self, links: Mapping[str, str]) -> Iterator[FeedPage]:
         """Announces the feeds of new folders, then the changes of the tree in one page."""
@@ -174,6 +179,10 @@ class MailSource:
 
     def _messages(self, part: str, link: str, tree: str) -> Iterator[FeedPage]:
         folder_id = part.removeprefix("folder:")
+        if not link:
+            start = self._start(folder_id, tree, known=True)
+            yield start
+            link = start.link
         try:
             yield from self._follow(part, link)
         except (ResyncNeeded, GatewayTimeout, AnswerTooLarge) as problem:

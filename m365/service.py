@@ -74,7 +74,8 @@ class Source(Protocol):
 
         `links` maps each known feed to the link its last FeedPage gave; `finished` names feeds
         already brought to their end in this round (a resumed one) and not to be asked again. Feeds
-        that are not in `links` start from nothing. Every page is yielded, empty ones too.
+        that are not in `links`, or whose link is "", start from nothing, with a reset. Every page
+        is yielded, empty ones too.
         """
         ...
 

@@ -49,6 +49,10 @@ class ChangeLog(Generic[K]):
         full = old.full_sequence if old is not None and kind == "read" else sequence
         self._changes[key] = Change(sequence, kind, full)
 
+    def forget(self, key: K) -> None:
+        """The service loses the change: no feed that begins after this tells of the key's end."""
+        self._changes.pop(key, None)
+
     def present(self) -> list[K]:
         """Keys that exist."""
         return [key for key, change in self._changes.items() if change.kind in ("full", "read")]

@@ -212,7 +212,7 @@ def folder_json(folder: Folder, select: frozenset[str] | None = None) -> Json:
         "childFolderCount": len(folder.children),
         # dict.get, as properties made while they are read (content_later) would all be made.
         "unreadItemCount": sum(not dict.get(item.properties, "isRead", True) for item in messages),
-        "totalItemCount": len(messages),
+        "totalItemCount": len(messages) + folder.uncounted,
         "isHidden": folder.hidden,
     }
     if folder.search_filter is not None:

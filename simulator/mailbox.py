@@ -107,6 +107,8 @@ class Folder:
     log: ChangeLog[int] = field(default_factory=ChangeLog)
     left: dict[int, int] = field(default_factory=dict)
     """Messages that were here once, with the `moves` they had then."""
+    uncounted: int = 0
+    """Items that no list or feed shows, yet the folder's count holds."""
 
     def names(self) -> list[str]:
         """Names from the top down; the roots have none."""

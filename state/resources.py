@@ -42,6 +42,9 @@ class ResourceRow:
     head_at: datetime | None = None
     items: int = 0
     waiting: int = 0  # items of which parts are still to follow, about
+    reconciled_at: datetime | None = None  # when live counts were last compared with stored ones
+    drift: Mapping[str, int] = field(default_factory=dict)  # live minus stored that a sweep left
+    sweep: tuple[str, ...] = ()  # feeds to be read from nothing, because counts differ
     verified_at: datetime | None = None
     cursor_stored_at: datetime | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -84,6 +84,13 @@ class Catalog:
         """Entries directly in a folder; two paths of nodes."""
         return self.rows.rank(end_of(parent)) - self.rows.rank((parent,))
 
+    def count_items(self, parent: str | None) -> int:
+        """Items directly in a folder, without its folders; None: in all of the resource."""
+        if parent is None:
+            return sum(self.count_items(one) for one in self._parents())
+        first_item = (parent, "1")  # Entry.sort
+        return self.rows.rank(end_of(parent)) - self.rows.rank(first_item)
+
     def at(self, index: int) -> Entry | None:
         """The entry of that number, from 0, counted folder by folder."""
         line = self.rows.at(index)

@@ -22,7 +22,7 @@ from tests.m365.test_auth import certificate
 def made(tmp_path: Path) -> Iterator[World]:
     with world(calm_tenant(seed=3), tmp_path) as one:
         document = {**policies.DEFAULT, "services": ["mail", "drive"]}
-        policies.change(one.app, ORG, document, 0)
+        policies.change(one.app, ORG, document, 1)
         give(one.tenant.backup_app, *verdicts.needs(both(), "backup"), "Application.Read.All")
         give(one.tenant.restore_app, *verdicts.needs(both(), "restore"), "Application.Read.All")
         yield one

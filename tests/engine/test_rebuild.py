@@ -67,7 +67,10 @@ def told(made: World) -> dict[str, Any]:
     }
     for row in everything["resources"]:
         # When it was last looked at, and how that went: the vault knows when it last changed.
-        for name in ("verified_at", "last_seen", "cursor_stored_at", "last_run", "last_outcome"):
+        for name in (
+            "verified_at", "last_seen", "cursor_stored_at", "reconciled_at", "drift", "last_run",
+            "last_outcome",
+        ):  # fmt: skip
             row.pop(name)
     return everything
 

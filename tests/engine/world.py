@@ -51,6 +51,8 @@ class World:
     def finish_backup(self, run: str) -> dict[str, Any]:
         """The steps of a run from the first one on, whatever an earlier process did of them."""
         planned = plan.plan_backup(self.app, BackupRun(ORG, run))
+        while planned.code == plan.PLANNING:
+            planned = plan.plan_backup(self.app, BackupRun(ORG, run))
         for number in range(planned.shards):
             for drain in plan.shard_resources(self.app, Shard(ORG, run, number)):
                 self.drain(drain)
