@@ -27,6 +27,7 @@ class Cause(StrEnum):
     TOO_LARGE = "too-large"  # over a limit of the target
     NOT_SUPPORTED = "not-supported"  # Graph offers no way for an application
     FORBIDDEN = "forbidden"  # 403 for this one item
+    DERIVED = "derived"  # the service makes it from other items by itself
 
 
 @dataclass(frozen=True, slots=True)

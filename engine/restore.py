@@ -19,7 +19,7 @@ from typing import Any
 
 from base import log
 from base.errors import Problem, Throttled
-from base.item import StoredItem, Trouble
+from base.item import Cause, StoredItem, Trouble
 from base.messages import BatchWritten, RestorePlanned, RestoreRun, RunClosed, WriteBatch
 from engine import patience, runs, undo
 from engine.assembly import App
@@ -288,10 +288,10 @@ class _Writing:
 
 
 def _lacks_something(row: dict[str, Any]) -> bool:
-    """Whether an item came back less than whole; what the service changes by itself does not
-    count.
+    """Whether an item came back less than whole; what the service changes or makes by itself does
+    not count.
     """
-    return any(trouble["cause"] != REWRITTEN for trouble in row["troubles"])
+    return any(trouble["cause"] not in (REWRITTEN, Cause.DERIVED) for trouble in row["troubles"])
 
 
 def _failed(entry: Entry, cause: str, detail: str = "") -> dict[str, Any]:

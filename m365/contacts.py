@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from base.errors import Problem
 from base.item import Change, FeedPage, Gone, Part, Trouble
-from m365.contact_folders import ContactFolders
+from m365.contact_folders import DEFAULT, ContactFolders
 from m365.contacts_writer import ContactsWriter
 from m365.graph.client import BatchRequest, GraphReader, Scope
 from m365.graph.delta import follow
@@ -108,7 +108,8 @@ class ContactsSource:
         tree = self._tree.since(links.get("folders", ""), known)
         for folder in tree.changed:
             if f"folder:{folder.id}" not in links:
-                yield self._start(folder.id)
+                late = folder.row["role"] == DEFAULT and "folders" in links
+                yield self._start(folder.id, known=late)
         yield FeedPage(
             part="folders",
             entries=(*tree.changed, *(Gone(key) for key in tree.gone)),
@@ -120,8 +121,8 @@ class ContactsSource:
     def _start(self, folder_id: str, *, known: bool = False) -> FeedPage:
         """The first page of a folder's feed: what lies in the folder and is not seen again is gone.
 
-        Of a folder that was known its subfolders are named again: they lie in it too, and its feed
-        will not tell of them.
+        Of a folder that was known, or is only found now, the subfolders are named again: they lie
+        in it too, and its feed will not tell of them.
         """
         return FeedPage(
             part=f"folder:{folder_id}",

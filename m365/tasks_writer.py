@@ -3,7 +3,8 @@
 Rules
 - A task is created with its links and a marker in one request; checklist and files follow, and a
   last PATCH takes the mark of unfinished work away. A killed attempt is found by that mark.
-- Lists are flat: a folder made for a restore becomes the beginning of its lists' names.
+- Lists are flat: a folder made for a restore becomes the beginning of its lists' names, and no
+  list of its own until a task is to lie in it.
 - The list of flagged mail follows the mail: nothing is written into it.
 - Two tasks collide when title and due date agree.
 - Upload sessions of To Do lie on Graph itself and ask for the token, unlike those of mail.
@@ -34,6 +35,7 @@ from m365.task_json import EXTENSION, LINKS, STEPS, extension, link_body, moment
 from m365.task_json import task_body as body_of
 from m365.visibility import patiently
 
+_PLANNED = "new:"  # begins the id of a list that is made with its first task
 FLAGGED = "flaggedEmails"  # the well-known name of the list that follows flagged mail
 POST_BYTES_MAX = 3_000_000  # as base64 still under the 4 MB a request may have
 SESSION_BYTES_MAX = 25 * 1024 * 1024
@@ -67,10 +69,9 @@ class TasksWriter:
             return Folder(FLAGGED, (name,))
         if stored is not None and not into.path and stored.row.get("role") == "defaultList":
             return Folder(self.root().id, (name,))
-        for raw in self._all():
-            if str(raw.get("displayName") or "").casefold() == name.casefold():
-                return Folder(str(raw["id"]), (name,))
-        return Folder(self._make(name), (name,))
+        if stored is None and not self._named(name):
+            return Folder(f"{_PLANNED}{name}", (name,))
+        return Folder(self._list(name), (name,))
 
     def original_folder(self, stored: StoredItem) -> Folder | None:
         role = str(stored.row.get("role") or "")
@@ -87,7 +88,8 @@ class TasksWriter:
         return Identity(_key(item.raw), _same(item.raw))
 
     def existing(self, into: Folder) -> Iterator[Existing]:
-        for raw in self._tasks(into.id) if into.id != FLAGGED else ():
+        there = into.id != FLAGGED and not into.id.startswith(_PLANNED)
+        for raw in self._tasks(into.id) if there else ():
             self._where[raw["id"]] = into.id
             mark = _mark(raw)
             yield Existing(
@@ -102,8 +104,10 @@ class TasksWriter:
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
     ) -> Written:
         if into.id == FLAGGED:
-            why = Trouble(item.id, "item", "follows-flagged-mail", retry=False)
+            why = Trouble(item.id, "item", Cause.DERIVED, retry=False, detail=FLAGGED)
             return Written("", "skipped", (why,))
+        if into.id.startswith(_PLANNED):
+            into = Folder(self._list(into.id.removeprefix(_PLANNED)), into.path)
         rows = [text.rpartition(": ") for text in item.missing if text.startswith("attachment")]
         troubles = [Trouble(item.id, part, cause, retry=False) for part, _, cause in rows]
         files = [part for part in item.parts if part.role == "attachment"]
@@ -263,6 +267,16 @@ class TasksWriter:
     def _well_known(self, role: str) -> str:
         found = (raw["id"] for raw in self._all() if raw.get("wellknownListName") == role)
         return str(next(found, ""))
+
+    def _named(self, name: str) -> str:
+        """The id of a list by its name; "" where there is none."""
+        for raw in self._all():
+            if str(raw.get("displayName") or "").casefold() == name.casefold():
+                return str(raw["id"])
+        return ""
+
+    def _list(self, name: str) -> str:
+        return self._named(name) or self._make(name)
 
     def _make(self, name: str) -> str:
         """A new list; without an answer the lists are asked whether it was made."""

@@ -1,5 +1,6 @@
 """Contacts over HTTP: folders, contacts, their photos, extensions and feeds."""
 
+import re
 from collections.abc import Callable
 
 from simulator import extended, outlook_feed
@@ -20,6 +21,7 @@ from simulator.web import Answer, GraphError, Json, Request, Route
 
 READ = ("Contacts.Read", "Contacts.ReadWrite")
 WRITE = ("Contacts.ReadWrite",)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(T|$)")
 _EXPANDED = ("singleValueExtendedProperties", "extensions")
 
 
@@ -280,6 +282,8 @@ def _given(body: Json) -> Json:
     for name in LISTS:
         if body.get(name) is not None and not isinstance(body[name], list):
             raise GraphError(400, "ErrorInvalidProperty", f"The property {name} is not valid.")
+    if body.get("birthday") is not None and not _DAY.match(str(body["birthday"])):
+        raise GraphError(400, "RequestBodyRead", "Cannot convert a value to Edm.DateTimeOffset.")
     return {name: body[name] for name in WRITABLE if name in body}
 
 

@@ -7,7 +7,7 @@ from simulator.web import GraphError, Json
 
 _ID = re.compile(r"id eq '([^']+)'", re.IGNORECASE)
 _PART = re.compile(r"([A-Za-z]+)(?:\((.*)\))?")
-_PREFIX = "microsoft.graph.opentypeextension."
+_PREFIXES = ("microsoft.graph.", "opentypeextension.")  # routing takes the first one off paths
 
 
 def expanded(text: str, known: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -67,7 +67,10 @@ def extension_in(extensions: dict[str, Json], reference: str) -> str:
 
 
 def _bare(reference: str) -> str:
-    return reference.lower().removeprefix(_PREFIX)
+    found = reference.lower()
+    for prefix in _PREFIXES:
+        found = found.removeprefix(prefix)
+    return found
 
 
 def _split(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from simulator.conversations_content import conversations_truth
 from simulator.drive_state import truth as drive_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
+from simulator.people_truth import people_truth
 from simulator.settings_content import settings_truth
 from simulator.tenant import Tenant
 from simulator.web import Json
@@ -39,6 +40,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
         "mailboxes": {
             key: mailbox_truth(tenant.mailboxes[key], hashes=hashes) | settings_truth(tenant, key)
             | {"calendar": calendar_truth(tenant, key, hashes=hashes)}
+            | people_truth(tenant, key, hashes=hashes)
             for key in mailboxes
             if key in tenant.mailboxes
         },
