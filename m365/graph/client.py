@@ -340,20 +340,7 @@ class GraphWriter(GraphReader):
 
         The address is a secret. Raises MaybeDone, and what post() raises.
         """
-        request = Request(
-            "POST",
-            self.place.content_link(url),
-            scope,
-            "import",
-            {"Accept": "application/json", "Content-Type": "application/json"},
-            data,
-            2,
-            writing=True,
-            repeatable=False,
-            with_token=False,
-        )
-        answer = self._exchange.perform(request)
-        return answer.value if isinstance(answer.value, dict) else {}
+        return exports.import_item(self._exchange, url, data, scope)
 
     def _write(
         self,

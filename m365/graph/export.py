@@ -1,8 +1,9 @@
-"""exportItems: the one POST beside $batch that only reads; whole items as opaque bytes.
+"""Whole items of a mailbox as opaque bytes: exportItems, and the import session's address.
 
 Rules
-- What is sent is a list of ids to …/exportItems, whatever the caller gives: nothing is changed by
-  it, so it is repeated like any read, and a reader may have it.
+- exportItems is the one POST beside $batch that only reads. What is sent is a list of ids to
+  …/exportItems, whatever the caller gives: nothing is changed by it, so it is repeated like any
+  read, and a reader may have it.
 - An answer has an entry per item: bytes, or an error of its own. What an answer does not speak of
   is not made up: the caller asks again.
 - An answer of many items is held as JSON, so the caller keeps it below JSON_BYTES_MAX. One item
@@ -104,6 +105,24 @@ def decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
     for block in blocks:
         yield from reading.take(block)
     yield from reading.end()
+
+
+def import_item(exchange: Exchange, url: str, data: bytes, scope: Scope) -> dict[str, Any]:
+    """Sends one item to the address of an import session, once; the answer, {} for none."""
+    request = Request(
+        "POST",
+        exchange.place.content_link(url),
+        scope,
+        "import",
+        {"Accept": "application/json", "Content-Type": "application/json"},
+        data,
+        cost=2,
+        writing=True,
+        repeatable=False,
+        with_token=False,
+    )
+    answer = exchange.perform(request)
+    return answer.value if isinstance(answer.value, dict) else {}
 
 
 def _request(

@@ -5,12 +5,14 @@ Rules
 - An answer is complete or it is Broken: a body shorter than announced, or one whose end cannot be
   told, never passes for whole.
 - Redirects are never followed here.
+- No address is logged, at no level: some hold a token.
 - Connections to content hosts refuse private addresses after name resolution, so that no name can
   lead inside (unless the configured Graph is itself on loopback).
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -40,6 +42,9 @@ _CONNECT_S = 15.0
 _READ_S = 120.0  # Graph itself gives up on a heavy page after about a minute
 _CONNECTIONS = 64  # per host; more threads than that make connections of their own
 _HOSTS = 16  # content comes from a few hosts per tenant
+
+# At DEBUG it writes the whole URL of every request.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 
 class Broken(Exception):
