@@ -72,16 +72,22 @@ def _shown(found: Found) -> dict[str, Any]:
             }
             for check in found.report.checks
         ],
-        "optional": [
-            {
-                "permission": permission,
-                "granted": bool(covering_role(permission, found.report.roles)),
-                "disables": [sentence],
-            }
-            for permission, sentence in verdicts.OPTIONAL.items()
-            if found.name == "backup" and found.report.checks
-        ],
+        "optional": _optional(found) if found.name == "backup" and found.report.checks else [],
     }
+
+
+def _optional(found: Found) -> list[dict[str, Any]]:
+    """What no service of the policy needs, and what is done without where it is missing."""
+    needed = {check.permission for check in found.report.checks}
+    return [
+        {
+            "permission": permission,
+            "granted": bool(covering_role(permission, found.report.roles)),
+            "disables": [sentence],
+        }
+        for permission, sentence in verdicts.OPTIONAL.items()
+        if permission not in needed
+    ]
 
 
 def consent_url(app: App, org: str, application: str) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from m365 import SERVICES
 from m365.connection import FIND_PEOPLE, Check, ConnectionReport
+from m365.directory import GROUPS, SITES
 from m365.graph.permissions import FULL_ACCESS_AS_APP, covering_role
 from m365.registration import READ_APPLICATIONS, CredentialEnd, ExchangeRoles
 from m365.service import Service
@@ -19,7 +20,9 @@ SOON_DAYS = 30
 # What the backup application does without, and what that costs.
 OPTIONAL: Mapping[str, str] = {
     READ_APPLICATIONS: "When the secret ends, and permissions outside Graph, cannot be seen.",
-    "GroupMember.Read.All": "Policies cannot select by group.",
+    GROUPS.permission: "Policies cannot select by group.",
+    SITES.permission: "Sites cannot be found.",
+    "MailboxSettings.Read": "Shared, room and equipment mailboxes look like those of people.",
     "Organization.Read.All": "The tenant's name cannot be shown.",
 }
 GRANTED, MISSING, NARROWED = "granted", "missing", "narrowed"
