@@ -9,6 +9,7 @@ from base.item import StoredItem
 from formats.as_is import stored_file
 from formats.as_json import object_file
 from formats.eml import message_file
+from formats.ics import event_file
 from formats.item_file import ItemFile
 from formats.mailbox_item import stream_file
 from formats.vcf import contact_file
@@ -19,6 +20,7 @@ __all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_ent
 
 FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "message": message_file,
+    "event": event_file,
     "file": stored_file,
     "mailbox-item": stream_file,
     "setting": object_file,

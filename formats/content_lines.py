@@ -60,10 +60,13 @@ def encoded(name: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
         whole = len(rest) if block is None else len(rest) - len(rest) % 3
         held += base64.b64encode(rest[:whole])
         rest = rest[whole:]
-        while len(held) > room:
-            yield held[:room] + b"\r\n "
-            held = held[room:]
+        at, lines = 0, []
+        while len(held) - at > room:
+            lines.append(held[at : at + room] + b"\r\n ")
+            at += room
             room = LINE_OCTETS_MAX - 1  # the space counts
+        held = held[at:]
+        yield b"".join(lines)
     yield held + b"\r\n"
 
 

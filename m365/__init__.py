@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from m365.archive import SERVICE as ARCHIVE
+from m365.calendar import SERVICE as CALENDAR
 from m365.contacts import SERVICE as CONTACTS
 from m365.drive import SERVICE as DRIVE
 from m365.mail import SERVICE as MAIL
@@ -19,6 +20,7 @@ from m365.tasks import SERVICE as TASKS
 
 _ALL = (
     MAIL,
+    CALENDAR,
     DRIVE,
     SETTINGS,
     CONTACTS,

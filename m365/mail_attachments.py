@@ -48,9 +48,11 @@ def without_bytes(attachment: Mapping[str, Any]) -> _Raw:
 class AttachmentReader:
     """Reads MIME and attachments of one mailbox; safe to use from several threads."""
 
-    def __init__(self, reader: GraphReader, base: str, scope: Scope) -> None:
+    def __init__(
+        self, reader: GraphReader, base: str, scope: Scope, items: str = "messages"
+    ) -> None:
         self._reader = reader
-        self._base = f"{base}/messages"
+        self._base = f"{base}/{items}"
         self._scope = scope
 
     def mime(self, change: Change) -> _Result:

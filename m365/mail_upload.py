@@ -40,12 +40,19 @@ _Answer = TypeVar("_Answer")
 class AttachmentWriter:
     """Adds attachments to messages of one mailbox."""
 
-    def __init__(self, writer: GraphWriter, base: str, scope: Scope, clock: Clock) -> None:
+    def __init__(
+        self,
+        writer: GraphWriter,
+        base: str,
+        scope: Scope,
+        clock: Clock,
+        items: str = "messages",
+    ) -> None:
         self._writer = writer
-        self._base = f"{base}/messages"
+        self._base = f"{base}/{items}"
         self._scope = scope
         self._clock = clock
-        self._attached = AttachmentReader(writer, base, scope)
+        self._attached = AttachmentReader(writer, base, scope, items)
 
     def add_all(self, message_id: str, item: StoredItem) -> tuple[int, list[Trouble]]:
         """How many attachments were added, and what could not be added as it was."""

@@ -128,6 +128,14 @@ def list_events(tenant: Tenant, request: Request, user: str, calendar: str = "")
     return _page(tenant, request, path, events, lambda one: event_json(store, one, view))
 
 
+def count_events(tenant: Tenant, request: Request, user: str, calendar: str = "") -> Answer:
+    """GET …/events/$count."""
+    store = calendars_of(tenant, user)
+    found = store.calendar(calendar) if calendar else store.default
+    count = sum(one.calendar is found for one in store.events.values())
+    return Answer(200, str(count).encode("ascii"), {"Content-Type": "text/plain"})
+
+
 def create_event(tenant: Tenant, request: Request, user: str, calendar: str = "") -> Answer:
     """POST …/events."""
     store = calendars_of(tenant, user)
@@ -161,6 +169,15 @@ def get_event(
     body = event_json(store, found, view_of(tenant, request), day, whole_id=True)
     context = f"{request.url_base}/$metadata#users('{user}')/events/$entity"
     return Answer(200, {"@odata.context": context} | body, headers_of(request))
+
+
+def calendar_of_event(
+    tenant: Tenant, request: Request, user: str, event: str, calendar: str = ""
+) -> Answer:
+    """GET …/events/{event}/calendar."""
+    store = calendars_of(tenant, user)
+    found, _ = find(store, event, calendar)
+    return Answer(200, calendar_json(store, found.calendar, calendar_select(request)))
 
 
 def patch_event(
@@ -303,6 +320,8 @@ BASES = (_U, f"{_U}/calendar", _C)
 _OF_EVENTS: tuple[tuple[str, str, _Handler, tuple[str, ...]], ...] = (
     ("GET", "/events", list_events, READ),
     ("POST", "/events", create_event, WRITE),
+    ("GET", "/events/$count", count_events, READ),
+    ("GET", "/events/{event}/calendar", calendar_of_event, READ),
     ("GET", "/events/{event}", get_event, READ),
     ("PATCH", "/events/{event}", patch_event, WRITE),
     ("DELETE", "/events/{event}", delete_event, WRITE),

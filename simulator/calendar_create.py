@@ -65,7 +65,7 @@ def from_json(tenant: Tenant, store: Calendars, calendar: Calendar, body: Json) 
         raise GraphError(400, "ErrorCalendarEndDateIsEarlierThanStartDate", "End is before start.")
     event = Event(0, calendar, properties, start, end, start_zone, end_zone)
     if body.get("recurrence") is not None:
-        event.recurrence = checked(body["recurrence"], start_zone)
+        event.repeat(checked(body["recurrence"], start_zone))
     event.extended = extended.given(body)
     if properties["isOnlineMeeting"]:
         join = f"https://teams.microsoft.com/l/meetup-join/{tenant.rng.getrandbits(64):x}"

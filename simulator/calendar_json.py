@@ -56,10 +56,11 @@ class View:
 
 def view_of(tenant: Tenant, request: Request) -> View:
     """The view a request asks for by $select, $expand and Prefer."""
+    known = (*PROPERTIES, *ON_REQUEST, "id", *tenant.room.get("further event properties", ()))
     view = replace(
         plain_view(tenant, request),
         zone=request.prefer("outlook.timezone") or "UTC",
-        select=_select(request.query.get("$select"), (*PROPERTIES, *ON_REQUEST, "id"), "event"),
+        select=_select(request.query.get("$select"), known, "event"),
         text_body=request.prefer("outlook.body-content-type") == "text",
         basic=request.app is not None and not request.app.roles & _FULL,
     )

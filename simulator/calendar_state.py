@@ -86,6 +86,13 @@ class Event:
     def is_series(self) -> bool:
         return self.recurrence is not None
 
+    def repeat(self, recurrence: Json) -> None:
+        """Makes a series of it, which begins on the first day its pattern names."""
+        self.recurrence = recurrence
+        first = next(days_of(recurrence, date(9000, 1, 1)), self.start.date())
+        later = first - self.start.date()
+        self.start, self.end = self.start + later, self.end + later
+
     def days(self, until: date) -> Iterator[date]:
         """The days of the series that are not cancelled."""
         if self.recurrence is not None:

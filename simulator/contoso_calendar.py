@@ -42,6 +42,7 @@ def fill_calendars(
     for _ in range(count):
         _ordinary(store, dice.choice((store.default, store.default, work)), dice, today)
     if special:
+        tenant.room["further event properties"] = ("futureProperty",)
         _Odd(store, work, dice, today).fill()
 
 
@@ -168,7 +169,7 @@ def make(
     if pattern is not None:
         day = (span or {}).get("startDate") or start.date().isoformat()
         whole = {"pattern": pattern, "range": {"type": "noEnd", **(span or {}), "startDate": day}}
-        event.recurrence = checked(whole, zone)
+        event.repeat(checked(whole, zone))
     return store.add_event(calendar, event)
 
 

@@ -112,7 +112,7 @@ def test_what_is_missing_or_null_harms_nothing() -> None:
         (
             {"type": "absoluteMonthly", "interval": 1, "dayOfMonth": 31},
             {"type": "numbered", "numberOfOccurrences": 5},
-            "FREQ=MONTHLY;BYMONTHDAY=31;COUNT=5",
+            "FREQ=MONTHLY;BYMONTHDAY=28,29,30,31;BYSETPOS=-1;COUNT=5",
         ),
         (
             {"type": "relativeMonthly", "interval": 1, "daysOfWeek": ["tuesday"], "index": "last"},

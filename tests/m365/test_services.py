@@ -16,6 +16,7 @@ from simulator import drive_state
 from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
+from tests.m365.cases_calendar import CalendarCase
 from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_settings import SettingsCase
 from tests.m365.service_suite import ServiceSuite
@@ -196,6 +197,7 @@ def _file_facts(drive: Drive) -> Counter[tuple[Any, ...]]:
 
 CASES: dict[str, Case] = {
     "mail": MailCase(),
+    "calendar": CalendarCase(),
     "drive": DriveCase(),
     "settings": SettingsCase(),
     "contacts": ContactsCase(),

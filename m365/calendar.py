@@ -1,0 +1,259 @@
+"""Calendar: every event of every own calendar of a mailbox, a series with all its exceptions.
+
+Rules
+- Feeds: "calendars" (see calendar_list.py) and "calendar:<id>" (the events of one calendar, see
+  calendar_link.py). A calendar's feed is announced before the page that names the calendar.
+- The delta over a window only notices changes cheaply. That nothing outside of the window is
+  missed is the full pass: at first, every seven days, and whenever the service forgot the window.
+- An occurrence is never asked for: it names its series, and a changed series is read once.
+- Pages of single events are whole; a series costs one request when it changed, an event with
+  attachments that the delta names costs one for their list.
+- No permission beyond Calendars.Read, nothing of beta, and no answer is ever sent to an invitation.
+
+Theory of operation. Graph keeps what differs in a series inside its master, so whatever happens to
+an occurrence changes the master's lastModifiedDateTime ([MS-OXOCAL] 2.2.1.44). The delta names
+changed occurrences with their master; a removed one only by its own id, which tells nothing. So
+where anything was removed, the masters changed since the last round are asked for: one request.
+
+Facts this file rests on: learn.microsoft.com/graph/api/event-delta (takes a window and no other
+option), /delta-query-events, /api/resources/event (exceptionOccurrences, cancelledOccurrences).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from base.item import Change, FeedPage, Gone, Part, Trouble
+from m365.calendar_event import EventReader
+from m365.calendar_json import is_master, may_have_files, whole
+from m365.calendar_link import CHANGES, LIST, WINDOW, CalendarLink
+from m365.calendar_list import CalendarList
+from m365.calendar_writer import CalendarWriter
+from m365.graph.client import GraphReader, Scope
+from m365.graph.delta import DeltaPage, follow
+from m365.graph.errors import (
+    AnswerTooLarge,
+    GatewayTimeout,
+    ItemGone,
+    ResyncNeeded,
+    TransientFailure,
+)
+from m365.service import Column, LiveCount, Resource, Service
+
+PAGE_ITEMS = 200  # events with bodies in one answer; the wire halves it after a first 504
+PAGE_ITEMS_SMALL = 20  # where a later page was too heavy: a nextLink keeps its size
+_LIST_PART, _PART = "calendars", "calendar:"
+_WHOLE = ("subject", "body", "start", "lastModifiedDateTime")  # a piece lacks one of them
+
+
+class CalendarSource:
+    """Reads the calendars of one mailbox; safe to use from several threads."""
+
+    def __init__(self, reader: GraphReader, resource: Resource) -> None:
+        self._reader = reader
+        self._scope = Scope.mailbox(resource.graph_id)
+        self._base = f"/users/{quote(resource.graph_id)}"
+        self._list = CalendarList(reader, self._base, self._scope)
+        self._events = EventReader(reader, self._base, self._scope)
+
+    def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
+        feeds = dict(links)
+        if _LIST_PART not in finished:
+            for page in self._calendars(links):
+                feeds[page.part] = page.link
+                for part in page.dropped_parts:
+                    feeds.pop(part, None)
+                yield page
+        feeds.pop(_LIST_PART, None)
+        failed: TransientFailure | None = None
+        for part, link in feeds.items():
+            if part not in finished:
+                try:
+                    yield from self._calendar(part, CalendarLink.read(link))
+                except TransientFailure as problem:
+                    failed = failed or problem  # one bad calendar does not keep the others away
+        if failed is not None:
+            raise failed
+
+    def fetch(
+        self, change: Change, leave: Collection[str] = ()
+    ) -> tuple[list[Part], list[Trouble]]:
+        return ([], []) if change.kind == "folder" else self._events.parts(change)
+
+    def complete(self, item_id: str) -> Change:
+        return self._events.read(item_id)
+
+    def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
+        told = change.raw.get("lastModifiedDateTime")
+        if told and told == raw.get("lastModifiedDateTime"):
+            return whole({**raw, **change.volatile}, change.parent)
+        return self._events.read(change.id)
+
+    def counts(self) -> Iterator[LiveCount]:
+        for key in self._list.own():
+            path = f"{self._base}/calendars/{quote(key)}/events/$count"
+            count = self._reader.get_raw(path, scope=self._scope).decode("utf-8-sig")
+            yield LiveCount(f"calendar:{key}", key, int(count))
+
+    def _calendars(self, links: Mapping[str, str]) -> Iterator[FeedPage]:
+        """Announces the feeds of new calendars, then the changes of the list in one page."""
+        now = self._reader.clock.now()
+        found = self._list.since(links.get(_LIST_PART, ""), now)
+        parts = [f"{_PART}{key}" for key in found.own]
+        for part in parts:
+            if part not in links:
+                yield FeedPage(part, (), CalendarLink.fresh(now).write(), more=True)
+        lost = tuple(part for part in links if part != _LIST_PART and part not in parts)
+        gone = dict.fromkeys((*found.gone, *(part.removeprefix(_PART) for part in lost)))
+        yield FeedPage(
+            part=_LIST_PART,
+            entries=(*(Gone(key) for key in gone), *found.changed),
+            link=found.link,
+            more=False,
+            dropped_parts=lost,
+        )
+
+    def _calendar(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
+        try:
+            yield from self._follow(part, link)
+        except (ResyncNeeded, GatewayTimeout, AnswerTooLarge) as problem:
+            self._events.expands &= not isinstance(problem, AnswerTooLarge)
+            whole_pages = isinstance(problem, ResyncNeeded)
+            fresh = CalendarLink.fresh(self._reader.clock.now(), whole=whole_pages)
+            yield FeedPage(part, (), fresh.write(), more=True)
+            yield from self._follow(part, fresh)
+        except ItemGone:
+            calendar_id = part.removeprefix(_PART)
+            if self._exists(calendar_id):
+                raise  # not the calendar: a feed must not end because of one odd answer
+            yield FeedPage(part, (Gone(calendar_id),), "", more=False, dropped_parts=(part,))
+
+    def _follow(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
+        """All phases that are left of a round."""
+        now = self._reader.clock.now()
+        if link.phase == CHANGES and link.is_stale(now):
+            link = CalendarLink.fresh(now, whole=link.whole)
+        if link.phase == CHANGES:
+            follows = self._changed(part, link.begins(now), now)
+        elif link.phase == WINDOW:
+            follows = self._window(part, link)
+        else:
+            follows = self._listed(part, link)
+        for page in follows:
+            link = CalendarLink.read(page.link)
+            yield page
+        if link.phase == LIST:
+            yield from self._listed(part, link)
+
+    def _window(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
+        """The first round of a window; nothing of it is looked at: see calendar_link.py."""
+        path = f"{self._base}/calendars/{quote(part.removeprefix(_PART))}/calendarView/delta"
+        path += f"?startDateTime={link.begin}&endDateTime={link.end}"
+        for page in self._pages(link.at or path, link):
+            link = replace(link, at=page.link, phase=WINDOW if page.more else LIST)
+            yield FeedPage(part, (), link.write(), more=True)
+
+    def _changed(self, part: str, link: CalendarLink, now: datetime) -> Iterator[FeedPage]:
+        """What the window's feed names since the last round."""
+        calendar_id = part.removeprefix(_PART)
+        told: set[str] = set()  # series named in this step already
+        for page in self._pages(link.at, link):
+            entries = list(self._named(page.value, calendar_id, told))
+            gap = link.gap or any(isinstance(entry, Gone) for entry in entries)
+            if page.more:
+                link = replace(link, at=page.link, gap=gap)
+                yield FeedPage(part, tuple(entries), link.write(), more=True)
+                continue
+            if gap:
+                entries += self._modified(calendar_id, link.since(), told)
+            link = link.ended(page.link, now)
+            yield FeedPage(part, tuple(entries), link.write(), more=link.phase == LIST)
+
+    def _named(
+        self, values: list[dict[str, Any]], calendar_id: str, told: set[str]
+    ) -> Iterator[Change | Gone]:
+        """Entries of the window's feed: of a series its master, whatever was named of it."""
+        for raw in values:
+            if "@removed" in raw:  # an event, or an occurrence, which nobody holds
+                yield Gone(raw["id"], parent=calendar_id)
+            elif raw.get("seriesMasterId") or is_master(raw):
+                master = str(raw.get("seriesMasterId") or raw["id"])
+                if master not in told:
+                    told.add(master)
+                    yield self._events.notice({"id": master}, calendar_id)
+            elif may_have_files(raw) or any(name not in raw for name in _WHOLE):
+                yield self._events.notice({"id": raw["id"]}, calendar_id)
+            else:
+                yield whole(raw, calendar_id)
+
+    def _modified(self, calendar_id: str, since: str, told: set[str]) -> Iterator[Change]:
+        """The series that changed since then: a removed occurrence does not say of which it was."""
+        path = f"{self._base}/calendars/{quote(calendar_id)}/events"
+        params = {
+            "$filter": f"lastModifiedDateTime ge {since}",
+            "$select": "id,type,recurrence,lastModifiedDateTime",
+            "$top": "500",
+        }
+        for page in follow(self._reader, path, params, scope=self._scope):
+            for raw in page.value:
+                if is_master(raw) and raw["id"] not in told:
+                    told.add(raw["id"])
+                    yield self._events.notice({"id": raw["id"]}, calendar_id)
+
+    def _listed(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
+        """Every event of the calendar; what is not seen until the end is gone."""
+        calendar_id = part.removeprefix(_PART)
+        if not link.list_at:
+            yield FeedPage(part, (), link.write(), more=True, reset=True, scope=calendar_id)
+        path = f"{self._base}/calendars/{quote(calendar_id)}/events"
+        for page in self._events.pages(link.list_at or path, _size(link)):
+            entries = tuple(
+                self._events.listed(raw, calendar_id, link.trusts) for raw in page.value
+            )
+            link = replace(link, list_at=page.link) if page.more else link.listed()
+            yield FeedPage(part, entries, link.write(), page.more)
+
+    def _pages(self, path: str, link: CalendarLink) -> Iterator[DeltaPage]:
+        prefer = {"Prefer": f"odata.maxpagesize={_size(link)}"}
+        return follow(self._reader, path, headers=prefer, scope=self._scope)
+
+    def _exists(self, calendar_id: str) -> bool:
+        path = f"{self._base}/calendars/{quote(calendar_id)}"
+        try:
+            self._reader.get(path, params={"$select": "id"}, scope=self._scope)
+        except ItemGone:
+            return False
+        return True
+
+
+def _size(link: CalendarLink) -> int:
+    return PAGE_ITEMS if link.whole else PAGE_ITEMS_SMALL
+
+
+SERVICE = Service(
+    name="calendar",
+    title="Calendar",
+    resource_kind="mailbox",
+    item_kind="event",
+    reads=("Calendars.Read",),
+    writes=("Calendars.ReadWrite",),
+    columns=(
+        Column("start", "Start", "datetime"),
+        Column("end", "End", "datetime"),
+        Column("organizer", "Organizer", "address"),
+        Column("series", "Repeats", "flag"),
+        Column("attachments", "Attachments", "count"),
+    ),
+    source=CalendarSource,
+    writer=CalendarWriter,
+    not_restorable=(
+        "Attendees are kept in the backup and not put back: Graph would invite every one of them.",
+        "The link of an online meeting is not made anew; it stays in the text of the event.",
+        "The mailbox becomes the organizer of what it had only accepted; answers do not come back.",
+        "Calendars that others share with this mailbox are restored in the mailbox of their owner.",
+    ),
+)
