@@ -4,12 +4,14 @@ Rules
 - A round reads the whole change before it says anything: folders are few, and only a complete
   answer tells which of the known ones are gone.
 - The link of the feed is a JSON text of ours: the deltaLink, and the id of the default folder.
-- The default folder has no well-known id and is not always listed: its id is the parentFolderId of
-  any contact that /contacts shows. While that list is empty each round asks again, one request,
-  which takes the place of the one its feed would cost.
+- The default folder is not always listed, and nothing in a list tells it from the others: its id
+  is the parentFolderId of any contact that /contacts shows. Where that list is empty the folder is
+  asked for by the name Exchange knows it by, once, for that name is not documented; where that is
+  refused each round asks /contacts again, one request, as much as the folder's feed would cost.
 
 Facts this file rests on: learn.microsoft.com/graph/api/contactfolder-delta,
-/api/user-list-contacts ("from the default contacts folder").
+/api/user-list-contacts ("from the default contacts folder"); the name from
+github.com/alcionai/corso, which reads real tenants by it.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from urllib.parse import quote
 from base.item import Change
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import ItemGone, ResyncNeeded
+from m365.graph.errors import GraphProblem, ItemGone, ResourceGone, ResyncNeeded
 
+BY_NAME = "contacts"
 DEFAULT = "default"  # the role of the folder that /contacts shows
 _PREFER = {"Prefer": "odata.maxpagesize=200"}
 _VOLATILE = frozenset(("@odata.etag", "@odata.context"))
@@ -55,7 +58,7 @@ class ContactFolders:
         """
         notes = json.loads(link) if link else {"delta": "", "default": ""}
         known_default = str(notes["default"])
-        default = known_default or self._default()
+        default = known_default or self._default() or ("" if link else self._by_name())
         try:
             if not notes["delta"]:
                 raise ResyncNeeded("There is no link yet.")
@@ -112,6 +115,15 @@ class ContactFolders:
             for raw in page.value:
                 return str(raw.get("parentFolderId") or "")
         return ""
+
+    def _by_name(self) -> str:
+        path = f"{self._base}/contactFolders/{BY_NAME}"
+        try:
+            return str(self._reader.get(path, scope=self._scope).get("id") or "")
+        except GraphProblem as problem:
+            if problem.status_code not in (400, 404) or isinstance(problem, ResourceGone):
+                raise
+            return ""
 
     def _folder(self, folder_id: str) -> _Raw:
         return self._completed({"id": folder_id}) or {"id": folder_id}

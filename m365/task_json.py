@@ -13,6 +13,8 @@ Facts this file rests on: learn.microsoft.com/graph/api/resources/todotask, /api
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -55,6 +57,20 @@ def task_change(raw: Mapping[str, Any], list_id: str, *, partial: bool = False) 
         fingerprint="" if partial else _fingerprint(raw),
         partial=partial,
     )
+
+
+def file_bytes(answer: Mapping[str, Any]) -> bytes | None:
+    """The content of an attachment's JSON, which the documentation shows wrapped in "value"; None
+    where it is left out or garbled.
+    """
+    inner = answer.get("value")
+    text = (inner if isinstance(inner, dict) else answer).get("contentBytes")
+    if not isinstance(text, str):
+        return None
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
 
 
 def task_body(raw: Mapping[str, Any], mark: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from m365.graph.errors import (
     TransientFailure,
 )
 from m365.service import PASSED_ON, Column, LiveCount, Resource, Service, trouble_of
-from m365.task_json import FILES, LINKS, STEPS, lacks, task_change
+from m365.task_json import FILES, LINKS, STEPS, file_bytes, lacks, task_change
 from m365.tasks_writer import FLAGGED, TasksWriter
 
 ROOT = "todo"  # the folder above all lists: To Do has none, and lists have to lie somewhere
@@ -78,14 +78,8 @@ class TasksSource:
         parts: list[Part] = []
         troubles: list[Trouble] = []
         for file in change.raw.get(FILES) or () if change.kind == "task" else ():
-            path = f"{self._task(change.parent, change.id)}/attachments/{quote(file['id'])}/$value"
             try:
-                if (file.get("size") or 0) > SMALL_BYTES:
-                    blocks = self._reader.stream(path, scope=self._scope)
-                    parts.append(Part("attachment", blocks, file))
-                else:
-                    data = self._reader.get_raw(path, scope=self._scope)
-                    parts.append(Part("attachment", data, file))
+                parts.append(self._file(change, file))
             except PASSED_ON:
                 raise
             except Problem as problem:
@@ -93,6 +87,17 @@ class TasksSource:
                     self._get(self._task(change.parent, change.id))  # raises where it is the task
                 troubles.append(trouble_of(change.id, f"attachment:{file['id']}", problem))
         return parts, troubles
+
+    def _file(self, change: Change, file: Mapping[str, Any]) -> Part:
+        """One file: as JSON where it is small, else streamed."""
+        path = f"{self._task(change.parent, change.id)}/attachments/{quote(file['id'])}"
+        if (file.get("size") or 0) > SMALL_BYTES:
+            blocks = self._reader.stream(f"{path}/$value", scope=self._scope)
+            return Part("attachment", blocks, file)
+        data = file_bytes(self._get(path))
+        if data is None:
+            data = self._reader.get_raw(f"{path}/$value", scope=self._scope)
+        return Part("attachment", data, file)
 
     def complete(self, item_id: str) -> Change:
         """A task is only reached through its list, so the lists are asked which of them has it."""

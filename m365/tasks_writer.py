@@ -42,6 +42,8 @@ SESSION_BYTES_MAX = 25 * 1024 * 1024
 BLOCK_BYTES = 11 * 327_680  # ranges have to stay under 4 MB
 _ID = f"microsoft.graph.openTypeExtension.{EXTENSION}"
 _EXPAND_MARKER = f"extensions($filter=id eq '{_ID}')"
+_REFUSABLE = ("completedDateTime", "extensions", LINKS)  # the links are then added one by one
+_NOT_KEPT = (400, 404, 405, 501)
 _ATTEMPTS = 3  # sessions begun for one file
 
 
@@ -137,19 +139,23 @@ class TasksWriter:
                     raise
 
     def _create(self, item: StoredItem, into: Folder, mark: str, troubles: list[Trouble]) -> str:
-        """The id of the new task; without its dates of completion where those are refused."""
+        """The id of the new task; without what some tenants refuse, where one does."""
         wanted = body_of(item.raw, mark)
         if item.raw.get("recurrence") and "recurrence" not in wanted:
             troubles.append(Trouble(item.id, "recurrence", "left-out-of-a-done-task", retry=False))
-        try:
-            made = self._post(into, wanted, mark)
-        except GraphProblem as problem:
-            if problem.status_code != 400 or "completedDateTime" not in wanted:
-                raise
-            del wanted["completedDateTime"]
-            made = self._post(into, wanted, mark)
-            names = "completedDateTime"
-            troubles.append(Trouble(item.id, "properties", "not-set", retry=False, detail=names))
+        had_date = "completedDateTime" in wanted
+        refusable = [name for name in _REFUSABLE if name in wanted]
+        while True:
+            try:
+                made = self._post(into, wanted, mark)
+                break
+            except GraphProblem as problem:
+                if problem.status_code != 400 or not refusable:
+                    raise
+                del wanted[refusable.pop(0)]
+        if had_date and "completedDateTime" not in wanted:
+            name = "completedDateTime"
+            troubles.append(Trouble(item.id, "properties", "not-set", retry=False, detail=name))
         task_id = str(made["id"])
         self._where[task_id] = into.id
         for link in (item.raw.get(LINKS) or ())[len(made.get(LINKS) or ()) :]:
@@ -236,16 +242,18 @@ class TasksWriter:
             start = end
 
     def _finish(self, task_id: str, marker: str) -> None:
+        """Takes the mark of unfinished work away. A tenant that keeps no extensions has no mark."""
         path = f"{self._path(self._where[task_id], task_id)}/extensions"
         try:
             self._writer.patch(f"{path}/{_ID}", extension(marker), scope=self._scope)
-        except ItemGone:  # a tenant that did not take it along with the task
-            self._writer.post(path, extension(marker), scope=self._scope, repeatable=True)
+        except GraphProblem as problem:
+            if problem.status_code not in _NOT_KEPT:
+                raise
 
     def _tasks(self, list_id: str) -> Iterator[dict[str, Any]]:
         """The tasks of a list, with our marker where the target gives it."""
         path = f"{self._lists}/{quote(list_id)}/tasks"
-        params = {"$top": "200", "$expand": _EXPAND_MARKER}
+        params = {"$top": "100", "$expand": _EXPAND_MARKER}
         started = False
         try:
             for page in follow(self._writer, path, params, scope=self._scope):

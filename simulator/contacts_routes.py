@@ -44,6 +44,8 @@ def list_folders(tenant: Tenant, request: Request, user: str, folder: str = "") 
 def get_folder(tenant: Tenant, request: Request, user: str, folder: str) -> Answer:
     """GET contactFolders/{folder}."""
     book = book_of(tenant, user)
+    if folder == "contacts" and tenant.quirks.default_contact_folder_named:
+        folder = book.default.id
     return Answer(200, folder_json(book, book.folder(folder)))
 
 

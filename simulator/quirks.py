@@ -43,6 +43,10 @@ class Quirks:
     """Status and code of the answers to lost delta tokens; they take turns."""
     default_contact_folder_listed: bool = True
     """Lists and the feed of contact folders show the default folder too."""
+    default_contact_folder_named: bool = False
+    """…/contactFolders/contacts is the default folder, as real tenants have it."""
+    todo_extensions: Literal["kept", "refused"] = "kept"
+    """Open extensions on tasks."""
     todo_expand: Literal["honoured", "ignored", "refused"] = "honoured"
     """$expand on tasks and their feed."""
     todo_for_applications: Literal["allowed", "unauthorized", "forbidden"] = "allowed"

@@ -131,6 +131,8 @@ def create_task(tenant: Tenant, request: Request, user: str, tasklist: str) -> A
     into = todo.list_of(tasklist)
     if into is todo.flagged:
         raise GraphError(400, "invalidRequest", "Tasks cannot be created in this list.")
+    if body.get("extensions") and tenant.quirks.todo_extensions == "refused":
+        raise GraphError(400, "invalidRequest", "Extensions are not supported.")
     made = todo.add(into, given(body))
     for link in body.get("linkedResources") or []:
         todo.add_link(made, link_given(link))

@@ -117,7 +117,7 @@ class TasksCase(_InAMailbox):
                 todo.delete(task, for_good=True)
 
     def content_pattern(self) -> str:
-        return r"/attachments/[^/]+/\$value"
+        return r"GET .*/attachments/"
 
     def restored(self, tenant: simulator.Tenant, target: Resource) -> Counter[tuple[Any, ...]]:
         return Counter(map(task_facts, tasks_of(todo_of(tenant, target.graph_id))))

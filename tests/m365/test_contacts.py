@@ -124,6 +124,23 @@ def test_an_empty_default_folder_costs_one_request_a_round_and_is_found_with_its
     assert on.reader.counters.requests - before == 1 + 1 + family
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_an_empty_default_folder_that_has_its_name_costs_what_its_feed_costs(
+    on: Stage, book: ContactBook, listed: bool
+) -> None:
+    on.tenant.quirks.default_contact_folder_listed = listed
+    on.tenant.quirks.default_contact_folder_named = True
+    for contact in list(book.default.contacts.values()):
+        book.delete(contact)
+    mirror = read(on)
+    before = on.reader.counters.requests
+    mirror.round(on.source())
+    assert on.reader.counters.requests - before == 1 + len(book.folders)
+    book.add(book.default, {"displayName": "First"})
+    mirror.round(on.source())
+    assert on.found(mirror) == on.truth()
+
+
 def test_a_lost_tree_keeps_the_default_folder_that_no_list_shows(
     on: Stage, book: ContactBook
 ) -> None:

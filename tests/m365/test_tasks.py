@@ -66,7 +66,7 @@ def with_file(todo: ToDo) -> Task:
 def test_a_task_costs_nothing_and_a_file_one_request(on: Stage, todo: ToDo) -> None:
     mirror = read(on)
     files = sum(len(task.files) for task in tasks_of(todo))
-    assert asked(on, "/attachments/{attachment}/$value") == files > 0
+    assert asked(on, "/attachments/{attachment}") == files > 0
     assert on.reader.counters.requests == 1 + len(todo.lists) + files
     assert on.found(mirror) == on.truth()
 
@@ -89,12 +89,12 @@ def test_where_expand_does_not_work_the_parts_are_asked_for_twenty_at_a_time(
 
 def test_an_edited_or_completed_task_downloads_nothing_again(on: Stage, todo: ToDo) -> None:
     mirror = read(on)
-    before = asked(on, "$value")
+    before = asked(on, "/attachments")
     task = with_file(todo)
     todo.change(task, title="New", status="completed")
     todo.add_step(task, {"displayName": "More"})
     mirror.round(on.source())
-    assert asked(on, "$value") == before
+    assert asked(on, "/attachments") == before
     assert on.found(mirror) == on.truth()
 
 
@@ -109,7 +109,7 @@ def test_a_new_file_is_read_with_its_task(on: Stage, todo: ToDo) -> None:
 
 
 def test_a_file_that_cannot_be_had_costs_the_file_and_not_the_task(on: Stage, todo: ToDo) -> None:
-    on.tenant.faults.map(r"\$value", "m")
+    on.tenant.faults.map(r"GET .*/attachments/", "m")
     mirror = read(on)
     assert on.found(mirror) == on.truth()
     troubles = [trouble for kept in mirror.items.values() for trouble in kept.troubles]
@@ -219,6 +219,21 @@ def test_a_task_whose_answer_was_lost_is_not_written_twice(
     to.write(item, to.root(), "run:1", None, new_name=False)
     (made,) = target.default.tasks.values()
     assert task_facts(made) == (made.list.name, *task_facts(task)[1:])
+
+
+def test_a_tenant_without_extensions_gets_the_task_without_its_mark(
+    on: Stage, todo: ToDo, target: ToDo
+) -> None:
+    on.tenant.quirks.todo_extensions = "refused"
+    task = with_file(todo)
+    to = writer(on, target)
+    item = stored(read(on), todo, task)
+    written = to.write(item, to.root(), "run:1", None, new_name=False)
+    (made,) = target.default.tasks.values()
+    assert task_facts(made)[1:] == task_facts(task)[1:]
+    assert (written.outcome, written.troubles) == ("created", ())
+    (found,) = to.existing(to.root())
+    assert (found.same, found.marker) == (to.identity(item).same, "")
 
 
 def test_a_completed_task_of_a_series_makes_no_next_one(on: Stage, target: ToDo) -> None:
