@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -241,3 +241,20 @@ def test_a_service_out_of_order_does_not_make_a_permission_missing(made: World) 
     assert found["ok"]
     check = next(one for one in found["backup"]["checks"] if "mail" in one["needed_by"][:1])
     assert (check["granted"], side(found, "mail", "backup")["state"]) == (True, verdicts.GRANTED)
+
+
+@pytest.mark.parametrize("answer", ["unauthorized", "forbidden"])
+def test_what_the_tenant_refuses_to_applications_is_coverage_and_no_fault(
+    made: World, answer: Literal["unauthorized", "forbidden"]
+) -> None:
+    document = {**policies.DEFAULT, "services": ["mail", "tasks"]}
+    policies.change(made.app, ORG, document, policies.show(made.app, ORG)["version"])
+    made.tenant.backup_app.roles |= set(SERVICES["tasks"].reads)
+    made.tenant.restore_app.roles |= set(SERVICES["tasks"].writes)
+    made.tenant.quirks.todo_for_applications = answer
+
+    found = connection.test(made.app, ORG)
+
+    assert found["ok"]
+    assert side(found, "tasks", "backup")["state"] == verdicts.REFUSED
+    assert warned(found) == []
