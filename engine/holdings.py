@@ -36,6 +36,9 @@ GUEST = "guest"
 NO_LICENCE = "no-licence"
 NOT_PROVISIONED = "not-provisioned"
 _MONTH, _WEEK = timedelta(days=30), timedelta(days=7)
+_EARLY = timedelta(
+    hours=6
+)  # so much sooner than yesterday's a run may be, and still be a day later
 _AT_ONCE = 200  # people between two looks at the clock: ten requests
 _NOTHING = (NO_MAILBOX, NO_DRIVE)
 _PURPOSE = "purpose"
@@ -142,7 +145,7 @@ class Holdings:
             return True
         if held["reason"] in _NOTHING and person.licensed is False and not held.get("had"):
             return self._now - asked >= _MONTH
-        return self._now - asked >= min(asked - parse_iso(held["since"]), _MONTH)
+        return self._now - asked >= min(asked - parse_iso(held["since"]), _MONTH) - _EARLY
 
     def _purpose_is_due(self, person: Person) -> bool:
         record = self._records.get(person.id, {})
