@@ -22,15 +22,15 @@ from urllib.parse import quote
 from base.clock import Clock
 from base.item import Cause, StoredItem, StoredPart, Trouble
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.errors import GraphProblem, ItemGone, MaybeDone, SessionGone
+from m365.graph.errors import GraphProblem, MaybeDone, SessionGone
 from m365.mail_attachments import AttachmentReader
 from m365.mail_json import attached_item
+from m365.visibility import patiently
 
 POST_BYTES_MAX = 3_000_000  # as base64 still under the 4 MB a request may have
 SESSION_BYTES_MAX = 150 * 1024 * 1024
 BLOCK_BYTES = 11 * 327_680  # ranges have to stay under 4 MB
 _ATTEMPTS = 3  # sessions begun for one attachment
-_LAG_S = (0.05, 0.25, 0.7, 2.0)  # waits for a message that was created a moment ago
 _FILE = "#microsoft.graph.fileAttachment"
 _LINK = ("sourceUrl", "providerType", "permission", "isFolder", "thumbnailUrl", "previewUrl")
 
@@ -93,12 +93,7 @@ class AttachmentWriter:
 
     def patiently(self, call: Callable[[], _Answer]) -> _Answer:
         """Repeats a call whose 404 only says that the fresh message is not visible yet."""
-        for wait_s in _LAG_S:
-            try:
-                return call()
-            except ItemGone:
-                self._clock.sleep(wait_s)
-        return call()
+        return patiently(self._clock, call)
 
     def _add(self, message_id: str, item: StoredItem, part: StoredPart) -> Trouble | None:
         kind = str(part.meta.get("@odata.type", _FILE))

@@ -5,22 +5,27 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import simulator
-from engine import policies, runs
+from base.messages import RestoreRun, WriteBatch
+from engine import policies, restore, restore_plan, runs
 from engine.restore_plan import RestoreRequest
 from m365.service import Resource
 from simulator import contoso_people
 from simulator.contacts import book_of
 from simulator.todo import todo_of
+from tests.engine.mortal import Killed
+from tests.engine.test_restore import dying
 from tests.engine.world import ORG, World, calm_tenant, world
 from tests.m365.cases_people import ContactsCase, task_facts, tasks_of
 
 SERVICES = ("contacts", "tasks")
+WRITES_MAX = 30
 
 
 @pytest.fixture
@@ -67,6 +72,29 @@ def test_a_restore_into_a_folder_of_its_own_changes_nothing_else_and_can_be_undo
     assert held(made.tenant, user)[service] == before
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_restore_killed_at_any_write_and_repeated_writes_everything_once(
+    made: World, service: str
+) -> None:
+    user = list(made.tenant.mailboxes)[1]
+    item, facts = richest(made, service)
+    for writes in range(1, WRITES_MAX):
+        before = held(made.tenant, user)[service]
+        run = started(made, service, item, user, f"Back {writes}")
+        restore.plan_restore(made.app, RestoreRun(ORG, run))
+        survived = False
+        with suppress(Killed):
+            answer = restore.write_batch(dying(made, writes), WriteBatch(ORG, run, 0))
+            survived = answer.state == "done"
+        assert made.finish_restore(run)["state"] == "green"
+        new = held(made.tenant, user)[service] - before
+        assert [one[1:] for one in new.elements()] == [facts[1:]], writes
+        if survived:
+            assert writes > 3  # folder, item, its parts, its mark
+            return
+    raise AssertionError("the batch never survived")
+
+
 def test_a_vault_of_contacts_and_tasks_checks_clean_and_follows_a_month(made: World) -> None:
     contoso_people.month(made.tenant, made.mailbox.user_id, random.Random(1), 1, Counter())
     assert made.back_up()["state"] == "green"
@@ -86,6 +114,28 @@ def held(tenant: simulator.Tenant, user: str) -> dict[str, Counter[tuple[Any, ..
         "contacts": ContactsCase().restored(tenant, Resource("mailbox", user)),
         "tasks": Counter(task_facts(task) for task in tasks_of(todo)),
     }
+
+
+def richest(made: World, service: str) -> tuple[str, tuple[Any, ...]]:
+    """The id of an item with everything, and its facts."""
+    user = made.mailbox.user_id
+    if service == "contacts":
+        book = book_of(made.tenant, user)
+        garth = next(one for one in book.contacts.values() if one.properties["nickName"] == "Gaz")
+        facts = next(one for one in held(made.tenant, user)["contacts"] if b"Gaz" in one[1])
+        return book.id_of(garth.number, 0, immutable=True), facts
+    todo = todo_of(made.tenant, user)
+    task = next(task for task in tasks_of(todo) if task.files and task.properties.get("recurrence"))
+    return todo.id_of(task.number, 0, {"immutable": True, "salt": 0}), task_facts(task)
+
+
+def started(made: World, service: str, item: str, user: str, folder: str) -> str:
+    """A planned restore of one item into somebody else's mailbox; its run's id."""
+    request = RestoreRequest(
+        service, made.mailbox_id, items=(item,), target=f"mailbox:{user}", folder_name=folder
+    )
+    wanted, counted = restore_plan.prepare(made.app, ORG, request)
+    return runs.request_restore(made.app, ORG, "test", wanted, counted).id
 
 
 def throw_everything_away(tenant: simulator.Tenant, user: str) -> None:

@@ -224,7 +224,7 @@ class MortalLimiter(Limiter):
         return super().enter(*given, **named)
 
 
-def dying(place: Place, writes: int) -> App:
+def dying(place: World, writes: int) -> App:
     """Another process over the same folder that dies before its n-th write to the tenant."""
     app = app_for(place.running, place.folder)
     limiter = MortalLimiter(clock=app.clock)
