@@ -32,6 +32,7 @@ from m365.graph.errors import GatewayTimeout, ItemGone, ResyncNeeded, TransientF
 from m365.service import PASSED_ON, Column, LiveCount, Resource, Service, trouble_of
 
 PAGE_ITEMS = 500  # contacts in one answer, about 2 KB each
+PAGE_ITEMS_SMALL = 25  # where a later page was too heavy: a nextLink keeps its page size
 _VOLATILE = frozenset(("@odata.etag", "@odata.context", "@odata.type", "changeKey"))
 _WHOLE = ("displayName", "emailAddresses", "lastModifiedDateTime")  # a piece lacks one of them
 
@@ -139,18 +140,19 @@ class ContactsSource:
             if not link:
                 raise ResyncNeeded("There is no link.")
             yield from self._follow(part, link)
-        except (ResyncNeeded, GatewayTimeout):
+        except (ResyncNeeded, GatewayTimeout) as problem:
             start = self._start(folder_id, known=True)
             yield start
-            yield from self._follow(part, start.link)
+            lost = isinstance(problem, ResyncNeeded)
+            yield from self._follow(part, start.link, PAGE_ITEMS if lost else PAGE_ITEMS_SMALL)
         except ItemGone:
             if self._exists(folder_id):
                 raise  # not the folder: a feed must not end because of one odd answer
             yield FeedPage(part, (Gone(folder_id),), "", more=False, dropped_parts=(part,))
 
-    def _follow(self, part: str, link: str) -> Iterator[FeedPage]:
+    def _follow(self, part: str, link: str, items: int = PAGE_ITEMS) -> Iterator[FeedPage]:
         folder_id = part.removeprefix("folder:")
-        prefer = {"Prefer": f"odata.maxpagesize={PAGE_ITEMS}"}
+        prefer = {"Prefer": f"odata.maxpagesize={items}"}
         for page in follow(self._reader, link, headers=prefer, scope=self._scope):
             entries = tuple(_entry(raw, folder_id) for raw in page.value)
             yield FeedPage(part, entries, page.link, page.more)

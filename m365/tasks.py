@@ -39,7 +39,9 @@ from m365.tasks_writer import FLAGGED, TasksWriter
 ROOT = "todo"  # the folder above all lists: To Do has none, and lists have to lie somewhere
 EXPAND = f"$expand={STEPS},{LINKS},{FILES}"
 PAGE_ITEMS = 200
+PAGE_ITEMS_SMALL = 10  # where a later page was too heavy: a nextLink keeps its page size
 SMALL_BYTES = 3 * 1024 * 1024  # files above are streamed
+_PREFER = {"Prefer": f"odata.maxpagesize={PAGE_ITEMS}"}
 _VOLATILE = frozenset(("@odata.etag", "@odata.context", "@odata.type"))
 
 
@@ -153,7 +155,7 @@ class TasksSource:
         found: dict[str, dict[str, Any]] = {}
         gone: set[str] = set()
         last = ""
-        for page in follow(self._reader, link, headers=_prefer(), scope=self._scope):
+        for page in follow(self._reader, link, headers=_PREFER, scope=self._scope):
             for raw in page.value:
                 if "@removed" in raw:
                     found.pop(raw["id"], None)
@@ -188,10 +190,11 @@ class TasksSource:
             if not link:
                 raise ResyncNeeded("There is no link.")
             yield from self._follow(part, link)
-        except (ResyncNeeded, GatewayTimeout):
+        except (ResyncNeeded, GatewayTimeout) as problem:
             start = self._start(list_id)
             yield start
-            yield from self._follow(part, start.link)
+            lost = isinstance(problem, ResyncNeeded)
+            yield from self._follow(part, start.link, PAGE_ITEMS if lost else PAGE_ITEMS_SMALL)
         except ItemGone:
             try:
                 self._get(f"{self._lists}/{quote(list_id)}")
@@ -200,21 +203,22 @@ class TasksSource:
                 return
             raise  # not the list: a feed must not end because of one odd answer
 
-    def _follow(self, part: str, link: str) -> Iterator[FeedPage]:
+    def _follow(self, part: str, link: str, items: int = PAGE_ITEMS) -> Iterator[FeedPage]:
         list_id = part.removeprefix("list:")
-        for page in self._pages(link):
+        for page in self._pages(link, items):
             whole = self._completed(list_id, page.value)
             entries = tuple(_entry(raw, list_id) for raw in whole)
             yield FeedPage(part, entries, page.link, page.more)
 
-    def _pages(self, link: str) -> Iterator[DeltaPage]:
+    def _pages(self, link: str, items: int) -> Iterator[DeltaPage]:
         """The pages from `link` on; without $expand where the tenant refuses it."""
-        plain = link.replace(f"?{EXPAND}", "")
+        prefer = {"Prefer": f"odata.maxpagesize={items}"}
+        plain = link.removesuffix(f"?{EXPAND}")  # only a link of ours ends like that
         if not self._expands:
             link = plain
         first = True
         try:
-            for page in follow(self._reader, link, headers=_prefer(), scope=self._scope):
+            for page in follow(self._reader, link, headers=prefer, scope=self._scope):
                 first = False
                 yield page
             return
@@ -223,7 +227,7 @@ class TasksSource:
             if not refused or isinstance(problem, ResyncNeeded):
                 raise
         self._expands = False
-        yield from follow(self._reader, plain, headers=_prefer(), scope=self._scope)
+        yield from follow(self._reader, plain, headers=prefer, scope=self._scope)
 
     def _completed(
         self, list_id: str, tasks: Sequence[Mapping[str, Any]]
@@ -269,10 +273,6 @@ class TasksSource:
 
     def _task(self, list_id: str, task_id: str) -> str:
         return f"{self._lists}/{quote(list_id)}/tasks/{quote(task_id)}"
-
-
-def _prefer() -> dict[str, str]:
-    return {"Prefer": f"odata.maxpagesize={PAGE_ITEMS}"}
 
 
 def _body(answer: BatchAnswer) -> dict[str, Any] | None:

@@ -62,8 +62,7 @@ class TasksWriter:
 
     def root(self) -> Folder:
         """The default list: what lies in no list of its own goes there."""
-        found = self._well_known("defaultList")
-        return Folder(found or str(self._all()[0]["id"]))
+        return Folder(self._well_known("defaultList") or self._list("Tasks"))
 
     def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
         name = " - ".join((*into.path, name if name.strip() else "(no name)"))

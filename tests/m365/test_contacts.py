@@ -167,6 +167,24 @@ def test_a_feed_without_a_link_starts_from_nothing(on: Stage, book: ContactBook)
     assert on.found(mirror) == on.truth()
 
 
+def test_a_later_page_that_is_too_heavy_starts_the_folder_anew_in_small_pages(
+    on: Stage, book: ContactBook
+) -> None:
+    for number in range(1100):
+        book.add(book.default, {"displayName": f"Nr {number}"})
+    on.tenant.faults.map(r"/contacts/delta", ".ggg")
+    pages = [
+        page
+        for page in on.source().changes({}, frozenset())
+        if page.part == f"folder:{book.default.id}"
+    ]
+    assert [page.reset for page in pages[:3]] == [True, False, True]
+    assert {len(page.entries) for page in pages[3:-1]} == {25}
+    assert len({entry.id for page in pages[3:] for entry in page.entries}) == len(
+        book.default.contacts
+    )
+
+
 def test_a_piece_is_merged_and_one_that_nobody_knows_is_completed(
     on: Stage, book: ContactBook
 ) -> None:

@@ -298,3 +298,10 @@ def test_a_list_is_found_by_its_id_or_role_and_not_where_it_is_gone(on: Stage, t
     assert to.original_folder(by_name["Tasks"]) == to.root()
     todo.delete_list(todo.lists[found.id])
     assert TasksWriter(on.writer, on.resource).original_folder(by_name["Errands 🛒"]) is None
+
+
+def test_a_mailbox_without_a_default_list_gets_one_of_its_own(on: Stage, target: ToDo) -> None:
+    target.default.well_known, target.default.name = "none", "Something"
+    root = writer(on, target).root()
+    assert target.lists[root.id].name == "Tasks"
+    assert writer(on, target).root() == root
