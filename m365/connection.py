@@ -85,10 +85,12 @@ def check_connection(
         return ConnectionReport(ok=False, problem=met.to_json())
     found, users_problem = _people(reader)
     sample = found or list(people)
+    probes = dict.fromkeys(filter(None, map(_probe_of, needs)))
+    tried = {probe: _tried(reader, probe, sample) for probe in probes}
     checks = tuple(
         _people_check(tuple(services), granted, users_problem)
         if permission == FIND_PEOPLE
-        else _check(reader, permission, tuple(services), granted, sample)
+        else _check(permission, tuple(services), granted, tried.get(_probe_of(permission), _NOT))
         for permission, services in needs.items()
     )
     consented = bool(granted) or any(check.granted for check in checks)
@@ -152,25 +154,6 @@ def _people_check(
     return Check(FIND_PEOPLE, services, bool(covered_by), "token", problem.code, wider)
 
 
-def _check(
-    reader: GraphReader,
-    permission: str,
-    services: tuple[str, ...],
-    granted: frozenset[str],
-    sample: Sequence[str],
-) -> Check:
-    covered_by = covering_role(permission, granted)
-    wider = "" if covered_by.lower() == permission.lower() else covered_by
-    tried = _tried(reader, permission, sample)
-    how = "call" if tried.answered is not None and not can_change(permission) else "token"
-    allowed = bool(covered_by)
-    if tried.answered is not None:
-        # Rights that only Exchange knows of are in no token, but show when somebody is read.
-        allowed = tried.answered and (allowed or not can_change(permission))
-    narrowed = tried.refused and (allowed or bool(covered_by))
-    return Check(permission, services, allowed, how, tried.code, wider, narrowed)
-
-
 @dataclass(frozen=True, slots=True)
 class _Tried:
     """What came of it: `answered` None where nobody has what the permission is about."""
@@ -180,10 +163,29 @@ class _Tried:
     code: str = ""
 
 
-def _tried(reader: GraphReader, permission: str, sample: Sequence[str]) -> _Tried:
-    probe = _PROBES.get(permission.replace("ReadWrite", "Read"))
-    if probe is None or not sample:
-        return _Tried()
+_NOT = _Tried()
+
+
+def _check(
+    permission: str, services: tuple[str, ...], granted: frozenset[str], tried: _Tried
+) -> Check:
+    covered_by = covering_role(permission, granted)
+    wider = "" if covered_by.lower() == permission.lower() else covered_by
+    how = "call" if tried.answered is not None and not can_change(permission) else "token"
+    allowed = bool(covered_by)
+    if tried.answered is not None:
+        # Rights that only Exchange knows of are in no token, but show when somebody is read.
+        allowed = tried.answered and (allowed or not can_change(permission))
+    narrowed = tried.refused and (allowed or bool(covered_by))
+    return Check(permission, services, allowed, how, tried.code, wider, narrowed)
+
+
+def _probe_of(permission: str) -> str:
+    """What tries a permission; of one that writes, what tries its reading; "" for none."""
+    return _PROBES.get(permission.replace("ReadWrite", "Read"), "")
+
+
+def _tried(reader: GraphReader, probe: str, sample: Sequence[str]) -> _Tried:
     scope = Scope.sharepoint() if "/drive" in probe else Scope.directory()
     requests = [BatchRequest(probe.replace("{user}", quote(user_id))) for user_id in sample]
     try:

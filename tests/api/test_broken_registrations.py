@@ -16,22 +16,30 @@ from typing import Any
 import pytest
 
 from cli.connection import lines
+from engine import verdicts
+from m365 import SERVICES
+from m365.registration import READ_APPLICATIONS
 from simulator import AppRegistration, Tenant
 from tests import project
 from tests.api.house import API, House, over
 from tests.engine.world import calm_tenant, world
 
 PAGE = project.ROOT / "docs" / "connection-test.md"
-LEAST = {
-    "backup": ("User.Read.All", "Mail.Read", "Files.Read.All", "Application.Read.All"),
-    "restore": ("Mail.ReadWrite", "Files.ReadWrite.All", "Application.Read.All"),
-}
+PROTECTED = ("mail", "calendar", "drive")
+
+
+def least(side: str) -> tuple[str, ...]:
+    """What the registry says these services need, and the permission to look at oneself."""
+    found = verdicts.needs([SERVICES[name] for name in PROTECTED], side)
+    return (*found, READ_APPLICATIONS)
+
+
 HEAD = """# What the connection test says
 
 `holdfast connection ORG`, the console's Connection page and
 `POST /api/v1/organizations/{org}/connection-test` answer the same: per service whether it can be
 backed up and restored, what is missing, and what should be seen to. Below is what is said of five
-registrations that are broken, each in another way, under a policy for mail and files.
+registrations that are broken, each in another way, under a policy for mail, calendars and files.
 
 This page is written from the answers by `python -m tests.api.test_broken_registrations`, and a
 test fails when they change.
@@ -61,7 +69,7 @@ class Registration:
         made = client.post(f"{API}/organizations", json=body)
         assert made.status_code == 201, made.text
         path = f"{API}/organizations/{body['id']}"
-        policy = client.put(f"{path}/policy", json={"services": ["mail", "drive"], "version": 0})
+        policy = client.put(f"{path}/policy", json={"services": PROTECTED, "version": 0})
         assert policy.status_code == 200, policy.text
         tested = client.post(f"{path}/connection-test")
         assert tested.status_code == 200, tested.text
@@ -96,8 +104,8 @@ def registration(house: House) -> Registration:
 def register(house: House) -> Registration:
     tenant = house.world.tenant
     with tenant.lock:
-        backup = tenant.add_app("Holdfast backup", LEAST["backup"])
-        restore = tenant.add_app("Holdfast restore", LEAST["restore"])
+        backup = tenant.add_app("Holdfast backup", least("backup"))
+        restore = tenant.add_app("Holdfast restore", least("restore"))
     return Registration(tenant, backup, restore, house)
 
 
@@ -112,8 +120,8 @@ def expired(one: Registration) -> Answer:
 
 
 def lacking(one: Registration) -> Answer:
-    """The backup may not read files, the restore may not write mail"""
-    one.backup.roles.remove("Files.Read.All")
+    """The backup may not read calendars, the restore may not write mail"""
+    one.backup.roles.remove("Calendars.Read")
     one.restore.roles.remove("Mail.ReadWrite")
     return one.answer()
 
@@ -150,6 +158,10 @@ def states(found: Answer, side: str) -> dict[str, str]:
     return {one["service"]: one[side]["state"] for one in found["services"] if one["protected"]}
 
 
+def every(state: str, **others: str) -> dict[str, str]:
+    return dict.fromkeys(PROTECTED, state) | others
+
+
 def codes(found: Answer) -> set[str]:
     return {one["code"] for one in found["warnings"] if one["level"] == "warning"}
 
@@ -158,8 +170,8 @@ def test_a_whole_registration_is_good_on_both_sides(registration: Registration) 
     found = registration.answer()
 
     assert found["ok"]
-    assert states(found, "backup") == {"mail": "granted", "drive": "granted"}
-    assert states(found, "restore") == {"mail": "granted", "drive": "granted"}
+    assert states(found, "backup") == every("granted")
+    assert states(found, "restore") == every("granted")
     assert codes(found) == set()
 
 
@@ -170,19 +182,19 @@ def test_an_expired_secret_is_named_as_expired(registration: Registration) -> No
     assert found["backup"]["problem"]["code"] == "wrong-secret"
     assert "expired" in found["backup"]["problem"]["message"]
     assert found["backup"]["problem"]["details"]["aadsts"] == "AADSTS7000222"
-    assert states(found, "backup") == {"mail": "not-tested", "drive": "not-tested"}
-    assert states(found, "restore") == {"mail": "granted", "drive": "granted"}
+    assert states(found, "backup") == every("not-tested")
+    assert states(found, "restore") == every("granted")
 
 
 def test_a_missing_permission_names_service_and_side(registration: Registration) -> None:
     found = lacking(registration)
 
     assert not found["ok"]
-    assert states(found, "backup") == {"mail": "granted", "drive": "missing"}
-    assert states(found, "restore") == {"mail": "missing", "drive": "granted"}
-    files = next(one for one in found["services"] if one["service"] == "drive")
-    assert files["backup"]["missing"] == ["Files.Read.All"]
-    assert files["backup"]["says"] == "Nothing is backed up without Files.Read.All."
+    assert states(found, "backup") == every("granted", calendar="missing")
+    assert states(found, "restore") == every("granted", mail="missing")
+    calendar = next(one for one in found["services"] if one["service"] == "calendar")
+    assert calendar["backup"]["missing"] == ["Calendars.Read"]
+    assert calendar["backup"]["says"] == "Nothing is backed up without Calendars.Read."
     lacks = [one for one in found["restore"]["checks"] if not one["granted"]]
     assert [(one["permission"], one["disables"]) for one in lacks] == [
         ("Mail.ReadWrite", ["Mail: nothing is restored."])
@@ -217,8 +229,8 @@ def test_consent_that_was_never_given_is_named_with_what_it_costs(
 
     assert not found["ok"]
     assert found["backup"]["problem"]["code"] == "consent-missing"
-    assert states(found, "backup") == {"mail": "missing", "drive": "missing"}
-    assert states(found, "restore") == {"mail": "granted", "drive": "granted"}
+    assert states(found, "backup") == every("missing")
+    assert states(found, "restore") == every("granted")
 
 
 def test_the_page_shows_what_is_answered_today(house: House) -> None:
