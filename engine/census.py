@@ -152,7 +152,7 @@ class _Count:
                     vanished.add(person.id)
                 elif row.state == PROTECTED and row.head >= 0:
                     self._holdings.believe(kind, person.id, row.resource.partition(":")[2])
-        self._holdings.ask(kind, people, vanished)
+        self._holdings.ask(kind, people, vanished, self._known)
         if kind == "mailbox":
             self._holdings.ask_purposes(people)
 

@@ -8,6 +8,7 @@ Rule 2: a feed that may not be read (permission) does not stop the others; what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -37,6 +38,7 @@ from m365.graph.errors import Forbidden
 from m365.graph.permissions import missing_roles
 from state.directory import Kept, Record
 
+_NO_WORD = re.compile(r"[^a-z0-9]")
 LINK_LASTS = timedelta(days=3)  # stored anew behind that, of the 7 days in which it is known
 WHOLE_EVERY = timedelta(days=30)  # so that whatever no delta told is found all the same
 
@@ -71,6 +73,17 @@ class Known:
         """Group ids by id and by address, in small letters."""
         found = {one.mail.casefold(): one.id for one in self.groups.values() if one.mail}
         return found | {one.casefold(): one for one in self.groups}
+
+    def onedrive_since(self, person: Person) -> str:
+        """When the site of a person's OneDrive was first seen, ISO; "" where there is none by the
+        name that it is given: the principal name with _ for whatever is no letter or digit.
+        """
+        return self._onedrives.get(_NO_WORD.sub("_", person.user_principal_name.casefold()), "")
+
+    @cached_property
+    def _onedrives(self) -> Mapping[str, str]:
+        personal = [one for one in self.sites.values() if one.personal]
+        return {one.url.casefold().rstrip("/").rpartition("/")[2]: one.changed for one in personal}
 
     @property
     def is_empty(self) -> bool:

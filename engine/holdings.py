@@ -1,8 +1,10 @@
 """What was found out about the mailboxes and drives of people, and when to ask again.
 
 Rule 1: what somebody has is asked once. That it vanished is noticed by the step that reads it.
-Rule 2: what somebody lacks is asked again when the directory says that the person changed; without
-        a licence else after a month; otherwise at the next run, then after pauses that double.
+Rule 2: what somebody lacks is asked again when the directory says that the person changed, or that
+        there is a site for the OneDrive. Else it is asked for after a month without a licence;
+        otherwise at the next run, then after pauses that double; of few people a night, so that
+        thousands who never had a OneDrive cost next to nothing.
 Rule 3: answers are kept as they come in, so planning may stop at any time and go on later.
 """
 
@@ -39,6 +41,7 @@ _MONTH, _WEEK = timedelta(days=30), timedelta(days=7)
 _EARLY = timedelta(
     hours=6
 )  # so much sooner than yesterday's a run may be, and still be a day later
+_AGAIN_MAX = 100  # people a night who are looked at again without a reason: five requests
 _AT_ONCE = 200  # people between two looks at the clock: ten requests
 _NOTHING = (NO_MAILBOX, NO_DRIVE)
 _PURPOSE = "purpose"
@@ -62,12 +65,18 @@ class Holdings:
         self._records: dict[str, Record] = dict(self._kept.records)
         self._now = app.clock.now()
 
-    def ask(self, kind: str, people: Iterable[Person], vanished: Collection[str]) -> None:
+    def ask(
+        self, kind: str, people: Sequence[Person], vanished: Collection[str], known: Known
+    ) -> None:
         """Finds out who has a resource of a kind. `vanished`: people whose resource was not there
         when a step wanted to read it. Raises Throttled, MoreToAsk.
         """
-        due = [one.id for one in people if one.id in vanished or self._is_due(kind, one)]
-        self._ask_in_parts(due, lambda ids: self._note(kind, ids))
+        asked = [one for one in people if not _is_plain_guest(one)]
+        due = [one.id for one in asked if one.id in vanished or self._is_news(kind, one, known)]
+        again = [one for one in asked if self._is_due(kind, one)]
+        again.sort(key=lambda one: str(self._records[one.id][kind]["asked"]))
+        due += [one.id for one in again[:_AGAIN_MAX]]
+        self._ask_in_parts(list(dict.fromkeys(due)), lambda ids: self._note(kind, ids))
 
     def ask_purposes(self, people: Iterable[Person]) -> None:
         """Finds out what mailboxes are for, where that may be asked."""
@@ -132,17 +141,20 @@ class Holdings:
     def _set(self, person_id: str, kind: str, held: dict[str, Any]) -> None:
         self._records[person_id] = {**self._records.get(person_id, {}), kind: held}
 
-    def _is_due(self, kind: str, person: Person) -> bool:
-        if _is_plain_guest(person):
-            return False
+    def _is_news(self, kind: str, person: Person, known: Known) -> bool:
+        """Whether nobody asked yet, or something has happened since."""
         held = self._records.get(person.id, {}).get(kind)
-        if held is None:
-            return True
-        if held["id"]:
+        if held is None or held["id"]:
+            return held is None
+        happened = max(person.changed, known.onedrive_since(person) if kind == "drive" else "")
+        return happened > held["asked"] or held["reason"] not in (*_NOTHING, LOCKED, FORBIDDEN)
+
+    def _is_due(self, kind: str, person: Person) -> bool:
+        """Whether it is time to look again for what was missing."""
+        held = self._records.get(person.id, {}).get(kind)
+        if held is None or held["id"]:
             return False
         asked = parse_iso(held["asked"])
-        if person.changed > held["asked"] or held["reason"] not in (*_NOTHING, LOCKED, FORBIDDEN):
-            return True
         if held["reason"] in _NOTHING and person.licensed is False and not held.get("had"):
             return self._now - asked >= _MONTH
         return self._now - asked >= min(asked - parse_iso(held["since"]), _MONTH) - _EARLY

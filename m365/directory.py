@@ -132,6 +132,7 @@ class Site:
     display_name: str
     url: str
     personal: bool
+    changed: str = ""  # ISO; "" where unknown
     removed: str = ""
 
 
@@ -229,6 +230,7 @@ def site_of(site_id: str, record: Record) -> Site:
         display_name=str(record.get("displayName") or record.get("name") or url or site_id),
         url=url,
         personal=record.get("isPersonalSite") is True or "/personal/" in url.casefold(),
+        changed=str(record.get(CHANGED) or ""),
         removed=str(record.get(REMOVED) or ""),
     )
 

@@ -1,5 +1,7 @@
 """The directory around Contoso's people: groups in groups, sites, OneDrive sites, who has left."""
 
+import re
+
 from simulator import directory_state
 from simulator.tenant import Tenant
 from simulator.web import Json
@@ -20,8 +22,8 @@ def furnish(tenant: Tenant) -> None:
     add_site(tenant, "Intranet", f"https://{_HOST}/sites/Intranet")
     for user in list(tenant.users.values()):
         if user.drive_id is not None:
-            nickname = str(user.properties["mailNickname"]).lower()
-            url = f"https://{_MY_HOST}/personal/{nickname}_contoso"
+            name = re.sub("[^a-z0-9]", "_", str(user.properties["userPrincipalName"]).lower())
+            url = f"https://{_MY_HOST}/personal/{name}"
             add_site(tenant, str(user.properties["displayName"]), url, personal=True)
     left = tenant.add_user("Left Berg", mailbox=False)
     tenant.remove_user(left.id)

@@ -217,6 +217,43 @@ def test_what_is_being_provisioned_is_asked_for_at_pauses_that_double(made: Worl
     assert [day for day, count in enumerate(counts) if count] == [0, 1, 2, 4, 8, 16]
 
 
+def test_a_new_onedrive_is_found_by_its_site(made: World) -> None:
+    tenant = made.tenant
+    owner = next(one for one in tenant.users.values() if one.drive_id)
+    drive, owner.drive_id = owner.drive_id, None
+    name = str(owner.properties["userPrincipalName"]).replace("@", "_").replace(".", "_").lower()
+    site = next(key for key, one in tenant.sites.items() if one["webUrl"].endswith(name))
+    facts = tenant.sites.pop(site)
+    choose(made, "drive")
+    for _ in range(3):  # asked in vain, so that the next pause is of two days
+        planned(made)
+        later(made, 1)
+    owner.drive_id = drive
+    planned(made)
+    assert rows(made, "drive")[owner.id].reason == "not-provisioned"
+    tenant.sites[site] = facts
+    later(made, 0.1)
+
+    planned(made)
+
+    row = rows(made, "drive")[owner.id]
+    assert (row.state, row.resource) == (PROTECTED, f"drive:{drive}")
+
+
+def test_thousands_who_never_had_a_onedrive_cost_a_night_five_requests(made: World) -> None:
+    for number in range(250):
+        made.tenant.add_user(f"Field {number}", mailbox=False, assignedLicenses=[LICENCE])
+    choose(made, "drive")
+    planned(made)
+    counts = []
+    for _ in range(3):
+        later(made, 1)
+        before = asked(made)
+        planned(made)
+        counts.append(asked(made) - before)
+    assert counts == [100, 100, 100]
+
+
 def test_an_answer_without_sense_is_no_answer_and_the_next_run_asks_again(made: World) -> None:
     choose(made, "mail")
     made.tenant.faults.map(r"/mailFolders/inbox$", "e", loop=True)
