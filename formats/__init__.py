@@ -14,6 +14,7 @@ from formats.item_file import ItemFile
 from formats.mailbox_item import stream_file
 from formats.vcf import contact_file
 from formats.vtodo import task_file
+from formats.post import post_file
 from formats.zip import ArchiveEntry
 
 __all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_entry", "file_of"]
@@ -24,6 +25,7 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "file": stored_file,
     "mailbox-item": stream_file,
     "setting": object_file,
+    "post": post_file,
     "contact": contact_file,
     "task": task_file,
 }

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from m365.archive import SERVICE as ARCHIVE
 from m365.calendar import SERVICE as CALENDAR
 from m365.contacts import SERVICE as CONTACTS
+from m365.conversations import SERVICE as CONVERSATIONS
 from m365.drive import SERVICE as DRIVE
 from m365.mail import SERVICE as MAIL
 from m365.mailbox_copies import SERVICE as MAILBOX_COPIES
@@ -23,6 +24,7 @@ _ALL = (
     CALENDAR,
     DRIVE,
     SETTINGS,
+    CONVERSATIONS,
     CONTACTS,
     TASKS,
     MAILBOX_COPIES,

@@ -87,7 +87,7 @@ def group_mailbox(tenant: Tenant, group_id: str) -> GroupMailbox:
     if group is None:
         text = f"Resource '{group_id}' does not exist or one of its queried reference-property "
         raise GraphError(404, "Request_ResourceNotFound", f"{text}objects are not present.")
-    if not has_mailbox(tenant, group_id):
+    if not group.unified:
         text = "The mailbox is either inactive, soft-deleted, or is hosted on-premise."
         raise GraphError(404, "MailboxNotEnabledForRESTAPI", text)
     kept: dict[str, GroupMailbox] = tenant.room.setdefault("group mailboxes", {})
@@ -95,11 +95,6 @@ def group_mailbox(tenant: Tenant, group_id: str) -> GroupMailbox:
         guid = int(group_id.replace("-", ""), 16)
         kept[group_id] = GroupMailbox(Mailbox(group_id, tenant.clock.stamp, guid))
     return kept[group_id]
-
-
-def has_mailbox(tenant: Tenant, group_id: str) -> bool:
-    """Only Microsoft 365 groups have one."""
-    return "Unified" in (tenant.groups[group_id].properties.get("groupTypes") or ())
 
 
 def conversation_json(one: Conversation) -> Json:

@@ -7,13 +7,7 @@ from datetime import datetime, timedelta
 from simulator import content_special
 from simulator.content import Letter, Person
 from simulator.content_kinds import ORDINARY, Kind, inline_image, plain_html, with_file
-from simulator.conversations import (
-    GroupMailbox,
-    Thread,
-    group_mailbox,
-    has_mailbox,
-    remove_thread,
-)
+from simulator.conversations import GroupMailbox, Thread, group_mailbox, remove_thread
 from simulator.mailbox import Message
 from simulator.tenant import Tenant
 from simulator.web import Json
@@ -30,8 +24,6 @@ def fill_conversations(
     tenant: Tenant, group_id: str, dice: random.Random, count: int, until: datetime
 ) -> None:
     """`count` conversations and five more, one of every oddity."""
-    if not has_mailbox(tenant, group_id):
-        return
     scribe = _Scribe(tenant, group_id, dice)
     for number in range(count):
         at = until - timedelta(days=dice.randint(3, 700))
@@ -57,8 +49,6 @@ def conversations_month(
     tenant: Tenant, group_id: str, dice: random.Random, now: datetime, done: Counter[str]
 ) -> None:
     """A new conversation, answers, a newest post deleted, a thread and a conversation deleted."""
-    if not has_mailbox(tenant, group_id):
-        return
     scribe = _Scribe(tenant, group_id, dice)
     box = scribe.box
     if not box.conversations:

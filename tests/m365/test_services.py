@@ -18,6 +18,7 @@ from simulator.mailbox import Folder, Mailbox
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_calendar import CalendarCase
 from tests.m365.cases_people import ContactsCase, TasksCase
+from tests.m365.cases_conversations import ConversationsCase
 from tests.m365.cases_settings import SettingsCase
 from tests.m365.service_suite import ServiceSuite
 from tests.m365.stage import Case, Truth
@@ -200,6 +201,7 @@ CASES: dict[str, Case] = {
     "calendar": CalendarCase(),
     "drive": DriveCase(),
     "settings": SettingsCase(),
+    "conversations": ConversationsCase(),
     "contacts": ContactsCase(),
     "tasks": TasksCase(),
     "mailbox-copies": CopiesCase(),
