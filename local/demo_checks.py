@@ -39,6 +39,8 @@ _OFFICE = (".docx", ".xlsx", ".pptx")  # SharePoint rewrites these when they arr
 
 Truth = Mapping[str, Any]
 
+_RECOVERABLE = "recoverableitemsdeletions"
+
 
 @dataclass
 class Checks:
@@ -82,7 +84,9 @@ def mail_backed_up(checks: Checks, api: Api, resource: str, number: int, truth: 
     checks.same("messages in the restore point", sorted(expected), sorted(found), resource)
     for key in expected.keys() & found.keys():
         message, entry = expected[key], found[key]
-        checks.same("message folder", message["folder"], entry["path"], key)
+        recoverable = reachable[message["folder_id"]] == _RECOVERABLE
+        path = ["Recoverable Items"] if recoverable else message["folder"]
+        checks.same("message folder", path, entry["path"], key)
         checks.same("message subject", message["subject"] or "", entry["name"], key)
         checks.same("message read state", message["isRead"], entry["columns"]["read"], key)
         if message["broken"]:
@@ -168,20 +172,22 @@ def archive(checks: Checks, data: bytes, hashes: Iterable[str]) -> int:
     return len(names)
 
 
-def _reachable_folders(folders: Iterable[Truth]) -> set[str]:
-    """Folders below the visible root, without search folders and what lies below them."""
+def _reachable_folders(folders: Iterable[Truth]) -> dict[str, str | None]:
+    """Folders below the visible root, without search folders and what lies below them; and the
+    one of what can be recovered.
+    """
     by_id = {folder["id"]: folder for folder in folders}
 
     def reachable(folder: Truth | None) -> bool:
         while folder is not None:
             if folder["search"] or folder["well_known"] == "searchfolders":
                 return False
-            if folder["well_known"] == "msgfolderroot":
+            if folder["well_known"] in ("msgfolderroot", _RECOVERABLE):
                 return True
             folder = by_id.get(folder["parent_id"])
         return False
 
-    return {key for key, folder in by_id.items() if reachable(folder)}
+    return {key: one["well_known"] for key, one in by_id.items() if reachable(one)}
 
 
 def _attachments(message: Truth) -> list[tuple[Any, ...]]:

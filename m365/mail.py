@@ -131,8 +131,8 @@ class MailSource:
 
     def counts(self) -> Iterator[LiveCount]:
         path = f"{self._base}/mailFolders/delta"  # all folders in one list
-        params = {"$select": "id,totalItemCount"}
-        for page in follow(self._reader, path, params, scope=self._scope):
+        params, prefer = {"$select": "id,totalItemCount"}, {"Prefer": "odata.maxpagesize=200"}
+        for page in follow(self._reader, path, params, prefer, scope=self._scope):
             for raw in page.value:
                 if isinstance(raw.get("totalItemCount"), int):
                     yield LiveCount(f"folder:{raw['id']}", raw["id"], raw["totalItemCount"])

@@ -11,8 +11,9 @@ Theory of operation
 mailFolders/delta answers all folders flat, but takes no includeHiddenFolders. So every round also
 lists the top level with that option, and where the delta named folders also their children (in a
 first round: of all) and the root itself, twenty to a $batch. A round without changes costs two
-requests. Counts of items change with every message; they are
-volatile and never make a folder "changed" by themselves where only a listing shows it.
+requests. Counts of items change with every message; they are volatile and never make a folder
+"changed" by themselves where only a listing shows it. Recoverable Items lie beside the tree people
+see: their one folder that can be reached is asked for by name, and shown in the root.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from urllib.parse import quote
 from base.item import Change
 from m365.graph.client import BatchAnswer, BatchRequest, GraphReader, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import ItemGone
+from m365.graph.errors import Forbidden, ItemGone
 
 ROOT = "msgfolderroot"
 SEARCH_ROOT = "searchfolders"
+RECOVERABLE = "recoverableitemsdeletions"  # what was deleted from Deleted Items, for some weeks
 ROLES = (  # wellKnownName is beta only, so the names are resolved once per first round
     ROOT,
     SEARCH_ROOT,
@@ -106,7 +108,7 @@ class FolderTree:
         named, _ = self._delta(f"{self._base}/delta", notes)
         notes.roles = self._well_known()
         found, _ = self._listings(named, notes, known=(), everything=True)
-        kept = _kept(found, notes)
+        kept = {**_kept(found, notes), **self._recoverable(notes)}
         return FolderChanges(
             changed=_changes(kept, notes),
             gone=tuple(key for key in known if key not in kept),
@@ -166,6 +168,14 @@ class FolderTree:
             if answer.status not in (400, 404)  # no mailbox has every folder, or knows every name
         }
 
+    def _recoverable(self, notes: _Notes) -> dict[str, _Raw]:
+        try:
+            raw = self._reader.get(f"{self._base}/{RECOVERABLE}", scope=self._scope)
+        except (ItemGone, Forbidden):
+            return {}
+        notes.roles[raw["id"]] = RECOVERABLE
+        return {raw["id"]: raw}
+
     def _listings(
         self, named: Mapping[str, _Raw], notes: _Notes, known: Collection[str], *, everything: bool
     ) -> tuple[dict[str, _Raw], _Seen]:
@@ -173,7 +183,7 @@ class FolderTree:
         found = dict(named)
         seen = _Seen()
         top = self._top(with_root=everything or bool(named), notes=notes)
-        root = next(key for key, role in notes.roles.items() if role == ROOT)
+        root = _root_of(notes)
         seen.ids.add(root)
         seen.parents.add(root)
         waiting = [*named, *self._news(top, found, notes, seen, known)]
@@ -310,14 +320,21 @@ def _changes(found: Mapping[str, _Raw], notes: _Notes) -> tuple[Change, ...]:
     return tuple(_change(raw, notes) for raw in ordered.values())
 
 
+def _root_of(notes: _Notes) -> str:
+    return next(key for key, role in notes.roles.items() if role == ROOT)
+
+
 def _change(raw: _Raw, notes: _Notes) -> Change:
     role = notes.roles.get(raw["id"], "")
     row = {"role": role, "hidden": bool(raw.get("isHidden")), "items": raw.get("totalItemCount", 0)}
+    parent, name = str(raw.get("parentFolderId") or ""), raw.get("displayName") or role
+    if role == RECOVERABLE:  # "Deletions", in a folder that no application sees
+        parent, name = _root_of(notes), "Recoverable Items"
     return Change(
         id=raw["id"],
-        parent="" if role == ROOT else str(raw.get("parentFolderId") or ""),
+        parent="" if role == ROOT else parent,
         kind="folder",
-        name=raw.get("displayName") or role,
+        name=name,
         raw={key: value for key, value in raw.items() if key not in _VOLATILE},
         volatile={key: value for key, value in raw.items() if key in _VOLATILE},
         row=row,

@@ -26,7 +26,7 @@ from base.item import Cause, StoredItem, StoredPart, Trouble
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
-from m365.mail_folders import ROOT
+from m365.mail_folders import RECOVERABLE, ROOT
 from m365.mail_json import (
     MARKER,
     OPEN,
@@ -90,7 +90,7 @@ class MailWriter:
         if not stored.parent or role == ROOT:
             return self.root()
         if role:
-            found = self._well_known(role)
+            found = self._well_known("deleteditems" if role == RECOVERABLE else role)
             return Folder(found, (stored.name,)) if found else None
         return self._same_folder(stored)
 

@@ -114,7 +114,7 @@ class World:
             for message in folder.messages.values():
                 mime = message.mime() if message.mime else None
                 found[mailbox.message_id(message, immutable=True)] = (
-                    tuple(folder.names()),
+                    shown_path(folder),
                     message.properties.get("subject"),
                     bool(message.properties.get("isRead")),
                     hashlib.sha256(mime).hexdigest() if mime is not None else None,
@@ -182,8 +182,19 @@ class World:
         return sum(count for route, count in seen.items() if pattern in route)
 
 
+def shown_path(folder: Any) -> tuple[str, ...]:
+    """Where a restore point shows a folder of the tenant."""
+    if folder.well_known == "recoverableitemsdeletions":
+        return ("Recoverable Items",)
+    return tuple(folder.names())
+
+
 def _in_reach(folder: Any) -> bool:
-    """Whether a folder lies below the visible root and not below the search folders."""
+    """Whether a folder lies below the visible root and not below the search folders, or holds what
+    can be recovered.
+    """
+    if folder.well_known == "recoverableitemsdeletions":
+        return True
     while folder is not None and folder.well_known != "searchfolders":
         if folder.well_known == "msgfolderroot":
             return True

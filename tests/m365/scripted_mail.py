@@ -94,6 +94,7 @@ def mailbox(**more: Any) -> dict[str, Any]:
         "searchfolders"
     ).split():
         script[f"GET {U}/mailFolders/{role}?$select=id"] = GONE
+    script[f"GET {U}/mailFolders/recoverableitemsdeletions"] = GONE
     script[f"GET {U}/mailFolders/inbox?$select=id"] = {"id": "in"}
     script[f"GET {U}/mailFolders/searchfolders?$select=id"] = {"id": "srch"}
     for key in ("in", "work", "secret", "deep"):

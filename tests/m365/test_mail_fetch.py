@@ -97,6 +97,9 @@ def fetched(raw: dict[str, Any], script: Mapping[str, Any]) -> tuple[Any, Any, S
     return parts, troubles, graph
 
 
+LIST = f"GET {U}/messages/a/attachments"
+
+
 def at(key: str) -> str:
     return f"GET {U}/messages/a/attachments/{key}"
 
@@ -108,22 +111,45 @@ def test_a_message_without_attachments_costs_one_request() -> None:
     assert len(graph.calls) == 1
 
 
-def test_every_attachment_is_fetched_by_its_own_call() -> None:
+def test_the_small_files_of_a_message_are_read_in_one_list() -> None:
     raw = message("a", hasAttachments=True, attachments=[attachment("f"), attachment("g")])
     data = base64.b64encode(b"bytes").decode()
     inline = {"isInline": True, "contentId": "pic"}
-    parts, troubles, graph = fetched(
-        raw,
-        {
-            at("f"): {**attachment("f"), "contentBytes": data},
-            at("g"): {**attachment("g"), "contentBytes": data, **inline},
-        },
-    )
+    whole = [
+        {**attachment("f"), "contentBytes": data},
+        {**attachment("g"), "contentBytes": data, **inline},
+    ]
+    parts, troubles, graph = fetched(raw, {LIST: {"value": whole}})
     assert [part.data for part in parts[1:]] == [b"bytes", b"bytes"]
     assert parts[2].meta["contentId"] == "pic"
     assert "contentBytes" not in parts[2].meta
     assert troubles == []
-    assert len(graph.calls) == 3
+    assert len(graph.calls) == 2
+
+
+def test_what_the_list_leaves_out_or_repeats_is_fetched_by_its_own_call() -> None:
+    keys = ("f", "g", "h", "i")
+    raw = message("a", attachments=[attachment(key) for key in keys])
+    whole = {
+        key: {**attachment(key), "contentBytes": base64.b64encode(key.encode()).decode()}
+        for key in keys
+    }
+    script = {
+        LIST: {"value": [whole["f"]], "@odata.nextLink": "again"},
+        "GET again": {"value": [whole["f"], attachment("g")], "@odata.nextLink": "again"},
+        **{at(key): whole[key] for key in ("g", "h", "i")},
+    }
+    parts, troubles, graph = fetched(raw, script)
+    assert [part.data for part in parts[1:]] == [b"f", b"g", b"h", b"i"]
+    assert troubles == []
+    assert graph.count("GET again") == 1
+
+
+def test_files_too_large_together_are_fetched_one_by_one() -> None:
+    raw = message("a", attachments=[attachment(key, size=2_500_000) for key in ("f", "g")])
+    script = {at(key): {**attachment(key), "contentBytes": "AAAA"} for key in ("f", "g")}
+    parts, _, _ = fetched(raw, script)
+    assert [part.data for part in parts[1:]] == [bytes(3), bytes(3)]
 
 
 def test_attachment_bytes_that_json_left_out_come_from_value() -> None:
@@ -185,7 +211,7 @@ def test_one_broken_attachment_leaves_the_message_and_the_others() -> None:
     broken = Corrupt("no", graph_code="ErrorCannotOpenFileAttachment", status_code=500)
     raw = message("a", attachments=[attachment("f"), attachment("g")])
     good = {**attachment("g"), "contentBytes": ""}
-    parts, troubles, _ = fetched(raw, {at("f"): broken, at("g"): good})
+    parts, troubles, _ = fetched(raw, {LIST: broken, at("f"): broken, at("g"): good})
     assert [part.role for part in parts] == ["mime", "attachment"]
     (trouble,) = troubles
     assert (trouble.part, trouble.cause, trouble.retry) == (

@@ -73,7 +73,9 @@ class MailCase:
 
 
 def _is_protected(folder: Folder | None) -> bool:
-    """Below the root that people see, and not a search folder."""
+    """Below the root that people see, and not a search folder; or what can be recovered."""
+    if folder is not None and folder.well_known == "recoverableitemsdeletions":
+        return True
     while folder is not None:
         if folder.well_known == "msgfolderroot":
             return True
@@ -84,6 +86,8 @@ def _is_protected(folder: Folder | None) -> bool:
 
 
 def _path(folder: Folder) -> tuple[str, ...]:
+    if folder.well_known == "recoverableitemsdeletions":
+        return ("Recoverable Items",)
     names: list[str] = []
     at: Folder | None = folder
     while at is not None and at.well_known != "msgfolderroot":
