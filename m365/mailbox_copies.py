@@ -44,7 +44,9 @@ def _source(reader: GraphReader, resource: Resource) -> MailboxItemSource:
 
 def _writer(writer: GraphWriter, resource: Resource) -> MailboxItemWriter:
     scope = Scope.mailbox(resource.graph_id)
-    return MailboxItemWriter(writer, scope, lambda: _mailbox(writer, resource.graph_id, scope))
+    return MailboxItemWriter(
+        writer, scope, lambda: _mailbox(writer, resource.graph_id, scope), spreads=False
+    )
 
 
 SERVICE = Service(

@@ -198,17 +198,22 @@ class MailboxItemSource:
     def counts(self) -> Iterator[LiveCount]:
         tree = self._tree.whole(self._find(), known=())
         for folder in tree.changed:
-            if folder.raw:
-                yield LiveCount(f"folder:{folder.id}", folder.id, folder.row["items"])
+            items = folder.volatile.get("totalItemCount")
+            if isinstance(items, int):
+                yield LiveCount(f"folder:{folder.id}", folder.id, items)
 
     def _folders(self, links: Mapping[str, str]) -> Iterator[FeedPage]:
         """Announces the feeds of new folders, then the changes of the tree in one page."""
         known = [part.removeprefix("folder:") for part in links if part != "folders"]
         tree = self._tree_changes(links.get("folders", ""), known)
         notes = Notes.read(tree.link)
+        before = Notes.read(links["folders"]) if "folders" in links else notes
         for folder in tree.changed:
-            if f"folder:{folder.id}" not in links and _may_hold_items(folder):
-                yield self._start(folder.id, notes)
+            if f"folder:{folder.id}" not in links:
+                if _may_hold_items(folder):
+                    yield self._start(folder.id, notes)
+            elif before.home(folder.id) != notes.home(folder.id):  # its link leads nowhere now
+                yield self._start(folder.id, notes, self._tree.below(folder.id, tree.link, ()))
         yield FeedPage(
             part="folders",
             entries=(*tree.changed, *(Gone(key) for key in tree.gone)),

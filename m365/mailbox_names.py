@@ -31,7 +31,7 @@ _ASKED = (
     MEETING_ID, STARTS,
 )  # fmt: skip
 _FILTER = " or ".join(f"id eq '{name}'" for name in _ASKED)
-EXPAND = "$expand=" + quote(f"singleValueExtendedProperties($filter={_FILTER})", safe="$()=,'{}")
+EXPAND = "$expand=" + quote(f"singleValueExtendedProperties($filter={_FILTER})", safe="$()=,'")
 _ZEROS = re.compile(r"0x0*(?=[0-9a-f])")
 _NEWEST_FIRST = str.maketrans("0123456789", "9876543210")  # turns the order of times around
 

@@ -134,9 +134,7 @@ class MailboxTree:
     def home(self, mailbox: str, folder_id: str) -> str:
         """The mailbox one folder lies in, asked from the service. Raises ItemGone."""
         path = Notes(mailbox).path(folder_id)
-        notes = Notes(mailbox)
-        _note_home(self._reader.get(path, scope=self._scope), notes)
-        return notes.home(folder_id)
+        return home_of(self._reader.get(path, scope=self._scope), mailbox)
 
     def _read(self, notes: Notes, levels: dict[str, str]) -> tuple[dict[str, _Raw], set[str]]:
         """Follows every link; levels that are met for the first time are read to their end too."""
@@ -226,15 +224,23 @@ def _untold(found: Mapping[str, _Raw], notes: Notes) -> Iterator[str]:
             yield key
 
 
-def _note_home(raw: Mapping[str, Any], notes: Notes) -> None:
-    """Remembers the mailbox of a folder where it is another one."""
+def home_of(raw: Mapping[str, Any], mailbox: str) -> str:
+    """The mailbox a folder says it lies in; `mailbox`, a path, where that is this one."""
     url = raw.get("parentMailboxUrl")
     if not isinstance(url, str) or not url:
+        return mailbox
+    same = unquote(urlsplit(url).path).rstrip("/").lower() == unquote(mailbox).lower()
+    return mailbox if same else url.rstrip("/")
+
+
+def _note_home(raw: Mapping[str, Any], notes: Notes) -> None:
+    """Remembers the mailbox of a folder where it is another one; a piece may not speak of it."""
+    if "parentMailboxUrl" not in raw:
         return
-    if unquote(urlsplit(url).path).rstrip("/") == unquote(notes.mailbox):
-        notes.homes.pop(str(raw.get("id")), None)
-    else:
-        notes.homes[str(raw.get("id"))] = url.rstrip("/")
+    home = home_of(raw, notes.mailbox)
+    notes.homes.pop(str(raw["id"]), None)
+    if home != notes.mailbox:
+        notes.homes[str(raw["id"])] = home
 
 
 def _note_top(found: Mapping[str, _Raw], notes: Notes, known: Collection[str]) -> None:

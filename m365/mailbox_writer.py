@@ -36,29 +36,37 @@ from m365.graph.errors import (
 )
 from m365.mailbox_items import PART, item_key, parts_of_key
 from m365.mailbox_names import EXPAND, identity_of
-from m365.mailbox_tree import TOP
+from m365.mailbox_tree import TOP, MailboxTree, home_of
 from m365.service import Existing, Folder, Identity, Written
 
 # A mailbox takes 150 MB within five minutes (throttling limits of Outlook), base64 included.
 IMPORT_BYTES_MAX = 150 * 1024 * 1024 * 3 // 4 - 64 * 1024
 _PIECE_BYTES = 3 * 256 * 1024  # a multiple of three, so that pieces of base64 can be joined
-_SESSIONS_MAX = 2  # asked for, for one item
 _DEPTH_MAX = 100  # of folders inside folders; more is a circle
 _DELETED = "deleteditems"
 _SESSION_OVER = (Unauthorized, Forbidden, ItemGone, ResyncNeeded)
 
 
 class MailboxItemWriter:
-    """Restores into one mailbox. `find` gives its path, "/admin/exchange/mailboxes/MBX:…"."""
+    """Restores into one mailbox, or an archive of several.
+
+    `find` gives the path of the mailbox, "/admin/exchange/mailboxes/MBX:…". `spreads`: folders may
+    lie in other mailboxes than this.
+    """
 
     keeps_markers = False
 
-    def __init__(self, writer: GraphWriter, scope: Scope, find: Callable[[], str]) -> None:
+    def __init__(
+        self, writer: GraphWriter, scope: Scope, find: Callable[[], str], *, spreads: bool
+    ) -> None:
         self._writer = writer
         self._scope = scope
         self._find = find
+        self._spreads = spreads
+        self._tree = MailboxTree(writer, scope)
         self._path = ""
-        self._address = ""  # of the import session; a secret
+        self._homes: dict[str, str] = {}  # folder -> the mailbox it lies in
+        self._addresses: dict[str, str] = {}  # mailbox -> that of its import session; secrets
         self._roles: dict[str, str] = {}  # well-known name -> folder id, "" where there is none
 
     def root(self) -> Folder:
@@ -84,7 +92,7 @@ class MailboxItemWriter:
             made = self._writer.post(
                 f"{_in_beta(self._folder(into.id))}/childFolders", body, scope=self._scope
             )
-            return Folder(str(made["id"]), path)
+            return Folder(self._known(made), path)
         except (Clash, MaybeDone):
             found = self._child(into.id, name)
             if not found:
@@ -117,7 +125,7 @@ class MailboxItemWriter:
             return _skipped(item, Cause.NO_CONTENT)
         if part.size > IMPORT_BYTES_MAX:
             return _skipped(item, Cause.TOO_LARGE)
-        answer = self._import(_request(into.id, part))
+        answer = self._import(self._home(into.id), _request(into.id, part))
         new = item_key(into.id, str(answer["itemId"]))
         if replace is None:
             return Written(new, "copied" if new_name else "created")
@@ -129,26 +137,24 @@ class MailboxItemWriter:
         # It can be recovered like what a person deletes from Deleted Items.
         self._writer.delete(f"{self._item(item_id)}?disposalType=softDelete", scope=self._scope)
 
-    def _import(self, body: bytes) -> dict[str, Any]:
+    def _import(self, mailbox: str, body: bytes) -> dict[str, Any]:
         """The answer to one import; with a new session where the old one is over."""
-        for left in reversed(range(_SESSIONS_MAX)):
-            fresh = not self._address
+        address = self._addresses.pop(mailbox, "")
+        fresh = not address
+        address = address or self._session(mailbox)
+        try:
+            answer = self._writer.post_preauthenticated(address, body, scope=self._scope)
+        except _SESSION_OVER:
             if fresh:
-                self._address = self._session()
-            try:
-                answer = self._writer.post_preauthenticated(self._address, body, scope=self._scope)
-            except _SESSION_OVER:
-                self._address = ""
-                if fresh or not left:
-                    raise
-                continue
-            if not isinstance(answer.get("itemId"), str):
-                raise MaybeDone("An import was not answered with the id of an item.")
-            return answer
-        raise AssertionError("the last session returns or raises")
+                raise
+            return self._import(mailbox, body)
+        self._addresses[mailbox] = address
+        if not isinstance(answer.get("itemId"), str):
+            raise MaybeDone("An import was not answered with the id of an item.")
+        return answer
 
-    def _session(self) -> str:
-        path = f"{self._mailbox()}/createImportSession"
+    def _session(self, mailbox: str) -> str:
+        path = f"{mailbox}/createImportSession"
         answer = self._writer.post(path, scope=self._scope, repeatable=True)
         address = answer.get("importUrl")
         if not isinstance(address, str) or not address:
@@ -162,11 +168,12 @@ class MailboxItemWriter:
         at = stored.id
         for _ in range(_DEPTH_MAX):
             try:
-                found = self._get(self._folder(at), {})
+                found = self._get(self._anywhere(at), {})
             except GraphProblem as problem:
                 if problem.status_code not in (400, 404):
                     raise
                 return None
+            self._known(found)
             path.insert(0, str(found.get("displayName") or ""))
             at = str(found.get("parentFolderId") or "")
             if at == root:
@@ -180,13 +187,13 @@ class MailboxItemWriter:
         for page in follow(self._writer, path, scope=self._scope):
             for raw in page.value:
                 if str(raw.get("displayName") or "").casefold() == name.casefold():
-                    return str(raw["id"])
+                    return self._known(raw)
         return ""
 
     def _role(self, role: str) -> str:
         if role not in self._roles:
             try:
-                self._roles[role] = str(self._get(self._folder(role), {}).get("id") or "")
+                self._roles[role] = self._known(self._get(self._anywhere(role), {}))
             except GraphProblem as problem:
                 if problem.status_code not in (400, 404):
                     raise
@@ -200,8 +207,25 @@ class MailboxItemWriter:
         self._path = self._path or self._find()
         return self._path
 
+    def _known(self, raw: dict[str, Any]) -> str:
+        """The id of a folder, whose mailbox is remembered."""
+        folder_id = str(raw["id"])
+        self._homes[folder_id] = home_of(raw, self._mailbox())
+        return folder_id
+
+    def _home(self, folder_id: str) -> str:
+        """The mailbox a folder lies in; asked for where no answer spoke of the folder (an undo)."""
+        if folder_id not in self._homes:
+            here = self._mailbox()
+            self._homes[folder_id] = self._tree.home(here, folder_id) if self._spreads else here
+        return self._homes[folder_id]
+
+    def _anywhere(self, reference: str) -> str:
+        """A folder by id or role, as the first mailbox knows it wherever it lies."""
+        return f"{self._mailbox()}/folders/{quote(reference, safe='')}"
+
     def _folder(self, folder_id: str) -> str:
-        return f"{self._mailbox()}/folders/{quote(folder_id, safe='')}"
+        return f"{self._home(folder_id)}/folders/{quote(folder_id, safe='')}"
 
     def _item(self, key: str) -> str:
         folder_id, item_id = parts_of_key(key)
@@ -210,7 +234,7 @@ class MailboxItemWriter:
 
 def _in_beta(path: str) -> str:
     """Folders can be made in beta only."""
-    return path if path.startswith("/beta/") else f"/beta{path}"
+    return f"/beta{path}" if path.startswith("/admin/") else path
 
 
 def _request(folder_id: str, part: StoredPart) -> bytes:

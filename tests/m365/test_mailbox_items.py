@@ -13,6 +13,7 @@ from m365.archive import archives_of
 from m365.graph.errors import ForeignHost, ItemGone, ResourceGone
 from m365.holdings import Found
 from m365.mailbox_items import ApiNotOffered, ExportRefused, item_key
+from m365.mailbox_tree import Notes
 from m365.service import PASSED_ON, Resource
 from simulator import mailbox_items, mailbox_stream
 from simulator.content import SeedAttachment
@@ -183,6 +184,24 @@ def test_an_archive_that_was_made_anew_is_found_and_read_from_nothing(archive: S
     names = {kept.change.name for kept in mirror.items.values()}
     assert "Only this" in names
     assert "2022" not in names
+    assert archive.found(mirror) == archive.truth()
+
+
+def test_a_folder_that_moved_into_another_mailbox_is_read_there(archive: Stage) -> None:
+    first, further = archive.tenant.archives[archive.resource.graph_id]
+    far, near = (mailbox_items.mailbox_id(archive.tenant, box) for box in (further, first))
+    mirror = Mirror()
+    mirror.round(archive.source())
+    (folder,) = (one for one in further.folders.values() if one.name == "Inbox (expanded)")
+    moved = mailbox_items.folder_id(further, folder)
+    notes = Notes.read(mirror.links["folders"])
+    assert notes.homes[moved].endswith(far)
+    # As if it had lain in the first mailbox until now:
+    del notes.homes[moved]
+    mirror.links["folders"] = notes.write()
+    mirror.links[f"folder:{moved}"] = mirror.links[f"folder:{moved}"].replace(far, near)
+    further.rename_folder(folder, "Inbox (moved)")
+    mirror.round(archive.source())
     assert archive.found(mirror) == archive.truth()
 
 

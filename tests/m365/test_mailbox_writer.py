@@ -20,6 +20,7 @@ from simulator import mailbox_items
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.mirror import Mirror
 from tests.m365.stage import Stage, stage
+from tests.m365.test_mailbox_items import key_of
 from tests.m365.wire_fake import Hostile, fails, says
 
 BOX = "/admin/exchange/mailboxes/MBX:1@2"
@@ -57,6 +58,10 @@ def sessions(on: Stage) -> int:
     )
 
 
+def importing(fake: Hostile) -> MailboxItemWriter:
+    return MailboxItemWriter(fake.writer(), Scope.mailbox("anna"), lambda: BOX, spreads=False)
+
+
 def item(*parts: StoredPart) -> StoredItem:
     return StoredItem("f|i", "f", "mailbox-item", "Offer", {}, {}, parts)
 
@@ -91,7 +96,7 @@ def test_an_address_that_is_refused_at_once_is_an_error_and_appears_nowhere(
         session = {"importUrl": f"{fake.elsewhere}/api/importItem?authtoken=secret"}
         fake.on(f"/v1.0{BOX}/createImportSession", says(session, 201))
         fake.on("/api/importItem", fails(401, "ErrorAccessDenied"))
-        writer = MailboxItemWriter(fake.writer(), Scope.mailbox("anna"), lambda: BOX)
+        writer = importing(fake)
         with pytest.raises(Unauthorized) as raised:
             writer.write(item(part()), FOLDER, "", None, new_name=False)
         assert len(fake.paths("/api/importItem")) == 1
@@ -104,7 +109,7 @@ def test_the_stream_arrives_as_it_was_stored_with_pascal_case_around_it() -> Non
         session = {"importUrl": f"{fake.elsewhere}/api/importItem?authtoken=secret"}
         fake.on(f"/v1.0{BOX}/createImportSession", says(session))
         fake.on("/api/importItem", says({"itemId": "new", "changeKey": "k"}, 201))
-        writer = MailboxItemWriter(fake.writer(), Scope.mailbox("anna"), lambda: BOX)
+        writer = importing(fake)
         for data in (STREAM, b"", b"x", STREAM[: 3 * 256 * 1024]):
             written = writer.write(item(part(data)), FOLDER, "", None, new_name=True)
             assert (written.id, written.outcome) == ("f|new", "copied")
@@ -140,7 +145,7 @@ def test_what_cannot_be_imported_is_skipped_with_its_cause(
     parts: tuple[StoredPart, ...], cause: Cause
 ) -> None:
     with Hostile() as fake:
-        writer = MailboxItemWriter(fake.writer(), Scope.mailbox("anna"), lambda: BOX)
+        writer = importing(fake)
         written = writer.write(item(*parts), FOLDER, "", None, new_name=False)
         assert written.outcome == "skipped"
         assert [trouble.cause for trouble in written.troubles] == [cause]
@@ -210,6 +215,25 @@ def test_an_archive_that_does_not_know_the_name_of_its_top_folder_has_one_all_th
         archive = on.tenant.archives[on.resource.graph_id][0]
         top = on.target(on.resource).root()
         assert top.id == mailbox_items.folder_id(archive, archive.folder("msgfolderroot"))
+
+
+def test_a_folder_in_what_an_archive_expanded_into_is_written_and_undone_there() -> None:
+    with stage(ArchiveCase()) as on:
+        further = on.tenant.archives[on.resource.graph_id][1]
+        one = next(iter(further.messages.values()))
+        wanted = next(found for found in stored(on) if found.id == key_of(further, one))
+        original = on.target(on.resource).original_folder(folder(on, one.folder.name))
+        assert original is not None
+        further.delete_message(one, for_good=True)
+        writer = on.target(on.resource)
+        before = len(one.folder.messages)
+        written = writer.write(wanted, original, "run:1", None, new_name=False)
+        assert len(one.folder.messages) == before + 1
+        assert written.id in {present.id for present in writer.existing(original)}
+        on.target(on.resource).remove(written.id)
+        assert len(one.folder.messages) == before
+        below = writer.ensure_folder(original, "2026", None)
+        assert below.id in {mailbox_items.folder_id(further, f) for f in further.folders.values()}
 
 
 def test_items_without_any_name_are_told_apart_by_type_and_time() -> None:
