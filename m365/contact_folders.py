@@ -3,7 +3,9 @@
 Rules
 - A round reads the whole change before it says anything: folders are few, and only a complete
   answer tells which of the known ones are gone.
-- The link of the feed is a JSON text of ours: the deltaLink, and the id of the default folder.
+- The link of the feed is a JSON text of ours: the deltaLink, the id of the default folder, and the
+  ids of all folders. A folder whose parent is none of them lies beside the default one; both lie
+  below a root of ours, as mailbox folders do below theirs.
 - The default folder is not always listed, and nothing in a list tells it from the others: its id
   is the parentFolderId of any contact that /contacts shows. Where that list is empty the folder is
   asked for by the name Exchange knows it by, once, for that name is not documented; where that is
@@ -27,6 +29,7 @@ from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import GraphProblem, ItemGone, ResourceGone, ResyncNeeded
 
+ROOT = "contacts"  # stands above all folders of contacts; no folder has that id
 BY_NAME = "contacts"
 DEFAULT = "default"  # the role of the folder that /contacts shows
 _PREFER = {"Prefer": "odata.maxpagesize=200"}
@@ -56,9 +59,10 @@ class ContactFolders:
         """The changes since `link`; all of them from "". `known` ids that are not there any more
         are gone.
         """
-        notes = json.loads(link) if link else {"delta": "", "default": ""}
+        notes = json.loads(link) if link else {"delta": "", "default": "", "ids": []}
         known_default = str(notes["default"])
         default = known_default or self._default() or ("" if link else self._by_name())
+        ids = set(notes["ids"])
         try:
             if not notes["delta"]:
                 raise ResyncNeeded("There is no link yet.")
@@ -66,11 +70,16 @@ class ContactFolders:
         except ResyncNeeded:
             named, _, delta = self._delta(f"{self._base}/contactFolders/delta")
             gone = {key for key in known if key not in named and key != default}
+            ids = {default} - {""}
         named = {key: raw for key, one in named.items() if (raw := self._completed(one))}
         if default != known_default and default not in named:
             named = {default: self._folder(default), **named}
-        link = json.dumps({"delta": delta, "default": default}, separators=(",", ":"))
-        return FolderChanges(_changes(named, default), tuple(gone), link)
+        ids = (ids | set(named)) - gone
+        stored = {"delta": delta, "default": default, "ids": sorted(ids)}
+        changed = _changes(named, default, ids)
+        if not link:
+            changed = (Change(ROOT, "", "folder", "Contacts", fingerprint="folder"), *changed)
+        return FolderChanges(changed, tuple(gone), json.dumps(stored, separators=(",", ":")))
 
     def below(self, folder_id: str) -> tuple[Change, ...]:
         """The folders that lie directly in a folder, as they are now."""
@@ -80,7 +89,7 @@ class ContactFolders:
             for page in follow(self._reader, path, {"$top": "100"}, scope=self._scope)
             for raw in page.value
         }
-        return _changes(found, "")
+        return _changes(found, "", {folder_id})
 
     def _delta(self, link: str) -> tuple[dict[str, _Raw], set[str], str]:
         found: dict[str, _Raw] = {}
@@ -129,7 +138,7 @@ class ContactFolders:
         return self._completed({"id": folder_id}) or {"id": folder_id}
 
 
-def _changes(found: Mapping[str, _Raw], default: str) -> tuple[Change, ...]:
+def _changes(found: Mapping[str, _Raw], default: str, ids: Collection[str]) -> tuple[Change, ...]:
     """Parents first, as far as both are in `found`."""
     ordered: dict[str, _Raw] = {}
 
@@ -143,17 +152,18 @@ def _changes(found: Mapping[str, _Raw], default: str) -> tuple[Change, ...]:
 
     for key in found:
         place(key)
-    return tuple(_change(raw, DEFAULT if key == default else "") for key, raw in ordered.items())
+    return tuple(_change(raw, key == default, ids) for key, raw in ordered.items())
 
 
-def _change(raw: _Raw, role: str) -> Change:
+def _change(raw: _Raw, is_default: bool, ids: Collection[str]) -> Change:
+    above = str(raw.get("parentFolderId") or "")
     return Change(
         id=raw["id"],
-        parent="" if role else str(raw.get("parentFolderId") or ""),
+        parent=above if above in ids and not is_default else ROOT,
         kind="folder",
         name=str(raw.get("displayName") or "Contacts"),
         raw={key: value for key, value in raw.items() if key not in _VOLATILE},
         volatile={key: value for key, value in raw.items() if key in _VOLATILE},
-        row={"role": role},
+        row={"role": DEFAULT if is_default else ""},
         fingerprint="folder",
     )

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from base.errors import Problem
 from base.item import Change, FeedPage, Gone, Part, Trouble
-from m365.contact_folders import DEFAULT, ContactFolders
+from m365.contact_folders import DEFAULT, ROOT, ContactFolders
 from m365.contacts_writer import ContactsWriter
 from m365.graph.client import BatchRequest, GraphReader, Scope
 from m365.graph.delta import follow
@@ -91,7 +91,7 @@ class ContactsSource:
 
     def counts(self) -> Iterator[LiveCount]:
         """One request for the folders, and one for each of them."""
-        folders = [change.id for change in self._tree.since("", ()).changed]
+        folders = [one.id for one in self._tree.since("", ()).changed if one.id != ROOT]
         query = "contacts?$count=true&$top=1&$select=id"
         requests = [
             BatchRequest(f"{self._base}/contactFolders/{quote(folder)}/{query}")
@@ -108,7 +108,7 @@ class ContactsSource:
         known = [part.removeprefix("folder:") for part in links if part != "folders"]
         tree = self._tree.since(links.get("folders", ""), known)
         for folder in tree.changed:
-            if f"folder:{folder.id}" not in links:
+            if folder.id != ROOT and f"folder:{folder.id}" not in links:
                 late = folder.row["role"] == DEFAULT and "folders" in links
                 yield self._start(folder.id, known=late)
         yield FeedPage(

@@ -4,7 +4,9 @@ Rules
 - A contact is created whole by one request, with a marker; its photo follows, and the last PATCH
   takes the mark of unfinished work away. A killed attempt is found by that mark.
 - Where Exchange refuses the whole, the contact is made from its name and the rest is set one by
-  one: what is refused even so is named in a note.
+  one.
+- What the answer shows otherwise than it was sent is set once more; what is not taken even then is
+  named in a note.
 - What a restored contact replaces goes to Deleted Items, and only when the new one is complete.
 - Two contacts collide when name and first e-mail address agree.
 
@@ -24,7 +26,7 @@ from urllib.parse import quote
 from base.clock import Clock, SystemClock
 from base.errors import Problem
 from base.item import Cause, StoredItem, Trouble
-from m365.contact_folders import DEFAULT
+from m365.contact_folders import DEFAULT, ROOT
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, MaybeDone
@@ -32,7 +34,6 @@ from m365.mail_json import MARKER, OPEN
 from m365.service import PASSED_ON, Existing, Folder, Identity, Resource, Written, trouble_of
 from m365.visibility import patiently
 
-ROOT = "contacts"  # stands for the default folder, whose id an empty mailbox does not tell
 PHOTO_BYTES_MAX = 4_000_000
 _NAMES = ("displayName", "givenName", "middleName", "surname", "companyName")
 _TEXTS = (
@@ -62,11 +63,14 @@ class ContactsWriter:
         self._alive: dict[str, tuple[str, str]] | None = None  # folder id -> (parent, name)
 
     def root(self) -> Folder:
+        """The default folder, whose id an empty mailbox does not tell."""
         return Folder(ROOT)
 
     def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
         name = name if name.strip() else "(no name)"
         path = (*into.path, name)
+        if into.id == ROOT and stored is not None and stored.row.get("role") == DEFAULT:
+            return self.root()
         found = self._child(into.id, name)
         if not found:
             try:
@@ -115,10 +119,10 @@ class ContactsWriter:
             if text.startswith("photo")
         ]
         photo = item.part("photo")
-        mark = marker + OPEN if photo is not None else marker
-        made = self._create(item, into, mark, troubles)
+        made, unfinished = self._create(item, into, marker, photo is not None, troubles)
         if photo is not None:
             self._add_photo(item, made, troubles)
+        if unfinished:
             self._set(made, _marked({}, marker))
         if replace is None:
             return Written(made, "copied" if new_name else "created", tuple(troubles))
@@ -131,43 +135,55 @@ class ContactsWriter:
     def remove(self, item_id: str) -> None:
         self._writer.delete(self._contact(item_id), scope=self._scope)
 
-    def _create(self, item: StoredItem, into: Folder, mark: str, troubles: list[Trouble]) -> str:
-        """The id of the new contact."""
+    def _create(
+        self, item: StoredItem, into: Folder, marker: str, more: bool, troubles: list[Trouble]
+    ) -> tuple[str, bool]:
+        """The id of the new contact, and whether it bears the mark of unfinished work."""
         wanted = contact_body(item.raw)
+        mark = marker + OPEN if more else marker
         try:
-            return self._post(into, _marked(wanted, mark), mark)
+            made = self._post(into, _marked(wanted, mark), mark)
+            left = differing(wanted, made)
+            if left:
+                left = differing(left, self._set(made["id"], left) or dict.fromkeys(left, ""))
         except GraphProblem as problem:
             if problem.status_code != 400:
                 raise
-        named = {name: wanted.pop(name) for name in _NAMES if name in wanted}
-        made = self._post(into, _marked(named, mark), mark)
-        refused = [name for name, value in wanted.items() if not self._set(made, {name: value})]
-        if refused:
-            names = " ".join(refused)
+            more, mark = True, marker + OPEN
+            named = {name: wanted.pop(name) for name in _NAMES if name in wanted}
+            made = self._post(into, _marked(named, mark), mark)
+            left = {
+                name: value
+                for name, value in wanted.items()
+                if self._set(made["id"], {name: value}) is None
+            }
+        if left:
+            names = " ".join(sorted(left))
             troubles.append(Trouble(item.id, "properties", "not-set", retry=False, detail=names))
-        return made
+        return str(made["id"]), more
 
-    def _post(self, into: Folder, body: Mapping[str, Any], mark: str) -> str:
+    def _post(self, into: Folder, body: Mapping[str, Any], mark: str) -> dict[str, Any]:
         """Creates once: without an answer the folder is asked whether it was done."""
         path = self._path(into.id)
         try:
-            return str(self._writer.post(path, body, scope=self._scope)["id"])
+            return self._writer.post(path, body, scope=self._scope)
         except MaybeDone:
             for raw in self._contacts(into.id):
                 if _mark(raw) == mark:
-                    return str(raw["id"])
-            return str(self._writer.post(path, body, scope=self._scope)["id"])
+                    return self._writer.get(self._contact(raw["id"]), scope=self._scope)
+            return self._writer.post(path, body, scope=self._scope)
 
-    def _set(self, contact_id: str, changes: Mapping[str, Any]) -> bool:
-        """Whether the contact takes these properties."""
+    def _set(self, contact_id: str, changes: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The contact with these properties; None where it does not take them."""
         path = self._contact(contact_id)
         try:
-            patiently(self._clock, lambda: self._writer.patch(path, changes, scope=self._scope))
+            return patiently(
+                self._clock, lambda: self._writer.patch(path, changes, scope=self._scope)
+            )
         except GraphProblem as problem:
             if problem.status_code != 400:
                 raise
-            return False
-        return True
+            return None
 
     def _add_photo(self, item: StoredItem, contact_id: str, troubles: list[Trouble]) -> None:
         photo = item.part("photo")
@@ -255,6 +271,27 @@ def contact_body(raw: Mapping[str, Any]) -> dict[str, Any]:
     if any(emails):
         body["emailAddresses"] = [one for one in emails if one]
     return body
+
+
+def differing(wanted: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What a contact did not take, of what its answer shows. Names beside e-mail addresses, and the
+    time of a birthday, are Exchange's own.
+    """
+    return {
+        name: value
+        for name, value in wanted.items()
+        if name in answer and _plain(name, value) != _plain(name, answer[name])
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == "emailAddresses":
+        return _emails({name: value})
+    if name == "birthday":
+        return str(value)[:10]
+    if name in _ADDRESSES and isinstance(value, dict):
+        return {part: words for part, words in _filled(value).items() if words}
+    return sorted(value) if name == "categories" and value else value
 
 
 def _filled(stored: Mapping[str, Any]) -> dict[str, Any]:

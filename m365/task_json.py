@@ -27,6 +27,10 @@ EXTENSION = "Holdfast.Restore"  # the open extension that keeps a restore's mark
 _TAILS = ("@odata.context", "@odata.etag", "@odata.count", "@odata.mediaEtag")
 _FILE_FACTS = ("id", "name", "size", "lastModifiedDateTime")
 _DATES = ("dueDateTime", "reminderDateTime", "startDateTime")
+_COMPARED = (
+    "title", "body", "categories", "importance", "isReminderOn", "status", "recurrence",
+    "completedDateTime", *_DATES,
+)  # fmt: skip
 _STEP = ("displayName", "isChecked", "createdDateTime", "checkedDateTime")
 _LINK = ("applicationName", "displayName", "externalId", "webUrl")
 
@@ -91,6 +95,27 @@ def task_body(raw: Mapping[str, Any], mark: str) -> dict[str, Any]:
     if links:
         body[LINKS] = links
     return {**body, "extensions": [extension(mark)]}
+
+
+def differing(wanted: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task did not take; of a body and a rule it only counts that they are there."""
+    return {
+        name: value
+        for name, value in wanted.items()
+        if name in _COMPARED and _plain(name, value) != _plain(name, answer.get(name))
+    }
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name == "recurrence":
+        return bool(value)
+    if name == "body":
+        return bool((value or {}).get("content"))
+    if name == "categories":
+        return sorted(value or ())
+    if name.endswith("DateTime"):
+        return moment(value)[: 19 if name == "reminderDateTime" else 10]
+    return value
 
 
 def extension(mark: str) -> dict[str, Any]:

@@ -31,7 +31,16 @@ from m365.graph.delta import follow
 from m365.graph.errors import GraphProblem, ItemGone, MaybeDone
 from m365.mail_json import OPEN
 from m365.service import PASSED_ON, Existing, Folder, Identity, Resource, Written, trouble_of
-from m365.task_json import EXTENSION, LINKS, STEPS, extension, link_body, moment, step_body
+from m365.task_json import (
+    EXTENSION,
+    LINKS,
+    STEPS,
+    differing,
+    extension,
+    link_body,
+    moment,
+    step_body,
+)
 from m365.task_json import task_body as body_of
 from m365.visibility import patiently
 
@@ -142,7 +151,6 @@ class TasksWriter:
         wanted = body_of(item.raw, mark)
         if item.raw.get("recurrence") and "recurrence" not in wanted:
             troubles.append(Trouble(item.id, "recurrence", "left-out-of-a-done-task", retry=False))
-        had_date = "completedDateTime" in wanted
         refusable = [name for name in _REFUSABLE if name in wanted]
         while True:
             try:
@@ -152,14 +160,31 @@ class TasksWriter:
                 if problem.status_code != 400 or not refusable:
                     raise
                 del wanted[refusable.pop(0)]
-        if had_date and "completedDateTime" not in wanted:
-            name = "completedDateTime"
-            troubles.append(Trouble(item.id, "properties", "not-set", retry=False, detail=name))
         task_id = str(made["id"])
         self._where[task_id] = into.id
+        troubles += self._checked(item, wanted, made)
         for link in (item.raw.get(LINKS) or ())[len(made.get(LINKS) or ()) :]:
             self._add(task_id, LINKS, link_body(link))
         return task_id
+
+    def _checked(
+        self, item: StoredItem, wanted: Mapping[str, Any], made: Mapping[str, Any]
+    ) -> Iterator[Trouble]:
+        """Sets once more what the task did not take; what it does not take even then."""
+        full = body_of(item.raw, "")
+        left = differing(full, made)
+        if left:
+            changes = {**left, **({"status": full["status"]} if "status" in full else {})}
+            path = self._path(self._where[str(made["id"])], str(made["id"]))
+            try:
+                left = differing(left, self._writer.patch(path, changes, scope=self._scope))
+            except GraphProblem as problem:
+                if problem.status_code != 400:
+                    raise
+        for name in sorted(left):
+            day = name == "completedDateTime"  # many tenants take today
+            cause = Cause.DERIVED if day else "not-set"
+            yield Trouble(item.id, "properties", cause, retry=False, detail=name)
 
     def _post(self, into: Folder, body: Mapping[str, Any], mark: str) -> dict[str, Any]:
         """Creates once: without an answer the list is asked whether it was done."""
@@ -169,9 +194,8 @@ class TasksWriter:
         except MaybeDone:
             for raw in self._tasks(into.id):
                 if _mark(raw) == mark:
-                    links = self._writer.get(
-                        f"{self._path(into.id, raw['id'])}/{LINKS}", scope=self._scope
-                    )
+                    path_of_links = f"{self._path(into.id, raw['id'])}/{LINKS}"
+                    links = self._writer.get(path_of_links, scope=self._scope)
                     return {**raw, LINKS: links.get("value")}
             return self._writer.post(path, body, scope=self._scope)
 

@@ -40,6 +40,8 @@ class ContactFolder:
     contacts: dict[int, "Contact"] = field(default_factory=dict)
     children: list["ContactFolder"] = field(default_factory=list)
     log: ChangeLog[int] = field(default_factory=ChangeLog)
+    beside: bool = False
+    """It lies beside the default folder, not below it."""
     left: dict[int, int] = field(default_factory=dict)
     """Contacts that were here once, with the `moves` they had then."""
 
@@ -47,7 +49,7 @@ class ContactFolder:
         """Names from the top down; the default folder has none of its own."""
         found: list[str] = []
         here: ContactFolder | None = self
-        while here is not None and here.parent is not None:
+        while here is not None and (here.parent is not None or here.beside):
             found.append(here.name)
             here = here.parent
         return found[::-1]
@@ -105,6 +107,12 @@ class ContactBook:
             raise GraphError(409, "ErrorFolderExists", text)
         return self._new_folder(name, above)
 
+    def add_folder_beside(self, name: str) -> ContactFolder:
+        """A new folder beside the default one, as other programs than Graph make them."""
+        made = self._new_folder(name, None)
+        made.beside = True
+        return made
+
     def rename_folder(self, folder: ContactFolder, name: str) -> None:
         """Change the display name."""
         folder.name = name
@@ -120,8 +128,8 @@ class ContactBook:
             self.delete_folder(child, for_good=for_good)
         for contact in list(folder.contacts.values()):
             self.delete(contact, for_good=for_good)
-        assert folder.parent is not None
-        folder.parent.children.remove(folder)
+        if folder.parent is not None:
+            folder.parent.children.remove(folder)
         del self.folders[folder.id]
         self.folder_log.record(folder.id, self._next(), "deleted" if for_good else "changed")
 

@@ -29,10 +29,12 @@ _EXPANDED = ("singleValueExtendedProperties", "extensions")
 
 
 def list_folders(tenant: Tenant, request: Request, user: str, folder: str = "") -> Answer:
-    """GET contactFolders (what the default folder holds) or …/childFolders."""
+    """GET contactFolders (what the default folder holds, and lies beside it) or …/childFolders."""
     book = book_of(tenant, user)
     above = book.folder(folder)
     found = list(above.children)
+    if not folder:
+        found += [one for one in book.folders.values() if one.beside]
     if not folder and tenant.quirks.default_contact_folder_listed:
         found.insert(0, book.default)
     skip, size = page_bounds(request)

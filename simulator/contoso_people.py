@@ -126,6 +126,7 @@ def _special(book: ContactBook, todo: ToDo, dice: random.Random) -> None:
             "street": f"10 {name} Way\r\nDoor 2", "city": "Redmond", "state": "WA",
             "countryOrRegion": "USA", "postalCode": "98075",
         }  # fmt: skip
+    book.add(book.add_folder_beside("Old partners"), _person(dice, 900))
     made = book.add(book.default, everyone)
     made.photo = picture(dice)
     book.add(book.default, {"emailAddresses": [{"name": "", "address": "alone@x.example"}]})

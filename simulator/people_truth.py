@@ -5,9 +5,10 @@ import hashlib
 from simulator.contacts import Contact, book_of
 from simulator.contacts_routes import folder_json
 from simulator.tenant import Tenant
-from simulator.todo import Task, ToDo, todo_of
+from simulator.todo import DATES, Task, ToDo, todo_of
 from simulator.web import Json
 
+_EMPTY: Json = dict.fromkeys((*DATES, "recurrence"))
 _VIEW: Json = {"immutable": True, "salt": 0}
 
 
@@ -45,7 +46,7 @@ def _contact(contact: Contact, hashes: bool) -> Json:
 
 
 def _task(todo: ToDo, task: Task, hashes: bool) -> Json:
-    return task.properties | {
+    return _EMPTY | task.properties | {
         "id": todo.id_of(task.number, 0, _VIEW), "list": task.list.name,
         "list_id": task.list.id, "checklistItems": list(task.checklist.values()),
         "linkedResources": list(task.links.values()), "extensions": dict(task.extensions),
