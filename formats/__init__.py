@@ -12,9 +12,9 @@ from formats.eml import message_file
 from formats.ics import event_file
 from formats.item_file import ItemFile
 from formats.mailbox_item import stream_file
+from formats.post import post_file
 from formats.vcf import contact_file
 from formats.vtodo import task_file
-from formats.post import post_file
 from formats.zip import ArchiveEntry
 
 __all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_entry", "file_of"]
@@ -22,12 +22,12 @@ __all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_ent
 FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "message": message_file,
     "event": event_file,
+    "contact": contact_file,
+    "task": task_file,
     "file": stored_file,
     "mailbox-item": stream_file,
     "setting": object_file,
     "post": post_file,
-    "contact": contact_file,
-    "task": task_file,
 }
 
 

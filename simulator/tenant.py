@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 BACKUP_ROLES = (
     "Application.Read.All", "Calendars.Read", "Contacts.Read", "Files.Read.All",
-    "Group-Conversation.Read.All", "Group.Read.All", "GroupMember.Read.All", "Mail.Read", "MailboxFolder.Read.All", "MailboxItem.Export.All",
-    "MailboxItem.Read.All", "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All",
-    "Sites.Read.All", "Tasks.Read.All", "User.Read.All",
+    "Group-Conversation.Read.All", "Group.Read.All", "GroupMember.Read.All", "Mail.Read",
+    "MailboxFolder.Read.All", "MailboxItem.Export.All", "MailboxItem.Read.All",
+    "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All", "Sites.Read.All",
+    "Tasks.Read.All", "User.Read.All",
 )  # fmt: skip
 RESTORE_ROLES = (
-    "Calendars.ReadWrite", "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read", "Mail.ReadWrite",
-    "MailboxFolder.ReadWrite.All", "MailboxItem.ImportExport.All", "MailboxItem.ReadWrite.All",
-    "MailboxSettings.Read", "MailboxSettings.ReadWrite", "Sites.ReadWrite.All",
-    "Tasks.ReadWrite.All", "User.Read.All",
+    "Calendars.ReadWrite", "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read",
+    "Mail.ReadWrite", "MailboxFolder.ReadWrite.All", "MailboxItem.ImportExport.All",
+    "MailboxItem.ReadWrite.All", "MailboxSettings.Read", "MailboxSettings.ReadWrite",
+    "Sites.ReadWrite.All", "Tasks.ReadWrite.All", "User.Read.All",
 )  # fmt: skip
 
 

@@ -15,10 +15,10 @@ from m365.service import Resource, Service
 from simulator import drive_state
 from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
-from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_calendar import CalendarCase
-from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_conversations import ConversationsCase
+from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
+from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_settings import SettingsCase
 from tests.m365.service_suite import ServiceSuite
 from tests.m365.stage import Case, Truth
@@ -203,11 +203,11 @@ def _file_facts(drive: Drive) -> Counter[tuple[Any, ...]]:
 CASES: dict[str, Case] = {
     "mail": MailCase(),
     "calendar": CalendarCase(),
+    "contacts": ContactsCase(),
+    "tasks": TasksCase(),
     "drive": DriveCase(),
     "settings": SettingsCase(),
     "conversations": ConversationsCase(),
-    "contacts": ContactsCase(),
-    "tasks": TasksCase(),
     "mailbox-copies": CopiesCase(),
     "archive": ArchiveCase(),
 }
