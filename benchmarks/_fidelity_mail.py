@@ -43,6 +43,7 @@ _EXPAND = (
 )
 _PLAIN = "#microsoft.graph.message"
 _HEADERS = "internetMessageHeaders"
+_RECOVERABLE = "recoverableitemsdeletions"
 _LOOKS = ("receivedDateTime", "isRead", "categories", "flag")
 _OF_THE_MAILBOX = frozenset((
     "@odata.etag", "@odata.mediaContentType", "@odata.context", "id", "size", "contentBytes",
@@ -73,8 +74,7 @@ class Mail:
             {"@odata.type": "#microsoft.graph.openTypeExtension", "id": _EXTENSION, "stars": 5}
         )
         mail_create.from_json(tenant, mailbox, mailbox.folder("drafts"), _draft())
-        for message in mailbox.messages.values():  # seeds have the preview of their text part
-            message.properties["bodyPreview"] = mail_create.preview(message.properties["body"])
+        with_previews(mailbox)
 
     def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, dict[str, Any]]:
         mailbox = tenant.mailboxes[user.id]
@@ -116,10 +116,20 @@ class Mail:
         return named
 
 
+def with_previews(mailbox: Mailbox) -> None:
+    """Gives every message the preview of the body it shows; seeds have that of their text part."""
+    for message in mailbox.messages.values():
+        message.properties["bodyPreview"] = mail_create.preview(message.properties["body"])
+
+
 def is_protected(folder: Folder) -> bool:
-    """Whether messages of a folder are: below the visible root, and not found by a search."""
+    """Whether messages of a folder are: below the visible root and not found by a search, or what
+    can be recovered.
+    """
     if folder.search_filter is not None:
         return False
+    if folder.well_known == _RECOVERABLE:
+        return True
     at: Folder | None = folder
     while at is not None and at.well_known != "searchfolders":
         if at.well_known == "msgfolderroot":
@@ -194,7 +204,10 @@ def _by_name(found: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def _comparable(raw: Mapping[str, Any], mailbox: Mailbox) -> dict[str, Any]:
     """Values that mean the same in every mailbox where they can."""
     facts = {**raw, "@odata.type": raw.get("@odata.type", _PLAIN)}
-    facts["parentFolderId"] = mailbox.folder(str(raw["parentFolderId"])).names()
+    folder = mailbox.folders.get(str(raw["parentFolderId"]))
+    if folder is not None and folder.well_known == _RECOVERABLE:
+        folder = mailbox.folder("deleteditems")  # where a restore puts it: in reach of people
+    facts["parentFolderId"] = folder.names() if folder is not None else None
     facts["attachments"] = sorted(facts["attachments"], key=str)
     for name in ("body", "uniqueBody"):  # a body without content has no type worth speaking of
         if not (facts.get(name) or {}).get("content"):

@@ -11,6 +11,7 @@ import urllib3
 import simulator
 from simulator.roles import ROLE_IDS
 
+_SYSTEM = ("select", "expand", "top")
 _PREFER = 'IdType="ImmutableId", outlook.timezone="UTC"'
 
 
@@ -27,7 +28,7 @@ class Graph:
         self._token = self._sign_in()
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
-        """One object; raises where Graph refuses. Query options are named without their $."""
+        """One object; raises where Graph refuses. System options are named without their $."""
         found: dict[str, Any] = json.loads(self.raw(path, **query))
         return found
 
@@ -42,7 +43,8 @@ class Graph:
 
     def raw(self, path: str, **query: str) -> bytes:
         """The bytes of an answer."""
-        options = urlencode({f"${name}": value for name, value in query.items()}, quote_via=quote)
+        named = {f"${name}" if name in _SYSTEM else name: value for name, value in query.items()}
+        options = urlencode(named, quote_via=quote)
         return self._answer(f"{self._base}{path}" + (f"?{options}" if options else ""))
 
     def _answer(self, url: str) -> bytes:

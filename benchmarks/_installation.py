@@ -6,7 +6,7 @@ Waiting costs nothing: the product is handed the tenant's clock, and a pause let
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,9 +95,12 @@ class Installation:
         document = {**policies.current(self.app, ORG), **changes}
         policies.change(self.app, ORG, document, version)
 
-    def back_up(self, *, follow_up: bool = True) -> dict[str, Any]:
+    def back_up(
+        self, *, follow_up: bool = True, between: Callable[[], None] | None = None
+    ) -> dict[str, Any]:
         """A whole backup, one step after another; the run as the API shows it. Without `follow_up`
-        it ends once everybody has had the first pass of progressive protection.
+        it ends once everybody has had the first pass of progressive protection. `between` is called
+        behind the first chain.
         """
         self.spent.clear()
         request = runs.request_backup(self.app, ORG, "benchmark")
@@ -110,6 +113,9 @@ class Installation:
             for drain in plan.shard_resources(self.app, Shard(ORG, request.id, number)):
                 if follow_up or not drain.follow_up:
                     self._measured(drain)
+                if between is not None:
+                    between()
+                    between = None
         runs.close_backup(self.app, BackupEnded(ORG, request.id, planned.code))
         return runs.show(self.app, ORG, request.id)
 

@@ -59,10 +59,10 @@ def settable(raw: Mapping[str, Any]) -> dict[str, Any]:
     if body.get("showAs") == "unknown":
         del body["showAs"]
     places = [_plain(one) for one in raw.get("locations") or ()]
+    if (raw.get("location") or {}).get("displayName"):
+        body["location"] = _plain(raw["location"])
     if places:
         body["locations"] = places
-    elif (raw.get("location") or {}).get("displayName"):
-        body["location"] = _plain(raw["location"])
     return body
 
 

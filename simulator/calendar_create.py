@@ -126,7 +126,7 @@ def _given(body: Json) -> Json:
         if name in body and body[name] is not None:
             found[name] = _checked(name, body[name])
     if "body" in found:
-        found["bodyPreview"] = _preview(found["body"])
+        found["bodyPreview"] = preview(found["body"])
     if "location" in found and "locations" not in found:
         found["locations"] = [found["location"]] if found["location"].get("displayName") else []
     return found
@@ -196,7 +196,7 @@ def _refuse_odd_days(properties: Json, start: datetime, end: datetime) -> None:
         )
 
 
-def _preview(body: Json) -> str:
+def preview(body: Json) -> str:
     text = body["content"]
     if body["contentType"] == "html":
         text = _TAG.sub("", re.sub(r"(?is)<(style|head)\b.*?</\1>", "", text))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from simulator.calendar_state import Calendar, CalendarGroup, Calendars, Event
 from simulator.calendar_zones import from_utc, to_utc
-from simulator.extended import key
+from simulator.expansion import extended_json, extensions_json
 from simulator.mail_json import applied, attachment_select, change_key, wants_immutable
 from simulator.mailbox import Attachment
 from simulator.tenant import Tenant
@@ -34,6 +34,11 @@ CALENDAR_PROPERTIES = (
     "defaultOnlineMeetingProvider", "isTallyingResponses", "isRemovable", "owner",
 )  # fmt: skip
 _NESTED = re.compile(r"([A-Za-z]+)(?:\((.*)\))?", re.DOTALL)
+_BY_ID = {
+    "singlevalueextendedproperties": "extended",
+    "multivalueextendedproperties": "extended_lists",
+    "extensions": "extensions",
+}
 _EXTENDED_ID = re.compile(r"id eq '([^']+)'", re.IGNORECASE)
 _FULL = frozenset(("Calendars.Read", "Calendars.ReadWrite"))
 
@@ -50,6 +55,8 @@ class View:
     attachment_select: frozenset[str] | None = None
     exceptions: bool = False
     extended: tuple[str, ...] = ()
+    extended_lists: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
     text_body: bool = False
     basic: bool = False
 
@@ -86,11 +93,12 @@ def _expanded(view: View, name: str, inner: str) -> View:
         return replace(view, attachments=True, attachment_select=select)
     if lower == "exceptionoccurrences":
         return replace(view, exceptions=True)
-    if lower == "singlevalueextendedproperties" and not view.basic:
+    field = _BY_ID.get(lower)
+    if field is not None and not view.basic:
         names = _EXTENDED_ID.findall(inner)
         if not names:
             raise _bad_query("$expand")
-        return replace(view, extended=tuple(names))
+        return replace(view, **{field: tuple(names)})
     raise _bad_query("$expand")
 
 
@@ -121,12 +129,13 @@ def event_json(
             attachment_json(store, event, day, file, view, view.attachment_select)
             for file in event.files(day).values()
         ]
-    if view.extended:
-        values = [{"id": name, "value": event.extended.get(key(name))} for name in view.extended]
-        values = [one for one in values if one["value"] is not None]
-        if values:
-            shown["singleValueExtendedProperties"] = values
-    return shown
+    by_id = {
+        "singleValueExtendedProperties": extended_json(event.extended, view.extended),
+        "multiValueExtendedProperties": extended_json(event.extended_lists, view.extended_lists),
+    }
+    if view.extensions:
+        by_id["extensions"] = extensions_json(event.extensions, view.extensions)
+    return shown | {name: values for name, values in by_id.items() if values}
 
 
 def _facts(store: Calendars, event: Event, view: View, day: date | None) -> Json:

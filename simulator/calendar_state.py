@@ -78,6 +78,8 @@ class Event:
     own_attachments: dict[date, dict[int, Attachment]] = field(default_factory=dict)
     """Of exceptions that have others than their series."""
     extended: dict[str, str] = field(default_factory=dict)
+    extended_lists: dict[str, list[str]] = field(default_factory=dict)
+    extensions: dict[str, Json] = field(default_factory=dict)
     moves: int = 0
     change: int = 0
     lag: bool = False

@@ -64,6 +64,7 @@ class Contact:
     properties: Json
     photo: bytes | None = None
     extended: dict[str, str] = field(default_factory=dict)
+    extended_lists: dict[str, list[str]] = field(default_factory=dict)
     extensions: dict[str, Json] = field(default_factory=dict)
     moves: int = 0
     change: int = 0

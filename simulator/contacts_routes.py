@@ -22,7 +22,7 @@ from simulator.web import Answer, GraphError, Json, Request, Route
 READ = ("Contacts.Read", "Contacts.ReadWrite")
 WRITE = ("Contacts.ReadWrite",)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d(T|$)")
-_EXPANDED = ("singleValueExtendedProperties", "extensions")
+_EXPANDED = ("singleValueExtendedProperties", "multiValueExtendedProperties", "extensions")
 
 
 # Folders
@@ -259,6 +259,9 @@ def contact_json(book: ContactBook, contact: Contact, view: Json, *, older: bool
     values = extended_json(contact.extended, expand.get("singleValueExtendedProperties", ()))
     if values:
         shown["singleValueExtendedProperties"] = values
+    lists = extended_json(contact.extended_lists, expand.get("multiValueExtendedProperties", ()))
+    if lists:
+        shown["multiValueExtendedProperties"] = lists
     if "extensions" in expand:
         shown["extensions"] = extensions_json(contact.extensions, expand["extensions"])
     return shown

@@ -1,6 +1,7 @@
 """What $expand asks for beside an item: extended properties, open extensions, its parts."""
 
 import re
+from collections.abc import Mapping
 
 from simulator import extended
 from simulator.web import GraphError, Json
@@ -22,7 +23,7 @@ def expanded(text: str, known: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
                 400, "RequestBroker--ParseUri", f"Could not find a property named '{part}'."
             )
         found[name] = tuple(_ID.findall(match[2] or ""))
-        if name == "singleValueExtendedProperties" and not found[name]:
+        if name.endswith("ValueExtendedProperties") and not found[name]:
             raise GraphError(
                 400,
                 "ErrorInvalidUrlQueryFilter",
@@ -31,7 +32,7 @@ def expanded(text: str, known: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def extended_json(values: dict[str, str], wanted: tuple[str, ...]) -> list[Json]:
+def extended_json(values: Mapping[str, object], wanted: tuple[str, ...]) -> list[Json]:
     """Extended properties as Graph shows them; `values` by extended.key."""
     held = ((name, values.get(extended.key(name))) for name in wanted)
     return [{"id": name, "value": value} for name, value in held if value is not None]

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks._fidelity import Declared, Property, Verdict, declared, figures, measured
-from benchmarks._fidelity_mail import Mail
+from benchmarks._fidelity import (
+    Declared,
+    Property,
+    Subject,
+    Verdict,
+    declared,
+    figures,
+    measured,
+)
 from benchmarks._fidelity_page import PAGE, page
+from benchmarks.exchange import SUBJECTS
 
 LISTS = declared()
 RESTORED = ("yes", "computed", "partly", "no")
@@ -56,10 +64,16 @@ def test_the_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run python -m benchmarks._fidelity_page"
 
 
-def test_every_property_of_a_message_is_what_the_list_says() -> None:
-    found = figures([one for one in measured([Mail()]) if one.type == "message"])
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda one: one.name)
+def test_every_property_is_what_the_list_says(subject: Subject) -> None:
+    found = figures([one for one in measured([subject]) if one.type == subject.name])
     assert found["unexplained"] == []
-    assert found["properties_total"] == len(LISTS[0].properties)
+    (listed,) = (one for one in LISTS if one.name == subject.name)
+    assert found["properties_total"] == len(listed.properties)
+
+
+def test_every_list_is_measured() -> None:
+    assert [one.name for one in SUBJECTS] == [one.name for one in LISTS]
 
 
 @pytest.mark.parametrize(
