@@ -143,6 +143,8 @@ class ResourceOut(Out):
     items: int
     waiting: int
     last_seen: str | None
+    purpose: str | None = Field(description="of a mailbox: user, shared, room, equipment, others")
+    deleted_at: str | None = Field(description="when its owner left the directory, where known")
     verified_at: str | None
 
 

@@ -166,6 +166,7 @@ class _Shown:
         self._holdings = Holdings(app, org, None)
         self._people = selection.People(policy["selection"], known)
         self._web = selection.Web(policy["sites"])
+        self._services = frozenset(policy["services"])
 
     def json(self, entry: _Entry) -> dict[str, Any]:
         match entry:
@@ -179,7 +180,7 @@ class _Shown:
     def _person(self, person: Person) -> dict[str, Any]:
         services, missing = [], {}
         for name, service in SERVICES.items():
-            if service.resource_kind not in ASK:
+            if service.resource_kind not in ASK or not self._is_meant(name):
                 continue
             found = self._holdings.found(service.resource_kind, person)
             if found is not None and found.id and not person.removed:
@@ -200,6 +201,10 @@ class _Shown:
             "services": services,
             "missing": missing if not person.removed else {},
         }
+
+    def _is_meant(self, service: str) -> bool:
+        """Optional services are shown where the policy names them."""
+        return service in self._services or not SERVICES[service].optional
 
     def _group(self, group: Group) -> dict[str, Any]:
         own = [name for name, one in SERVICES.items() if one.resource_kind == "group"]

@@ -18,11 +18,11 @@ from typing import Any
 from base.clock import iso, parse_iso
 from engine.assembly import App
 from engine.directory import Known, may
+from m365.archive import archives_of
 from m365.directory import Person
 from m365.graph.client import GraphReader
+from m365.graph.errors import GatewayTimeout, TransientFailure
 from m365.holdings import (
-    FORBIDDEN,
-    LOCKED,
     NO_DRIVE,
     NO_MAILBOX,
     PURPOSE_PERMISSION,
@@ -44,11 +44,16 @@ _EARLY = timedelta(
 _AGAIN_MAX = 100  # people a night who are looked at again without a reason: five requests
 _AT_ONCE = 200  # people between two looks at the clock: ten requests
 _NOTHING = (NO_MAILBOX, NO_DRIVE)
+_FLEETING = (
+    TransientFailure.code,
+    GatewayTimeout.code,
+)  # no answer at all: the next run asks again
 _PURPOSE = "purpose"
 
 ASK: Mapping[str, Callable[[GraphReader, Sequence[str]], dict[str, Found]]] = {
     "mailbox": mailboxes_of,
     "drive": drives_of,
+    "archive": archives_of,
 }
 
 
@@ -147,7 +152,7 @@ class Holdings:
         if held is None or held["id"]:
             return held is None
         happened = max(person.changed, known.onedrive_since(person) if kind == "drive" else "")
-        return happened > held["asked"] or held["reason"] not in (*_NOTHING, LOCKED, FORBIDDEN)
+        return happened > held["asked"] or held["reason"] in _FLEETING
 
     def _is_due(self, kind: str, person: Person) -> bool:
         """Whether it is time to look again for what was missing."""

@@ -21,7 +21,9 @@ from engine.assembly import App
 from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreToAsk
 from engine.resources import REFUSED
 from m365 import SERVICES
+from m365.archive import NO_ARCHIVE
 from m365.holdings import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX
+from m365.mailbox_items import ApiNotOffered
 from state.progress import Progress
 from state.resources import PROTECTED, ResourceRow
 from state.runs import Run
@@ -32,8 +34,8 @@ PLANNING = "planning"  # code of a plan that needs another step
 # Reasons that are as they are; any other is a fault of this run and shows in its colour.
 _SETTLED = frozenset(
     (
-        "", NO_MAILBOX, NO_DRIVE, NO_LICENCE, NOT_PROVISIONED, GUEST, LOCKED, FORBIDDEN, REFUSED,
-        census.NOT_SELECTED, census.LEFT, census.REPLACED,
+        "", NO_MAILBOX, NO_DRIVE, NO_ARCHIVE, NO_LICENCE, NOT_PROVISIONED, GUEST, LOCKED, FORBIDDEN,
+        REFUSED, ApiNotOffered.code, census.NOT_SELECTED, census.LEFT, census.REPLACED,
     )
 )  # fmt: skip
 

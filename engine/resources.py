@@ -156,6 +156,8 @@ def row_json(row: ResourceRow) -> dict[str, Any]:
     shown.pop("sweep")
     shown["drift"] = sum(map(abs, row.drift.values()))
     shown["permissions"] = list(row.facts.get("permissions", ()))  # those that are missing
+    shown["purpose"] = row.facts.get("purpose")  # of a mailbox: user, shared, room, equipment
+    shown["deleted_at"] = row.facts.get("deleted")  # when its owner left, where that is known
     for key in ("last_seen", "head_at", "verified_at", "cursor_stored_at", "reconciled_at"):
         moment = shown[key]
         shown[key] = moment.isoformat() if moment else None

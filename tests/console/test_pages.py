@@ -431,3 +431,82 @@ def test_signing_out_forgets_the_session(house: House) -> None:
 )
 def test_the_words_of_html_are_what_a_person_would_read(html: str, words: str) -> None:
     assert words_of(html) == words
+
+
+# --- Choosing people ---
+
+
+def fragment(answer: Any) -> Page:
+    """A piece of a page, as htmx asks for it."""
+    assert answer.status_code == 200, answer.text
+    found = Page(answer.text)
+    assert found.wrong == []
+    return found
+
+
+def test_the_policy_page_finds_people_and_groups_and_takes_one(house: House) -> None:
+    found = house.client.get(f"{BASE}/directory", params={"into": "selection", "search": "sales"})
+    shown = fragment(found)
+    assert "Sales Inbox" in "".join(shown.text)
+    assert "group" in "".join(shown.text)
+    entry = {"kind": "groups", "value": "g1", "name": HOSTILE, "address": '"><b>'}
+    chip = house.client.get(f"{BASE}/directory/chosen", params={"into": "drives", **entry})
+    fragment(chip)
+    assert 'name="drives_groups" value="g1" checked' in chip.text
+    assert "<b>" not in chip.text
+    none = house.client.get(f"{BASE}/directory", params={"into": "sites", "search": "no such"})
+    assert "Nobody" in "".join(fragment(none).text)
+    empty = house.client.get(f"{BASE}/directory", params={"into": "sites", "search": " "})
+    assert empty.text.strip() == ""
+
+
+def test_the_policy_form_sets_groups_patterns_drives_and_sites(house: House) -> None:
+    before = house.get("/policy")
+    person = house.get("/directory/users")["items"][0]
+    group = house.get("/directory/groups")["items"][0]
+    site = house.get("/directory/sites")["items"][0]
+    form: dict[str, Any] = {
+        "version": str(before["version"]),
+        "service": before["services"],
+        "mode": "include",
+        "users": [person["id"], f"{person['mail']}\n"],
+        "groups": group["id"],
+        "patterns": "*@sales.contoso.com\n\n*@a.b",
+        "leavers": "stop",
+        "drives_own": "yes",
+        "drives_mode": "exclude",
+        "drives_groups": group["id"],
+        "sites_mode": "exclude",
+        "sites_sites": ["", site["id"]],
+    }
+    assert house.client.post(f"{BASE}/policy", data=form).status_code == 303
+
+    now = house.get("/policy")
+
+    assert now["selection"]["users"] == [person["id"], person["mail"]]
+    assert now["selection"]["patterns"] == ["*@sales.contoso.com", "*@a.b"]
+    assert (now["selection"]["groups"], now["selection"]["leavers"]) == ([group["id"]], "stop")
+    assert (now["drives"]["mode"], now["drives"]["groups"]) == ("exclude", [group["id"]])
+    assert now["sites"] == {"mode": "exclude", "sites": [site["id"]], "patterns": []}
+    shown = house.client.get(f"{BASE}/policy")
+    page(shown)
+    for name in (group["displayName"], site["displayName"]):
+        assert name in shown.text
+    plain = {"version": str(now["version"]), "service": before["services"]}
+    assert house.client.post(f"{BASE}/policy", data=plain).status_code == 303
+    assert house.get("/policy")["selection"]["mode"] == "all"
+
+
+def test_a_refused_form_keeps_what_was_typed(house: House) -> None:
+    form = {
+        "version": str(house.get("/policy")["version"]),
+        "service": ["mail"],
+        "mode": "include",
+        "users": "nobody@contoso.example",
+        "patterns": "typed-*",
+    }
+    answer = house.client.post(f"{BASE}/policy", data=form)
+    page(answer, 422)
+    assert "selection-unknown" in answer.text
+    assert "nobody@contoso.example" in answer.text
+    assert "typed-*" in answer.text

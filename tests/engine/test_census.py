@@ -280,6 +280,29 @@ def test_plans_go_on_where_their_time_was_up(made: World) -> None:
     assert asked(made) == 2 * members + len(made.tenant.mailboxes)  # nobody twice
 
 
+def test_archives_are_asked_for_where_a_policy_names_them(made: World) -> None:
+    choose(made, "mail")
+    planned(made)
+    assert "archive" not in {row.service for row in made.app.resources.all(ORG)}
+    choose(made, "mail", "archive")
+
+    found = planned(made)
+
+    there = {f"archive/archive:{user}" for user in made.tenant.archives}
+    assert there
+    assert {name for name in found if name.startswith("archive/")} == there
+    reasons = {row.name: row.reason for row in rows(made, "archive").values()}
+    assert reasons["Sales Inbox"] == "no-archive"
+
+
+def test_conversations_are_of_microsoft_365_groups_alone(made: World) -> None:
+    choose(made, "conversations")
+    found = planned(made)
+    unified = {one.id for one in made.tenant.groups.values() if one.unified}
+    assert found.keys() == {f"conversations/group:{one}" for one in unified}
+    assert rows(made, "conversations").keys() == unified
+
+
 # --- Who left, came back, changed ---
 
 
