@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from base.messages import RestoreRun, WriteBatch
-from engine import policies, restore, restore_plan, runs
+from engine import coverage, policies, restore, restore_plan, runs
 from engine.restore_plan import RestoreRequest
 from simulator import contoso, mailbox_items, mailbox_stream
 from simulator.filebytes import SeededBytes
@@ -39,8 +39,8 @@ def in_tenant(place: World, mailbox: Mailbox | None = None) -> Held:
     )
 
 
-def in_vault(place: World) -> Held:
-    view = place.view(SERVICE, place.mailbox_id)
+def in_vault(place: World, service: str = SERVICE, resource: str = "") -> Held:
+    view = place.view(service, resource or place.mailbox_id)
     found: Held = Counter()
     for entry in view.catalog.items():
         part = view.item(entry.id).part("export")
@@ -61,6 +61,19 @@ def test_what_is_kept_is_what_the_mailbox_has_month_after_month(place: World) ->
         assert in_vault(place) == in_tenant(place)
         contoso.month(place.tenant)
     place.verify()
+
+
+def test_archives_are_found_kept_and_missed_with_a_reason(place: World) -> None:
+    (owner, boxes), *_ = place.tenant.archives.items()
+    policies.change(place.app, ORG, {"services": ["archive"], "selection": {"mode": "all"}}, 2)
+    for _ in range(2):
+        place.back_up()
+        held = in_tenant(place, boxes[0]) + in_tenant(place, boxes[1])
+        assert in_vault(place, "archive", f"archive:{owner}") == held
+        contoso.month(place.tenant)
+    said = coverage.statement(place.app, ORG)
+    assert said["resources"]["protected"] == 1
+    assert said["reasons"]["no-archive"] == len(place.tenant.mailboxes) - 1
 
 
 def test_a_quiet_night_writes_nothing_and_a_lost_link_exports_nothing_again(place: World) -> None:
