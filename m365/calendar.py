@@ -37,6 +37,7 @@ from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
     AnswerTooLarge,
+    Forbidden,
     GatewayTimeout,
     ItemGone,
     ResyncNeeded,
@@ -46,6 +47,7 @@ from m365.service import Column, LiveCount, Resource, Service
 
 PAGE_ITEMS = 200  # events with bodies in one answer; the wire halves it after a first 504
 PAGE_ITEMS_SMALL = 20  # where a later page was too heavy: a nextLink keeps its size
+OCCURRENCES = 500  # entries of the window's feed in one answer, mostly occurrences, which are small
 _LIST_PART, _PART = "calendars", "calendar:"
 _WHOLE = ("subject", "body", "start", "lastModifiedDateTime")  # a piece lacks one of them
 
@@ -69,12 +71,12 @@ class CalendarSource:
                     feeds.pop(part, None)
                 yield page
         feeds.pop(_LIST_PART, None)
-        failed: TransientFailure | None = None
+        failed: TransientFailure | Forbidden | None = None
         for part, link in feeds.items():
             if part not in finished:
                 try:
                     yield from self._calendar(part, CalendarLink.read(link))
-                except TransientFailure as problem:
+                except (TransientFailure, Forbidden) as problem:
                     failed = failed or problem  # one bad calendar does not keep the others away
         if failed is not None:
             raise failed
@@ -109,13 +111,11 @@ class CalendarSource:
                 yield FeedPage(part, (), CalendarLink.fresh(now).write(), more=True)
         lost = tuple(part for part in links if part != _LIST_PART and part not in parts)
         gone = dict.fromkeys((*found.gone, *(part.removeprefix(_PART) for part in lost)))
-        yield FeedPage(
-            part=_LIST_PART,
-            entries=(*(Gone(key) for key in gone), *found.changed),
-            link=found.link,
-            more=False,
-            dropped_parts=lost,
-        )
+        if gone:  # first, for a calendar that is no longer an own one comes again as a shared one
+            entries = tuple(Gone(key) for key in gone)
+            before = links[_LIST_PART]
+            yield FeedPage(_LIST_PART, entries, before, more=True, dropped_parts=lost)
+        yield FeedPage(_LIST_PART, found.changed, found.link, more=False)
 
     def _calendar(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
         try:
@@ -210,7 +210,9 @@ class CalendarSource:
         if not link.list_at:
             yield FeedPage(part, (), link.write(), more=True, reset=True, scope=calendar_id)
         path = f"{self._base}/calendars/{quote(calendar_id)}/events"
-        for page in self._events.pages(link.list_at or path, _size(link)):
+        for page in self._events.pages(
+            link.list_at or path, PAGE_ITEMS if link.whole else PAGE_ITEMS_SMALL
+        ):
             entries = tuple(
                 self._events.listed(raw, calendar_id, link.trusts) for raw in page.value
             )
@@ -218,7 +220,8 @@ class CalendarSource:
             yield FeedPage(part, entries, link.write(), page.more)
 
     def _pages(self, path: str, link: CalendarLink) -> Iterator[DeltaPage]:
-        prefer = {"Prefer": f"odata.maxpagesize={_size(link)}"}
+        size = OCCURRENCES if link.whole else PAGE_ITEMS_SMALL
+        prefer = {"Prefer": f"odata.maxpagesize={size}"}
         return follow(self._reader, path, headers=prefer, scope=self._scope)
 
     def _exists(self, calendar_id: str) -> bool:
@@ -228,10 +231,6 @@ class CalendarSource:
         except ItemGone:
             return False
         return True
-
-
-def _size(link: CalendarLink) -> int:
-    return PAGE_ITEMS if link.whole else PAGE_ITEMS_SMALL
 
 
 SERVICE = Service(

@@ -8,7 +8,8 @@ Rules
 - Groups are only asked for where the list of calendars changed, and once a week.
 
 Theory of operation: the default calendar always belongs to the mailbox, so its owner is whom the
-other calendars are compared with; where the list names no owner, a calendar counts as its own.
+other calendars are compared with. An address may have changed since: what the mailbox may share
+(canShare) is its own, and so is a calendar that names no owner.
 Folders: a root of ours (Graph has none), the groups below it, the calendars in their groups.
 
 Facts this file rests on: learn.microsoft.com/graph/api/user-list-calendars,
@@ -167,7 +168,7 @@ def _owner(calendars: Mapping[str, _Raw]) -> str:
 
 def _is_shared_in(raw: Mapping[str, Any], mine: str) -> bool:
     theirs = _address(raw)
-    return bool(mine and theirs) and theirs != mine
+    return bool(mine and theirs) and theirs != mine and raw.get("canShare") is not True
 
 
 def _address(raw: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ def calendar_month(
             done["events moved"] += 1
     for event in _some(dice, singles, 1):
         number = max(event.attachments, default=0) + 1
-        event.attachments[number] = _file(dice, number, 3_000)
+        event.attachments[number] = file_of(dice, number, 3_000)
         store.touch(event)
         done["event attachments added"] += 1
     for event in _some(dice, [one for one in mine if one.is_series], 3):
@@ -130,7 +130,7 @@ def _ordinary(store: Calendars, calendar: Calendar, dice: random.Random, today: 
         span={"type": "numbered", "numberOfOccurrences": 12}, guests=dice.randint(0, 3),
     )  # fmt: skip
     if dice.random() < 0.3:
-        event.attachments[1] = _file(dice, 1, dice.randint(100, 30_000))
+        event.attachments[1] = file_of(dice, 1, dice.randint(100, 30_000))
     return event
 
 
@@ -173,7 +173,8 @@ def make(
     return store.add_event(calendar, event)
 
 
-def _file(dice: random.Random, number: int, size: int, name: str = "") -> Attachment:
+def file_of(dice: random.Random, number: int, size: int, name: str = "") -> Attachment:
+    """A file attached to an event."""
     data = SeededBytes(f"event file {dice.getrandbits(40)}", size, "random")
     facts: Json = {
         "@odata.type": "#microsoft.graph.fileAttachment", "name": name or f"agenda {number}.pdf",
@@ -245,8 +246,8 @@ class _Odd:
             body={"contentType": "html", "content": "<html><body>cake</body></html>"},
             bodyPreview="cake", categories=["Red category"], reminderMinutesBeforeStart=60,
         )  # fmt: skip
-        event.attachments[1] = _file(self.dice, 1, 5_000)
-        own = {1: event.attachments[1], 2: _file(self.dice, 2, 900, "only today.txt")}
+        event.attachments[1] = file_of(self.dice, 1, 5_000)
+        own = {1: event.attachments[1], 2: file_of(self.dice, 2, 900, "only today.txt")}
         event.own_attachments[other_file] = own
         self.store.change_occurrence(event, other_file, subject="Stand-up with papers")
         for day in gone:
@@ -273,8 +274,8 @@ class _Odd:
 
     def _attached(self) -> None:
         event = self._make("Papers", 8, guests=1)
-        event.attachments[1] = _file(self.dice, 1, 40_000, "Größe & Maß.pdf")
-        event.attachments[2] = _file(self.dice, 2, 3_300_000, "large plan.pdf")
+        event.attachments[1] = file_of(self.dice, 1, 40_000, "Größe & Maß.pdf")
+        event.attachments[2] = file_of(self.dice, 2, 3_300_000, "large plan.pdf")
         event.attachments[3] = Attachment(
             3,
             {"@odata.type": "#microsoft.graph.referenceAttachment", "name": "shared plan.docx",
@@ -285,7 +286,7 @@ class _Odd:
         picture.properties["body"] = {
             "contentType": "html", "content": '<html><body><img src="cid:pic@1"></body></html>',
         }  # fmt: skip
-        inline = _file(self.dice, 1, 700, "pic.png")
+        inline = file_of(self.dice, 1, 700, "pic.png")
         inline.properties |= {"isInline": True, "contentId": "pic@1", "contentType": "image/png"}
         picture.attachments[1] = inline
 
