@@ -47,6 +47,8 @@ class Quirks:
     """…/contactFolders/contacts is the default folder, as real tenants have it."""
     todo_extensions: Literal["kept", "refused"] = "kept"
     """Open extensions on tasks."""
+    todo_completes_today: bool = False
+    """The day a task was completed is the day it is written, whatever the request says."""
     todo_expand: Literal["honoured", "ignored", "refused"] = "honoured"
     """$expand on tasks and their feed."""
     todo_for_applications: Literal["allowed", "unauthorized", "forbidden"] = "allowed"

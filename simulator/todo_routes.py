@@ -133,7 +133,7 @@ def create_task(tenant: Tenant, request: Request, user: str, tasklist: str) -> A
         raise GraphError(400, "invalidRequest", "Tasks cannot be created in this list.")
     if body.get("extensions") and tenant.quirks.todo_extensions == "refused":
         raise GraphError(400, "invalidRequest", "Extensions are not supported.")
-    made = todo.add(into, given(body))
+    made = todo.add(into, _given(tenant, body))
     for link in body.get("linkedResources") or []:
         todo.add_link(made, link_given(link))
     made.extensions = dict(extension_of(one) for one in body.get("extensions") or [])
@@ -146,8 +146,15 @@ def create_task(tenant: Tenant, request: Request, user: str, tasklist: str) -> A
 def patch_task(tenant: Tenant, request: Request, user: str, tasklist: str, task: str) -> Answer:
     """PATCH …/tasks/{task}."""
     todo, found = found_task(tenant, user, tasklist, task)
-    todo.change(found, **given(request.json()))
+    todo.change(found, **_given(tenant, request.json()))
     return Answer(200, task_json(todo, found, view_of(tenant, request)), applied(request))
+
+
+def _given(tenant: Tenant, body: Json) -> Json:
+    found = given(body)
+    if tenant.quirks.todo_completes_today:
+        found.pop("completedDateTime", None)
+    return found
 
 
 def delete_task(tenant: Tenant, request: Request, user: str, tasklist: str, task: str) -> Answer:

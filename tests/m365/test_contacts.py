@@ -9,7 +9,7 @@ import pytest
 
 from base.item import Change, StoredItem
 from m365.contact_folders import ROOT
-from m365.contacts_writer import ContactsWriter, contact_body
+from m365.contacts_writer import ContactsWriter, contact_body, differing
 from m365.graph.errors import TransientFailure
 from m365.service import Resource
 from simulator.contacts import ContactBook, book_of
@@ -291,6 +291,21 @@ def test_what_is_empty_or_computed_is_not_sent_and_a_day_becomes_a_moment() -> N
         "birthday": "1974-07-22T11:59:00Z", "displayName": "Ann",
         "otherAddress": {"city": "Kiel"}, "emailAddresses": [{"address": "a@x.example"}],
     }  # fmt: skip
+
+
+def test_what_a_contact_took_is_compared_as_a_person_would() -> None:
+    wanted = {
+        "displayName": "Ann", "birthday": "1974-07-22T11:59:00Z", "categories": ["b", "a"],
+        "emailAddresses": [{"name": "Ann", "address": "A@x.example"}],
+        "homeAddress": {"city": "Kiel"}, "jobTitle": "Pilot",
+    }  # fmt: skip
+    answer = {
+        "displayName": "Ann", "birthday": "1974-07-22T00:00:00Z", "categories": ["a", "b"],
+        "emailAddresses": [{"name": "a@x.example", "address": "a@x.example"}],
+        "homeAddress": {"city": "Kiel", "street": None, "state": ""},
+    }  # fmt: skip
+    assert differing(wanted, answer) == {}  # a title the answer does not show may well be there
+    assert differing(wanted, {**answer, "jobTitle": None}) == {"jobTitle": "Pilot"}
 
 
 def test_contacts_collide_by_name_and_first_address_whatever_their_case(

@@ -10,6 +10,7 @@ import pytest
 from base.item import Change, StoredItem
 from m365.graph.errors import Forbidden, ItemGone, TransientFailure, Unauthorized
 from m365.service import Resource
+from m365.task_json import differing
 from m365.tasks import ROOT
 from m365.tasks_writer import TasksWriter
 from simulator.filebytes import SeededBytes
@@ -250,6 +251,37 @@ def test_a_completed_task_of_a_series_makes_no_next_one(on: Stage, target: ToDo)
     (made,) = target.default.tasks.values()
     assert made.properties["completedDateTime"]["dateTime"] == "2027-01-05T00:00:00.0000000"
     assert [trouble.cause for trouble in written.troubles] == ["left-out-of-a-done-task"]
+
+
+def test_what_a_task_took_is_compared_day_by_day() -> None:
+    due = {"dateTime": "2027-01-04T00:00:00", "timeZone": "UTC"}
+    wanted = {
+        "title": "Call", "dueDateTime": due, "reminderDateTime": due, "status": "completed",
+        "completedDateTime": due, "categories": ["b", "a"], "extensions": [{}],
+    }  # fmt: skip
+    answer = {
+        **wanted, "dueDateTime": {**due, "dateTime": "2027-01-04T08:00:00.0000000"},
+        "categories": ["a", "b"], "extensions": None,
+    }  # fmt: skip
+    assert differing(wanted, answer) == {}
+    later = {**due, "dateTime": "2027-01-05T08:00:00"}
+    changed = {**answer, "completedDateTime": later, "reminderDateTime": answer["dueDateTime"]}
+    assert set(differing(wanted, changed)) == {"completedDateTime", "reminderDateTime"}
+
+
+def test_a_day_of_completion_the_tenant_sets_itself_is_said_and_leaves_the_restore_whole(
+    on: Stage, target: ToDo
+) -> None:
+    on.tenant.quirks.todo_completes_today = True
+    done = {"dateTime": "2026-01-05T00:00:00.0000000", "timeZone": "UTC"}
+    raw = {"title": "Call", "status": "completed", "completedDateTime": done}
+    to = writer(on, target)
+    item = StoredItem("AAkA", "l", "task", "Call", {}, raw, ())
+    written = to.write(item, to.root(), "run:1", None, new_name=False)
+    assert [(one.cause, one.detail) for one in written.troubles] == [
+        ("derived", "completedDateTime")
+    ]
+    assert [task.properties["status"] for task in tasks_of(target)] == ["completed"]
 
 
 def test_the_list_of_flagged_mail_is_kept_and_never_written(
