@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from local import demo_checks
+from local import demo_checks, demo_people
 from local.demo_checks import Checks
 from local.demo_client import DemoFailed, Running
 from local.demo_report import Display
@@ -31,15 +31,15 @@ class Story:
         """The whole story."""
         self._take_in()
         self._back_up("first backup")
-        first = self._control.truth()
-        self._compare("first backup", first, 1)
+        first, heads = self._control.truth(), self._heads()
+        self._compare("first backup", first)
         self._rotate_keys()
         self._control.mutate({"action": "month"})
         self._back_up("after a month")
         truth = self._control.truth()
-        self._compare("after a month", truth, None)
+        self._compare("after a month", truth)
         self._back_up("nothing changed")
-        self._look_around(first, truth)
+        self._look_around(first, heads, truth)
         self._restore_elsewhere(truth)
         self._restore_in_place(truth)
         self._take_away(truth)
@@ -100,30 +100,39 @@ class Story:
         self._runs[name] = ended
         self._requests[name] = self._control.requests() - before
 
-    def _compare(self, name: str, truth: Mapping[str, Any], number: int | None) -> None:
+    def _compare(self, name: str, truth: Mapping[str, Any]) -> None:
         """Everything protected, against what the tenant holds at this moment."""
         rows = list(self._protected())
         with self._display.steps(f"Compare with the tenant's truth: {name}", len(rows)) as step:
             for row in rows:
-                head = number or row["head"]
-                graph_id = row["resource"].split(":", 1)[1]
-                if row["service"] == "mail":
-                    held = truth["mailboxes"][graph_id]
-                    demo_checks.mail_backed_up(self._checks, self._api, row["resource"], head, held)
-                else:
-                    held = truth["drives"][graph_id]
-                    demo_checks.files_backed_up(
-                        self._checks, self._api, row["resource"], head, held
-                    )
+                self._compare_one(row, row["head"], truth)
                 step()
 
-    def _look_around(self, first: Mapping[str, Any], truth: Mapping[str, Any]) -> None:
+    def _compare_one(self, row: Resource, head: int, truth: Mapping[str, Any]) -> None:
+        checks, api, resource = self._checks, self._api, row["resource"]
+        match row["service"]:
+            case "mail":
+                held = truth["mailboxes"][_id(row)]
+                demo_checks.mail_backed_up(checks, api, resource, head, held)
+            case "drive":
+                held = truth["drives"][_id(row)]
+                demo_checks.files_backed_up(checks, api, resource, head, held)
+            case "settings":
+                demo_people.settings_backed_up(checks, api, resource, head, truth)
+            case service:
+                demo_people.backed_up(checks, api, service, resource, head, truth)
+
+    def _heads(self) -> dict[str, int]:
+        """The newest restore point of every mailbox's mail."""
+        return {row["resource"]: row["head"] for row in self._largest("mail")}
+
+    def _look_around(
+        self, first: Mapping[str, Any], heads: Mapping[str, int], truth: Mapping[str, Any]
+    ) -> None:
         """The state of a month ago, a search, and a look at what was found."""
         source = self._largest("mail")[0]
         with self._display.chapter("Browse an earlier restore point, search, preview"):
-            demo_checks.mail_backed_up(
-                self._checks, self._api, source["resource"], 1, first["mailboxes"][_id(source)]
-            )
+            self._compare_one(source, heads[source["resource"]], first)
             wanted = next(
                 message
                 for message in truth["mailboxes"][_id(source)]["messages"]
@@ -152,6 +161,18 @@ class Story:
             rows = self._restore(f"Restore {service} into another place", body)
             after = self._control.truth()[kind][_id(target)]
             self._check_restored(service, rows, truth[kind][_id(source)], after)
+        for service in ("calendar", "contacts", "tasks"):
+            source, target = self._largest(service)[:2]
+            body = {
+                "service": service,
+                "resource": source["resource"],
+                "target": target["resource"],
+            }
+            rows = self._restore(f"Restore {service} into another mailbox", body)
+            items = demo_people.COMPARISONS[service].items
+            after = items(self._control.truth(), _id(target))
+            before = items(truth, _id(source))
+            demo_people.restored(self._checks, service, rows, before, after)
 
     def _restore_in_place(self, truth: Mapping[str, Any]) -> None:
         """Things are deleted in the tenant and come back where they were; the rest is left
@@ -227,7 +248,8 @@ class Story:
         """Keeps one restore point of everything; the others expire."""
         with self._display.run("Keep the newest restore points only, and collect") as watch:
             policy = self._api.of_org("GET", "/policy")
-            policy = {key: policy[key] for key in ("services", "selection", "schedule", "version")}
+            kept = ("services", "selection", "protection", "schedule", "version")
+            policy = {key: policy[key] for key in kept}
             self._api.of_org("PUT", "/policy", {**policy, "retention": {"last": 1}})
             said = self._collected({"dry_run": True}, watch)
             done = self._collected({}, watch)

@@ -1,0 +1,133 @@
+"""What the demo compares of calendars, contacts, tasks, settings and conversations: what the backup
+holds, and what a restore wrote, against the tenant's truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local.demo_checks import Checks, Truth
+from local.demo_client import Api
+
+_Items = Callable[[Truth, str], list[Truth]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a service's items are found in the truth, and what of each has to be the same.
+
+    `name` is the property a listing shows; `properties` are compared after a restore.
+    """
+
+    items: _Items
+    name: str
+    properties: tuple[str, ...] = ()
+    part: str = ""  # a part whose bytes are compared too, and where the truth has their hash
+    part_sha256: str = ""
+
+
+def _calendar(truth: Truth, owner: str) -> list[Truth]:
+    found: list[Truth] = truth["mailboxes"][owner]["calendar"]["events"]
+    return found
+
+
+def _contacts(truth: Truth, owner: str) -> list[Truth]:
+    found: list[Truth] = truth["mailboxes"][owner]["contacts"]
+    return found
+
+
+def _tasks(truth: Truth, owner: str) -> list[Truth]:
+    held = truth["mailboxes"][owner]
+    derived = {one["id"] for one in held["task_lists"] if one["well_known"] == "flaggedEmails"}
+    return [task for task in held["tasks"] if task["list_id"] not in derived]
+
+
+def _posts(truth: Truth, owner: str) -> list[Truth]:
+    found: list[Truth] = truth["conversations"][owner]
+    return found
+
+
+COMPARISONS: Mapping[str, Comparison] = {
+    "calendar": Comparison(
+        _calendar,
+        "subject",
+        (
+            "subject", "body", "start", "end", "isAllDay", "showAs", "sensitivity", "importance",
+            "categories", "reminderMinutesBeforeStart", "isReminderOn", "cancelled",
+        ),
+    ),
+    "contacts": Comparison(
+        _contacts,
+        "displayName",
+        (
+            "displayName", "givenName", "surname", "emailAddresses", "businessPhones",
+            "mobilePhone", "homeAddress", "companyName", "birthday", "personalNotes",
+            "categories", "photo_sha256",
+        ),
+        "photo",
+        "photo_sha256",
+    ),
+    "tasks": Comparison(
+        _tasks,
+        "title",
+        ("title", "body", "importance", "status", "dueDateTime", "categories", "recurrence"),
+    ),
+    "conversations": Comparison(_posts, ""),
+}  # fmt: skip
+
+
+def backed_up(
+    checks: Checks, api: Api, service: str, resource: str, number: int, truth: Truth
+) -> None:
+    """Every item of the service is in the restore point, under its name, with its bytes."""
+    how = COMPARISONS[service]
+    owner = resource.split(":", 1)[1]
+    where = {"service": service, "resource": resource, "snapshot": str(number)}
+    found = {
+        entry["id"]: entry
+        for entry in api.items(service, resource, number)
+        if entry["kind"] != "folder"
+    }
+    expected = {one["id"]: one for one in how.items(truth, owner)}
+    checks.same(f"{service} in the restore point", sorted(expected), sorted(found), resource)
+    for key in expected.keys() & found.keys():
+        one = expected[key]
+        if how.name:
+            checks.same(f"{service} name", one[how.name] or "", found[key]["name"], key)
+        if how.part and one[how.part_sha256]:
+            held = api.part_sha256(key, where, how.part)
+            checks.same(f"{service} {how.part}", one[how.part_sha256], held, key)
+
+
+def restored(
+    checks: Checks, service: str, rows: Iterable[Truth], before: list[Truth], after: list[Truth]
+) -> None:
+    """Every restored item equals its original, property by property."""
+    how = COMPARISONS[service]
+    originals = {one["id"]: one for one in before}
+    copies = {one["id"]: one for one in after}
+    for row in rows:
+        if row["kind"] == "folder" or row["outcome"] == "skipped":
+            continue
+        original, copy = originals[row["id"]], copies.get(row["new_id"])
+        if not checks.same(f"{service} restored", True, copy is not None, row["id"]):
+            continue
+        assert copy is not None
+        for name in how.properties:
+            checks.same(f"restored {service} {name}", original[name], copy[name], row["id"])
+
+
+def settings_backed_up(
+    checks: Checks, api: Api, resource: str, number: int, truth: Mapping[str, Any]
+) -> None:
+    """Every rule and every category is in the restore point."""
+    held = truth["mailboxes"][resource.split(":", 1)[1]]
+    names = [one["displayName"] for one in (*held["rules"], *held["categories"])]
+    found = [
+        entry["name"]
+        for entry in api.items("settings", resource, number)
+        if entry["kind"] != "folder" and set(entry["path"]) & {"Rules", "Categories"}
+    ]
+    checks.same("rules and categories in the restore point", sorted(names), sorted(found), resource)
