@@ -9,7 +9,7 @@ from typing import Any
 
 import simulator
 from base.messages import BackupEnded, BackupRun, Drain, Drained, Shard
-from engine import backup, plan, runs
+from engine import backup, plan, policies, runs
 from engine.assembly import App
 from tests.engine.world import ORG, SCRYPT_N, World, settings_for, take_in
 from tests.m365.stage import TenantClock
@@ -44,9 +44,10 @@ class TimedWorld(World):
 
 @contextmanager
 def timed_world(tenant: simulator.Tenant, folder: Path, **settings: Any) -> Iterator[TimedWorld]:
-    """Serves the tenant and takes it in, on the tenant's own clock."""
+    """Serves the tenant and protects its mail and files, on the tenant's own clock."""
     with simulator.serve(tenant, ca_out=folder / "ca.pem") as running:
         clock = TenantClock(tenant)
         app = App(settings_for(running, folder, **settings), clock=clock, scrypt_n=SCRYPT_N)
         take_in(app, running)
+        policies.change(app, ORG, {"services": ["mail", "drive"], "protection": "full"}, 0)
         yield TimedWorld(app, running)

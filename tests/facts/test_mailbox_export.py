@@ -8,27 +8,12 @@ import pytest
 
 from engine import policies
 from m365 import SERVICES
-from m365.graph.client import Scope
-from m365.mailbox_writer import MailboxItemWriter
 from tests import project
 from tests.m365.cases_mailbox_items import CopiesCase
 from tests.m365.mirror import Mirror
 from tests.m365.stage import stage
-from tests.m365.test_mailbox_writer import BOX, FOLDER, item, part
-from tests.m365.wire_fake import Hostile, says
 
 ON_DEMAND = ("mailbox-copies", "archive")
-
-
-@pytest.mark.parametrize("status", [200, 201])
-def test_a_session_may_be_answered_with_200_or_201(status: int) -> None:
-    with Hostile() as fake:
-        session = {"importUrl": f"{fake.elsewhere}/api/importItem?authtoken=secret"}
-        fake.on(f"/v1.0{BOX}/createImportSession", says(session, status))
-        fake.on("/api/importItem", says({"itemId": "new", "changeKey": "k"}, status))
-        writer = MailboxItemWriter(fake.writer(), Scope.mailbox("anna"), lambda: BOX)
-        written = writer.write(item(part()), FOLDER, "", None, new_name=False)
-        assert written.outcome == "created"
 
 
 @pytest.mark.parametrize("name", ON_DEMAND)
