@@ -134,12 +134,6 @@ class Mailbox:
         self.folders: dict[str, Folder] = {}
         self.messages: dict[int, Message] = {}
         self.folder_log: ChangeLog[str] = ChangeLog()
-        self.settings: Json = {
-            "archiveFolder": None, "timeZone": "UTC", "dateFormat": "yyyy-MM-dd",
-            "timeFormat": "HH:mm", "delegateMeetingMessageDeliveryOptions": "sendToDelegateOnly",
-            "language": {"locale": "en-US", "displayName": "English (United States)"},
-        }  # fmt: skip
-        self.categories: list[Json] = []
         self._stamp = stamp
         self._numbers = 0
         self._known: dict[str, Folder] = {}

@@ -27,6 +27,9 @@ _RULES = ("MailboxSettings.Read", "MailboxSettings.ReadWrite")
 _OVERRIDES_READ = ("Mail.Read",)
 _OVERRIDES_WRITE = ("Mail.ReadWrite",)
 _DEFAULTS: Json = {
+    "archiveFolder": None, "timeZone": "UTC", "dateFormat": "yyyy-MM-dd", "timeFormat": "HH:mm",
+    "delegateMeetingMessageDeliveryOptions": "sendToDelegateOnly",
+    "language": {"locale": "en-US", "displayName": "English (United States)"},
     "automaticRepliesSetting": {
         "status": "disabled", "externalAudience": "none", "internalReplyMessage": "",
         "externalReplyMessage": "",
@@ -59,24 +62,29 @@ def overrides(tenant: Tenant, user_id: str) -> list[Json]:
     return found
 
 
+def categories(tenant: Tenant, user_id: str) -> list[Json]:
+    """The master categories of a mailbox."""
+    found: list[Json] = tenant.room.setdefault("categories", {}).setdefault(user_id, [])
+    return found
+
+
 def settings(tenant: Tenant, user_id: str) -> Json:
     """mailboxSettings as they are now, with what only the service sets."""
     purpose = {"userPurpose": tenant.users[user_id].purpose}
-    return _DEFAULTS | tenant.mailboxes[user_id].settings | purpose
+    return _DEFAULTS | _chosen(tenant, user_id) | purpose
 
 
 def change_settings(tenant: Tenant, user_id: str, changes: Json) -> None:
     """What a PATCH does: complex properties are merged."""
-    now = settings(tenant, user_id)
-    mailbox = tenant.mailboxes[user_id]
+    now, chosen = settings(tenant, user_id), _chosen(tenant, user_id)
     for name, value in changes.items():
         old = now.get(name)
         merged = old | value if isinstance(old, dict) and isinstance(value, dict) else value
-        mailbox.settings[name] = merged
+        chosen[name] = merged
     if "language" in changes:
-        locale = str(mailbox.settings["language"].get("locale", ""))
+        locale = str(chosen["language"].get("locale", ""))
         shown = _LANGUAGES.get(locale.lower(), locale)
-        mailbox.settings["language"] = {"locale": locale, "displayName": shown}
+        chosen["language"] = {"locale": locale, "displayName": shown}
 
 
 def add_rule(tenant: Tenant, user_id: str, given: Json) -> Json:
@@ -103,7 +111,7 @@ def add_rule(tenant: Tenant, user_id: str, given: Json) -> Json:
 def add_category(tenant: Tenant, user_id: str, name: str, color: str) -> Json:
     """A new master category."""
     category = {"id": _fresh_id(tenant), "displayName": name, "color": color}
-    tenant.mailboxes[user_id].categories.append(category)
+    categories(tenant, user_id).append(category)
     return category
 
 
@@ -157,28 +165,30 @@ def patch_settings(tenant: Tenant, request: Request, user: str) -> Answer:
 def list_categories(tenant: Tenant, request: Request, user: str) -> Answer:
     """GET /users/{user}/outlook/masterCategories."""
     path = f"/users/{user}/outlook/masterCategories"
-    return listed(tenant, request, path, tenant.mailbox(user).categories)
+    return listed(tenant, request, path, categories(tenant, _user_id(tenant, user)))
 
 
 def get_category(tenant: Tenant, request: Request, user: str, category: str) -> Answer:
     """GET …/masterCategories/{category}."""
-    return Answer(200, _one(tenant.mailbox(user).categories, category))
+    return Answer(200, _one(categories(tenant, _user_id(tenant, user)), category))
 
 
 def create_category(tenant: Tenant, request: Request, user: str) -> Answer:
     """POST …/masterCategories; names are unique."""
-    mailbox, body = tenant.mailbox(user), _given(request)
+    user_id, body = _user_id(tenant, user), _given(request)
     name, color = body.get("displayName"), str(body.get("color", "none"))
     if not isinstance(name, str) or not name.strip() or color.lower() not in _COLORS:
         raise GraphError(400, "ErrorInvalidProperty", "displayName or color is invalid.")
-    if any(one["displayName"].lower() == name.lower() for one in mailbox.categories):
+    present = categories(tenant, user_id)
+    if any(one["displayName"].lower() == name.lower() for one in present):
         raise GraphError(409, "CategoryAlreadyExists", "A category of that name exists.")
-    return Answer(201, add_category(tenant, _user_id(tenant, user), name, color))
+    return Answer(201, add_category(tenant, user_id, name, color))
 
 
 def patch_category(tenant: Tenant, request: Request, user: str, category: str) -> Answer:
     """PATCH …/masterCategories/{category}: the color alone."""
-    found, body = _one(tenant.mailbox(user).categories, category), _given(request)
+    found = _one(categories(tenant, _user_id(tenant, user)), category)
+    body = _given(request)
     if set(body) != {"color"} or str(body["color"]).lower() not in _COLORS:
         raise GraphError(400, "ErrorPropertyUpdate", "Only the color can be changed.")
     found["color"] = body["color"]
@@ -187,8 +197,8 @@ def patch_category(tenant: Tenant, request: Request, user: str, category: str) -
 
 def delete_category(tenant: Tenant, request: Request, user: str, category: str) -> Answer:
     """DELETE …/masterCategories/{category}."""
-    categories = tenant.mailbox(user).categories
-    categories.remove(_one(categories, category))
+    found = categories(tenant, _user_id(tenant, user))
+    found.remove(_one(found, category))
     return Answer(204)
 
 
@@ -269,6 +279,12 @@ def delete_override(tenant: Tenant, request: Request, user: str, override: str) 
     found = overrides(tenant, _user_id(tenant, user))
     found.remove(_one(found, override))
     return Answer(204)
+
+
+def _chosen(tenant: Tenant, user_id: str) -> Json:
+    """The settings somebody has set."""
+    found: Json = tenant.room.setdefault("mailbox settings", {}).setdefault(user_id, {})
+    return found
 
 
 def _fresh_id(tenant: Tenant) -> str:

@@ -8,6 +8,7 @@ from simulator.settings import (
     add_category,
     add_override,
     add_rule,
+    categories,
     change_settings,
     overrides,
     rules,
@@ -85,10 +86,10 @@ def settings_month(
     wanted = {"subjectContains": [f"month {number}"]}
     given = {"displayName": "Month", "conditions": wanted, "actions": {"markAsRead": True}}
     add_rule(tenant, user_id, given)
-    categories = tenant.mailboxes[user_id].categories
-    if len(categories) > 2:
-        del categories[dice.randrange(len(categories))]
-    for first in categories[:1]:
+    named = categories(tenant, user_id)
+    if len(named) > 2:
+        del named[dice.randrange(len(named))]
+    for first in named[:1]:
         first["color"] = f"preset{(number + 10) % 25}"
     add_category(tenant, user_id, f"Month {number}", "preset6")
     known = overrides(tenant, user_id)
@@ -107,7 +108,7 @@ def settings_truth(tenant: Tenant, user_id: str) -> Json:
     return {
         "settings": settings(tenant, user_id),
         "rules": rules(tenant, user_id),
-        "categories": tenant.mailboxes[user_id].categories,
+        "categories": categories(tenant, user_id),
         "overrides": overrides(tenant, user_id),
     }
 

@@ -12,7 +12,7 @@ from engine import browse, ledger, policies, runs
 from engine.assembly import ExportOnly
 from engine.restore_plan import RestoreRequest
 from simulator.conversations import group_mailbox
-from simulator.settings import add_rule, change_settings, rules, settings
+from simulator.settings import add_rule, categories, change_settings, rules, settings
 from simulator.settings_content import settings_truth
 from tests.engine.world import ORG, World, calm_tenant, world
 
@@ -56,7 +56,7 @@ def test_everything_that_was_lost_comes_back_in_place_and_nothing_twice(made: Wo
     before = without_ids(settings_truth(tenant, user)["rules"])
     held = {key: without_ids(value) for key, value in settings_truth(tenant, user).items()}
     rules(tenant, user).clear()
-    tenant.mailboxes[user].categories.clear()
+    categories(tenant, user).clear()
     tenant.room["overrides"][user].clear()
     wanted = RestoreRequest("settings", made.mailbox_id, place="original")
     for _ in range(2):

@@ -11,7 +11,7 @@ import simulator
 from m365 import SERVICES
 from m365.service import Resource, Service
 from simulator.mailbox import Mailbox
-from simulator.settings import overrides, rules, settings
+from simulator.settings import categories, overrides, rules, settings
 from tests.m365.stage import RAW, Truth, canonical
 
 _SENDING = ("forwardTo", "forwardAsAttachmentTo", "redirectTo")
@@ -36,7 +36,7 @@ class SettingsCase:
         user, found = resource.graph_id, Counter[Truth]()
         for folder, listed in (
             ("Rules", rules(tenant, user)),
-            ("Categories", tenant.mailboxes[user].categories),
+            ("Categories", categories(tenant, user)),
             ("Overrides", overrides(tenant, user)),
         ):
             for one in listed:
@@ -56,7 +56,7 @@ class SettingsCase:
 
     def vanish(self, tenant: simulator.Tenant, resource: Resource, item_id: str) -> None:
         wanted, user = item_id.partition(":")[2], resource.graph_id
-        lists = (rules(tenant, user), tenant.mailboxes[user].categories, overrides(tenant, user))
+        lists = (rules(tenant, user), categories(tenant, user), overrides(tenant, user))
         for one in lists:
             one[:] = [entry for entry in one if entry["id"] != wanted]
 
@@ -88,7 +88,7 @@ def _facts(tenant: simulator.Tenant, user: str, *, elsewhere: bool) -> Counter[t
         facts = (one["displayName"], one["sequence"], one["isEnabled"] and not sends)
         texts = (one.get("conditions"), actions, one.get("exceptions"))
         found[("rule", *facts, *(json.dumps(text, sort_keys=True) for text in texts))] += 1
-    for one in mailbox.categories:
+    for one in categories(tenant, user):
         found[("category", one["displayName"], one["color"])] += 1
     for one in overrides(tenant, user):
         found[("override", json.dumps(one["senderEmailAddress"]), one["classifyAs"])] += 1
