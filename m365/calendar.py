@@ -115,7 +115,8 @@ class CalendarSource:
             entries = tuple(Gone(key) for key in gone)
             before = links[_LIST_PART]
             yield FeedPage(_LIST_PART, entries, before, more=True, dropped_parts=lost)
-        yield FeedPage(_LIST_PART, found.changed, found.link, more=False)
+        groups = (Gone(key) for key in found.gone_groups)  # last: their calendars moved out of them
+        yield FeedPage(_LIST_PART, (*found.changed, *groups), found.link, more=False)
 
     def _calendar(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
         try:

@@ -46,7 +46,8 @@ class CalendarChanges:
     """What became of the list since the link that was given."""
 
     changed: tuple[Change, ...]  # groups before the calendars in them
-    gone: tuple[str, ...]
+    gone: tuple[str, ...]  # calendars
+    gone_groups: tuple[str, ...]
     own: tuple[str, ...]  # ids of all calendars whose events are protected here
     link: str
 
@@ -106,7 +107,8 @@ class CalendarList:
                 for key, change in folders.items()
                 if change is not None and before.seen.get(key) != seen[key]
             ),
-            gone=tuple(key for key in before.seen if key not in seen),
+            gone=tuple(key for key in before.group_of if key not in seen),
+            gone_groups=tuple(key for key in before.seen if key not in {*seen, *before.group_of}),
             own=tuple(key for key, raw in calendars.items() if not _is_shared_in(raw, mine)),
             link=_Notes(seen, group_of, read_at).write(),
         )

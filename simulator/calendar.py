@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote
@@ -120,6 +121,10 @@ def list_events(tenant: Tenant, request: Request, user: str, calendar: str = "")
     store = calendars_of(tenant, user)
     found = store.calendar(calendar) if calendar else store.default
     view = view_of(tenant, request)
+    if view.attachments and tenant.quirks.delta_expand == "refused":
+        raise GraphError(400, "ErrorInvalidUrlQuery", "$expand is not supported here.")
+    if tenant.quirks.delta_expand == "ignored":  # the $select inside of it: bytes come along
+        view = replace(view, attachment_select=None)
     events = [one for one in store.events.values() if one.calendar is found]
     if "$filter" in request.query:
         test = _matcher(request.query["$filter"])

@@ -219,7 +219,8 @@ def attachment_json(
 
 def calendar_json(store: Calendars, calendar: Calendar, select: frozenset[str] | None) -> Json:
     """A calendar."""
-    own = calendar.owner == store.owner
+    own = calendar.can_share
+    own = calendar.owner == store.owner if own is None else own
     found: Json = {
         "id": calendar.id, "name": calendar.name, "color": calendar.color, "hexColor": "",
         "isDefaultCalendar": calendar.default,

@@ -52,6 +52,8 @@ class Calendar:
     default: bool = False
     can_edit: bool = True
     removable: bool = True
+    can_share: bool | None = None
+    """None: as its owner says."""
     color: str = "auto"
     change: int = 0
     log: ChangeLog[str] = field(default_factory=ChangeLog)

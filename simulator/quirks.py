@@ -24,7 +24,7 @@ class Quirks:
     mixed_id_types: Literal["refused", "allowed"] = "refused"
     """A token got with one id type and used with the other."""
     delta_expand: Literal["honoured", "ignored", "refused"] = "honoured"
-    """$expand=attachments on messages/delta."""
+    """$expand=attachments on messages/delta; of lists of events the $select inside of it."""
     attachment_paging_broken: bool = False
     """Lists of attachments end at ten, and their nextLink gives the same ten for ever."""
     read_after_write_lag: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -13,6 +13,7 @@ import simulator
 from base.item import Change, FeedPage, Gone
 from m365.calendar_link import CalendarLink
 from m365.calendar_list import ROOT, SHARED
+from m365.graph.errors import Forbidden
 from simulator.calendar_state import Calendar, Calendars, Event, calendars_of
 from simulator.contoso_calendar import file_of, make
 from tests.m365.cases_calendar import CalendarCase
@@ -257,6 +258,22 @@ def test_renamed_new_and_deleted_calendars_show_in_the_next_round(place: Place) 
     assert items[new.id].change.name == "New"
 
 
+def test_a_group_that_is_given_up_takes_along_no_calendar_that_moved_out_of_it(
+    place: Place,
+) -> None:
+    group = place.store.add_group("Projects")
+    work = place.store.add_calendar("Work", group)
+    event = place.single(calendar=work)
+    place.round()
+    work.group = place.store.default.group
+    del place.store.groups[group.id]
+    place.tenant.clock.advance(WEEK_S)  # groups are looked at once a week
+    place.mirror.apply(place.on.source(), place.pages()[0])
+    assert group.id not in place.mirror.items
+    assert place.mirror.items[work.id].change.parent == work.group.id
+    assert place.held(event).name == "Single"
+
+
 def test_two_calendars_of_one_name_stay_two(place: Place) -> None:
     first, second = place.store.add_calendar("Twin"), place.store.add_calendar("Other")
     second.name = "Twin"
@@ -361,3 +378,60 @@ def test_live_counts_are_those_of_own_calendars(place: Place) -> None:
     assert (count.scope, count.items) == (place.store.default.id, 2)
     place.round()
     assert count.part in place.mirror.links
+
+
+# A tenant that does not do as asked
+
+
+@pytest.mark.parametrize("expand", ["refused", "ignored"])
+def test_attachments_come_whatever_the_tenant_makes_of_the_expansion(
+    place: Place, expand: Literal["refused", "ignored"]
+) -> None:
+    place.tenant.quirks.delta_expand = expand
+    events = [place.single(), place.series()]
+    for event in events:
+        event.attachments[1] = file_of(random.Random(1), 1, 500)
+    place.round()
+    for event in events:
+        kept = place.mirror.items[place.key(event)]
+        assert [meta["name"] for _, _, meta in kept.parts] == ["agenda 1.pdf"]
+        assert "contentBytes" not in str(kept.change.raw)
+    assert place.round() == 2
+
+
+def test_a_page_that_is_too_heavy_is_asked_for_in_small_ones(place: Place) -> None:
+    for number in range(450):
+        place.single(f"Single {number}")
+    place.tenant.faults.map(r"calendars/[^/]+/events", ".gggg")  # the second page, and its retries
+    place.round()
+    assert place.agrees()
+    link = next(v for k, v in place.mirror.links.items() if k.startswith("calendar:"))
+    assert CalendarLink.read(link).whole
+
+
+def test_a_calendar_that_refuses_does_not_keep_the_others_away(place: Place) -> None:
+    locked = place.store.add_calendar("Locked")
+    work = place.store.add_calendar("Work")
+    events = [place.single("Home"), place.single("Work", calendar=work)]
+    place.tenant.faults.map(f"calendars/{locked.id}/", "p", loop=True)
+    with pytest.raises(Forbidden):
+        place.round()
+    assert [place.held(event).name for event in events] == ["Home", "Work"]
+
+
+def test_calendars_without_groups_lie_below_the_root(place: Place) -> None:
+    place.tenant.faults.map(r"calendarGroups$", "m", loop=True)
+    event = place.single()
+    place.round()
+    assert place.mirror.items[place.store.default.id].change.parent == ROOT
+    assert place.held(event).name == "Single"
+
+
+def test_a_renamed_owner_keeps_his_calendars(place: Place) -> None:
+    work = place.store.add_calendar("Work")
+    event = place.single(calendar=work)
+    place.round()
+    old = {"name": "Adele Vance", "address": "old.name@contoso.example"}
+    work.owner, work.can_share = old, True
+    place.round()
+    assert place.held(event).name == "Single"
