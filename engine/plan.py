@@ -8,7 +8,7 @@ costs a request per feed of the directory and writes no row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -23,7 +23,6 @@ from engine.resources import REFUSED
 from m365 import SERVICES
 from m365.archive import NO_ARCHIVE
 from m365.holdings import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX
-from m365.mailbox_items import ApiNotOffered
 from state.progress import Progress
 from state.resources import PROTECTED, ResourceRow
 from state.runs import Run
@@ -31,16 +30,17 @@ from state.runs import Run
 SHARD_RESOURCES = 50
 SHARDS_PER_LANE = 4  # so that one large mailbox does not hold up a lane at the end
 PLANNING = "planning"  # code of a plan that needs another step
+_NOT_OFFERED = "mailbox-export-not-offered"  # why a tenant has no archives that can be read
 # Reasons that are as they are; any other is a fault of this run and shows in its colour.
 _SETTLED = frozenset(
     (
         "", NO_MAILBOX, NO_DRIVE, NO_ARCHIVE, NO_LICENCE, NOT_PROVISIONED, GUEST, LOCKED, FORBIDDEN,
-        REFUSED, ApiNotOffered.code, census.NOT_SELECTED, census.LEFT, census.REPLACED,
+        REFUSED, _NOT_OFFERED, census.NOT_SELECTED, census.LEFT, census.REPLACED,
     )
 )  # fmt: skip
 
 
-_Wanted = tuple[ResourceRow, Mapping[str, bool]]  # with what its Drain asks for beside its feeds
+_Works = list[dict[str, Any]]  # what becomes Drains
 
 
 def plan_backup(app: App, request: BackupRun) -> Planned:
@@ -56,11 +56,9 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         rows = _covered(app, org, run)
         covered = [row for row in rows if row.state == PROTECTED]
         lanes, now = request.steps_at_once, app.clock.now()
-        due = [(row, {"recount": True} if reconcile.is_due(row, now) else {}) for row in covered]
-        shards = list(_shards(due, lanes))
-        # Behind everybody's first protection: a step per resource of which parts are to follow.
-        later = [(row, {"follow_up": True}) for row in _to_follow_up(app, org, covered)]
-        shards += _shards(later, lanes)
+        due = {_chain(row) for row in covered if reconcile.is_due(row, now)}
+        shards = list(_shards(covered, due, lanes))
+        shards += _follow_ups(shards, _to_follow_up(app, org, covered), lanes)
         app.work.put(org, run, shards)
         count = len(covered)
         app.runs.change(org, run, lambda one: _planned(one, count))
@@ -97,16 +95,29 @@ def shard_resources(app: App, shard: Shard) -> list[Drain]:
     ]
 
 
-def _to_follow_up(app: App, org: str, rows: list[ResourceRow]) -> list[ResourceRow]:
+def _to_follow_up(app: App, org: str, rows: list[ResourceRow]) -> set[str]:
     """Those with items of which parts are to follow, or that may have some once this run has read
     them.
     """
     protection = policies.current(app, org)["protection"]
     if protection == policies.FAST:
-        return []
+        return set()
     fresh = protection == policies.PROGRESSIVE
     able = [row for row in rows if SERVICES[row.service].follows]
-    return [row for row in able if row.waiting or (fresh and row.head < 1)]
+    return {_chain(row) for row in able if row.waiting or (fresh and row.head < 1)}
+
+
+def _follow_ups(shards: list[_Works], chains: set[str], lanes: int) -> list[_Works]:
+    """For every shard one more with a second step for those of which parts are to follow.
+
+    A lane takes every `lanes`-th shard. Behind as many empty ones as complete the last turn, each
+    lane meets the follow-ups of its own shards once it is through with them, never before.
+    """
+    found = [
+        [{**work, "recount": False, "follow_up": True} for work in shard if _named(work) in chains]
+        for shard in shards
+    ]
+    return [*([] for _ in range(-len(shards) % lanes)), *found] if any(found) else []
 
 
 def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
@@ -131,23 +142,23 @@ def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
     return counted.rows
 
 
-def _shards(rows: Sequence[_Wanted], lanes: int) -> Iterator[list[dict[str, Any]]]:
+def _shards(rows: list[ResourceRow], recount: set[str], lanes: int) -> Iterator[_Works]:
     """Shards of at most 50 resources, several for each lane where there is work for them.
 
     The services of one person stay in one shard, and so take turns: they share a mailbox's slots.
     """
     size = min(SHARD_RESOURCES, max(1, -(-len(rows) // (SHARDS_PER_LANE * lanes))))
-    ordered = sorted(rows, key=lambda one: (_owner(one), one[0].service))
-    shard: list[dict[str, Any]] = []
+    ordered = sorted(rows, key=lambda row: (_owner(row), row.service))
+    shard: _Works = []
     for _, group in groupby(ordered, key=_owner):
         works = [
             {
                 "service": row.service,
                 "resource": row.resource,
                 "snapshot": max(row.head, 0) + 1,
-                **options,
+                "recount": _chain(row) in recount,
             }
-            for row, options in group
+            for row in group
         ]
         if shard and len(shard) + len(works) > size:
             yield shard
@@ -157,5 +168,13 @@ def _shards(rows: Sequence[_Wanted], lanes: int) -> Iterator[list[dict[str, Any]
         yield shard
 
 
-def _owner(wanted: _Wanted) -> str:
-    return str(wanted[0].facts.get("owner"))
+def _owner(row: ResourceRow) -> str:
+    return str(row.facts.get("owner"))
+
+
+def _chain(row: ResourceRow) -> str:
+    return f"{row.service}/{row.resource}"
+
+
+def _named(work: Mapping[str, Any]) -> str:
+    return f"{work['service']}/{work['resource']}"
