@@ -67,6 +67,7 @@ class ContactFolders:
             if not notes["delta"]:
                 raise ResyncNeeded("There is no link yet.")
             named, gone, delta = self._delta(str(notes["delta"]))
+            gone.discard(default)  # it cannot be deleted, whatever one odd entry says
         except ResyncNeeded:
             named, _, delta = self._delta(f"{self._base}/contactFolders/delta")
             gone = {key for key in known if key not in named and key != default}
@@ -130,7 +131,8 @@ class ContactFolders:
         try:
             return str(self._reader.get(path, scope=self._scope).get("id") or "")
         except GraphProblem as problem:
-            if problem.status_code not in (400, 404) or isinstance(problem, ResourceGone):
+            refused = problem.status_code in (400, 403, 404, 405, 501)
+            if not refused or isinstance(problem, ResourceGone):
                 raise
             return ""
 

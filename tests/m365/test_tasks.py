@@ -255,7 +255,7 @@ def test_a_completed_task_of_a_series_makes_no_next_one(on: Stage, target: ToDo)
 
 def test_what_a_task_took_is_compared_day_by_day() -> None:
     due = {"dateTime": "2027-01-04T00:00:00", "timeZone": "UTC"}
-    wanted = {
+    wanted: dict[str, Any] = {
         "title": "Call", "dueDateTime": due, "reminderDateTime": due, "status": "completed",
         "completedDateTime": due, "categories": ["b", "a"], "extensions": [{}],
     }  # fmt: skip
