@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,30 @@ def test_a_directory_that_asks_to_wait_is_asked_again_later(tmp_path: Path) -> N
 
         assert planned.state == "throttled"
         assert planned.retry_after_s > 30
+
+
+@pytest.mark.parametrize(("people", "lanes"), [(1, 8), (3, 2), (9, 4)])
+def test_each_lane_meets_its_follow_ups_behind_its_own_shards(
+    tmp_path: Path, people: int, lanes: int
+) -> None:
+    """A lane takes every n-th shard: no other lane may begin a follow-up before its feeds."""
+    tenant = calm_tenant(seed=2)
+    for number in range(people):
+        tenant.add_user(f"Person {number}")
+    with world(tenant, tmp_path) as made:
+        version = policies.show(made.app, ORG)["version"]
+        document = {"services": ["mail"], "protection": "progressive"}
+        policies.change(made.app, ORG, document, version)
+        request = runs.request_backup(made.app, ORG, "test")
+        answer = plan.plan_backup(made.app, replace(request.message, steps_at_once=lanes))
+        seen: dict[str, int] = {}
+        followed = set()
+        for number in range(answer.shards):
+            for drain in plan.shard_resources(made.app, Shard(ORG, request.id, number)):
+                if drain.follow_up:
+                    assert seen[drain.resource] == number % lanes
+                    followed.add(drain.resource)
+                else:
+                    seen[drain.resource] = number % lanes
+        assert followed == set(seen)
+        assert min(lanes, answer.shards) == lanes  # what the story makes of it
