@@ -83,10 +83,11 @@ def needs(services: Iterable[Service], side: str) -> dict[str, list[str]]:
 
 
 def needed(service: Service, side: str) -> tuple[str, ...]:
-    """The least permissions of one service: to be backed up somebody has to be found first."""
+    """The least permissions of one service: to be backed up its owners have to be found first."""
     if side == "restore":
         return service.writes
-    return tuple(dict.fromkeys((FIND_PEOPLE, *service.reads)))
+    found_by = (FIND_PEOPLE, GROUPS.permission) if service.resource_kind == "group" else ()
+    return tuple(dict.fromkeys((FIND_PEOPLE, *found_by, *service.reads)))
 
 
 def verdict(

@@ -39,6 +39,7 @@ _PROBES: Mapping[str, str] = {
     "Tasks.Read.All": "/users/{user}/todo/lists?$top=1",
     "MailboxSettings.Read": "/users/{user}/mailboxSettings?$select=userPurpose",
     "Files.Read.All": "/users/{user}/drive?$select=id",
+    "GroupMember.Read.All": "/groups?$top=1&$select=id",
 }
 
 
@@ -187,7 +188,8 @@ def _probe_of(permission: str) -> str:
 
 def _tried(reader: GraphReader, probe: str, sample: Sequence[str]) -> _Tried:
     scope = Scope.sharepoint() if "/drive" in probe else Scope.directory()
-    requests = [BatchRequest(probe.replace("{user}", quote(user_id))) for user_id in sample]
+    urls = dict.fromkeys(probe.replace("{user}", quote(user_id)) for user_id in sample)
+    requests = [BatchRequest(url) for url in urls]
     try:
         answers = reader.batch(requests, scope)
     except Problem as problem:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from engine import verdicts
@@ -42,10 +44,11 @@ def page() -> str:
 def _row(service: Service) -> str:
     title = f"{service.title} (only where a policy names it)" if service.optional else service.title
     restore = _named(service.writes) if service.writer else "cannot be restored, only exported"
-    return f"| {title} | {_named(service.reads)} | {restore} |"
+    reads = [one for one in verdicts.needed(service, "backup") if one != verdicts.FIND_PEOPLE]
+    return f"| {title} | {_named(reads)} | {restore} |"
 
 
-def _named(permissions: tuple[str, ...]) -> str:
+def _named(permissions: Iterable[str]) -> str:
     return ", ".join(f"`{one}`" for one in permissions)
 
 

@@ -13,6 +13,7 @@ import pytest
 from engine import connection, organizations, policies, verdicts
 from m365 import SERVICES
 from m365.connection import FIND_PEOPLE
+from m365.directory import GROUPS
 from simulator import AppRegistration
 from tests.engine.world import ORG, World, calm_tenant, credential, world
 from tests.m365.test_auth import certificate
@@ -66,7 +67,8 @@ def test_every_service_of_the_registry_has_a_verdict_and_needs_what_it_declares(
 
     assert [one["service"] for one in found["services"]] == list(SERVICES)
     for name, service in SERVICES.items():
-        assert set(service.reads) | {FIND_PEOPLE} == set(side(found, name, "backup")["needs"])
+        finding = {FIND_PEOPLE} | ({GROUPS.permission} if name == "conversations" else set())
+        assert set(service.reads) | finding == set(side(found, name, "backup")["needs"])
         if service.writer is None:
             assert side(found, name, "restore")["state"] == verdicts.EXPORT_ONLY
         else:
@@ -258,3 +260,16 @@ def test_what_the_tenant_refuses_to_applications_is_coverage_and_no_fault(
     assert found["ok"]
     assert side(found, "tasks", "backup")["state"] == verdicts.REFUSED
     assert warned(found) == []
+
+
+def test_groups_that_cannot_be_found_leave_their_conversations_out(made: World) -> None:
+    document = {**policies.DEFAULT, "services": ["mail", "conversations"]}
+    policies.change(made.app, ORG, document, policies.show(made.app, ORG)["version"])
+    made.tenant.backup_app.roles |= set(SERVICES["conversations"].reads)
+
+    found = connection.test(made.app, ORG)
+
+    assert not found["ok"]
+    assert side(found, "conversations", "backup")["missing"] == (GROUPS.permission,)
+    made.tenant.backup_app.roles.add(GROUPS.permission)
+    assert connection.test(made.app, ORG)["ok"]
