@@ -141,7 +141,9 @@ class ResourceOut(Out):
     head: int | None = Field(description="number of the newest restore point")
     head_at: str | None
     items: int
-    waiting: int
+    waiting: int = Field(description="items of which parts (MIME) are still to be copied, about")
+    drift: int = Field(description="items counted otherwise by the tenant, after a full read")
+    reconciled_at: str | None = Field(description="when live and stored counts were compared")
     last_seen: str | None
     purpose: str | None = Field(description="of a mailbox: user, shared, room, equipment, others")
     deleted_at: str | None = Field(description="when its owner left the directory, where known")
