@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -69,19 +69,13 @@ def from_columns(
     kind: type[_Record], columns: Mapping[str, Value], unseal: Callable[[str], str] = str
 ) -> _Record:
     """The record that to_columns was given."""
-    hints = _hints(kind)
     found: dict[str, Any] = {}
-    for one in fields(kind):
+    for one in _readings(kind):
         value = _joined(one.name, columns)
-        if value is None:
-            if _has_default(one):
-                continue
-            if type(None) not in get_args(hints[one.name]):
-                continue  # the constructor names the missing field
+        if value is not None:
+            found[one.name] = one.typed(unseal(str(value)) if one.sealed else value)
+        elif one.nothing:
             found[one.name] = None
-        else:
-            text = unseal(str(value)) if one.metadata.get("sealed") else value
-            found[one.name] = _typed(hints[one.name], text)
     return kind(**found)
 
 
@@ -90,13 +84,35 @@ def whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _has_default(one: Field[Any]) -> bool:
-    return one.default is not MISSING or one.default_factory is not MISSING
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How one field is read. `nothing`: without a column it is None, having no default; any other
+    without one is left out, so that the constructor names what is missing.
+    """
+
+    name: str
+    sealed: bool
+    nothing: bool
+    typed: Callable[[Any], Any]
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _readings(kind: type[DataclassInstance]) -> tuple[_Reading, ...]:
+    """Worked out once for each kind of record: rows are read by the ten thousand."""
+    hints = get_type_hints(kind)
+    return tuple(
+        _Reading(
+            one.name,
+            bool(one.metadata.get("sealed")),
+            type(None) in get_args(hints[one.name]) and not _has_default(one),
+            _typing(hints[one.name]),
+        )
+        for one in fields(kind)
+    )
+
+
+def _has_default(one: Field[Any]) -> bool:
+    return one.default is not MISSING or one.default_factory is not MISSING
 
 
 def _flat(value: Any) -> Value | None:
@@ -111,15 +127,19 @@ def _flat(value: Any) -> Value | None:
             return json.dumps(value, separators=(",", ":"))
 
 
-def _typed(hint: Any, value: Any) -> Any:
-    plain = next((one for one in get_args(hint) if one is not type(None)), hint)
-    wanted = plain if type(None) in get_args(hint) else hint
+def _typing(hint: Any) -> Callable[[Any], Any]:
+    """What makes a field's value of a column's."""
+    inner = get_args(hint)
+    wanted = next((one for one in inner if one is not type(None)), hint)
+    wanted = wanted if type(None) in inner else hint
     if wanted in (str, int, float, bool):
-        return wanted(value)
+        plain: Callable[[Any], Any] = wanted
+        return plain
     if wanted is datetime:
-        return parse_iso(str(value))
-    loaded = json.loads(str(value))
-    return tuple(loaded) if get_origin(wanted) is tuple else loaded
+        return lambda value: parse_iso(str(value))
+    if get_origin(wanted) is tuple:
+        return lambda value: tuple(json.loads(str(value)))
+    return lambda value: json.loads(str(value))
 
 
 def _pieces(name: str, text: str) -> dict[str, Value]:
@@ -131,7 +151,7 @@ def _pieces(name: str, text: str) -> dict[str, Value]:
 
 def _joined(name: str, columns: Mapping[str, Value]) -> Value | None:
     first = columns.get(name)
-    if not isinstance(first, str):
+    if not isinstance(first, str) or len(first) < TEXT_PIECE:
         return first
     pieces = [first]
     while (more := columns.get(f"{name}_{len(pieces) + 1}")) is not None:
