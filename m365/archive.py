@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from base.errors import Throttled
+from m365.exchange_settings import ApiNotOffered, judged_settings, settings_of
 from m365.graph.client import BatchAnswer, BatchRequest, GraphReader, GraphWriter, Scope
 from m365.graph.errors import Forbidden, GraphProblem, ResourceGone, Unauthorized
 from m365.holdings import Found
@@ -19,10 +20,7 @@ from m365.mailbox_items import (
     COLUMNS,
     KIND,
     NOT_RESTORABLE,
-    ApiNotOffered,
     MailboxItemSource,
-    judged_settings,
-    settings_of,
 )
 from m365.mailbox_writer import MailboxItemWriter
 from m365.service import Resource, Service

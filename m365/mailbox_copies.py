@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from m365.exchange_settings import FIND_MAILBOX, settings_of
 from m365.graph.client import GraphReader, GraphWriter, Scope
 from m365.graph.errors import ResourceGone
 from m365.mailbox_items import (
@@ -14,16 +15,21 @@ from m365.mailbox_items import (
     KIND,
     NOT_RESTORABLE,
     MailboxItemSource,
-    settings_of,
 )
 from m365.mailbox_writer import MailboxItemWriter
 from m365.service import Resource, Service
 
-READS = ("MailboxFolder.Read.All", "MailboxItem.Read.All", "MailboxItem.Export.All")
+READS = (
+    "MailboxFolder.Read.All",
+    "MailboxItem.Read.All",
+    "MailboxItem.Export.All",
+    FIND_MAILBOX,
+)
 WRITES = (
     "MailboxFolder.ReadWrite.All",
     "MailboxItem.ReadWrite.All",
     "MailboxItem.ImportExport.All",
+    FIND_MAILBOX,
 )
 
 
@@ -37,16 +43,12 @@ def _mailbox(reader: GraphReader, user_id: str, scope: Scope) -> str:
 
 def _source(reader: GraphReader, resource: Resource) -> MailboxItemSource:
     scope = Scope.mailbox(resource.graph_id)
-    return MailboxItemSource(
-        reader, scope, lambda: _mailbox(reader, resource.graph_id, scope), spreads=False
-    )
+    return MailboxItemSource(reader, scope, lambda: _mailbox(reader, resource.graph_id, scope))
 
 
 def _writer(writer: GraphWriter, resource: Resource) -> MailboxItemWriter:
     scope = Scope.mailbox(resource.graph_id)
-    return MailboxItemWriter(
-        writer, scope, lambda: _mailbox(writer, resource.graph_id, scope), spreads=False
-    )
+    return MailboxItemWriter(writer, scope, lambda: _mailbox(writer, resource.graph_id, scope))
 
 
 SERVICE = Service(

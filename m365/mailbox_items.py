@@ -9,10 +9,9 @@ Rules
   the stream holds everything; nothing else does.
 - Items travel together (mailbox_exports.py); one whose answer would be large travels alone and is
   decoded while it is read.
-- A tenant that does not have this API is no error: it says so with 400, 403, 404 or 501.
 
 Facts this file rests on: learn.microsoft.com/graph/mailbox-import-export-concept-overview,
-/api/mailboxitem-delta, /api/mailbox-exportitems, /api/usersettings-list-exchange.
+/api/mailboxitem-delta, /api/mailbox-exportitems.
 """
 
 from __future__ import annotations
@@ -58,23 +57,6 @@ _PAGE_ITEMS = 200
 _PAGE_ITEMS_SMALL = 10  # where a later page was too heavy: a nextLink keeps the size it began with
 _VOLATILE = frozenset(("@odata.etag", "@odata.context", "changeKey"))
 _BETWEEN = "|"  # no id of Exchange has it
-_NO_MAILBOX = frozenset(
-    (
-        "mailboxnotenabledforrestapi",
-        "mailboxnotsupportedforrestapi",
-        "errorinvaliduser",
-        "errornonexistentmailbox",
-        "request_resourcenotfound",
-    )
-)
-_NOT_OFFERED = (400, 404, 405, 501)
-
-
-class ApiNotOffered(Forbidden):
-    """This tenant or cloud does not have the mailbox import and export API."""
-
-    code: ClassVar[str] = "mailbox-export-not-offered"
-    hint = "Nothing to do: mail is protected without it. The service can be taken off the policy."
 
 
 class ExportRefused(Unauthorized):
@@ -95,33 +77,6 @@ def parts_of_key(key: str) -> tuple[str, str]:
     return folder_id, item_id
 
 
-def settings_of(reader: GraphReader, user_id: str, scope: Scope, *, beta: bool) -> dict[str, Any]:
-    """The exchangeSettings of a user. Raises ResourceGone (no mailbox) and ApiNotOffered."""
-    path = f"{'/beta' if beta else ''}/users/{quote(user_id, safe='')}/settings/exchange"
-    try:
-        return reader.get(path, scope=scope)
-    except GraphProblem as problem:
-        judged = judged_settings(problem)
-        if judged is problem:
-            raise
-        raise judged from problem
-
-
-def judged_settings(problem: GraphProblem) -> GraphProblem:
-    """What a refusal of exchangeSettings means: no mailbox, no such API, or what it says itself."""
-    code, status = problem.graph_code.lower(), problem.status_code
-    if code in _NO_MAILBOX:
-        kind: type[GraphProblem] = ResourceGone
-        text = "The user has no mailbox in Exchange Online."
-    elif status in _NOT_OFFERED:
-        kind, text = ApiNotOffered, "The tenant does not offer the mailbox import and export API."
-    else:
-        return problem
-    return kind(
-        text, graph_code=problem.graph_code, status_code=status, request_id=problem.request_id
-    )
-
-
 class MailboxItemSource:
     """Reads one mailbox, or an archive of several; safe to use from several threads.
 
@@ -130,7 +85,7 @@ class MailboxItemSource:
     """
 
     def __init__(
-        self, reader: GraphReader, scope: Scope, find: Callable[[], str], *, spreads: bool
+        self, reader: GraphReader, scope: Scope, find: Callable[[], str], *, spreads: bool = False
     ) -> None:
         self._reader = reader
         self._scope = scope
@@ -228,7 +183,11 @@ class MailboxItemSource:
                 return self._tree.since(link, known)
             except (ResyncNeeded, ItemGone, ResourceGone):
                 pass  # read again as a whole; an archive may be another mailbox now than it was
-        return self._tree.whole(self._find(), known)
+        mailbox = self._find()
+        try:
+            return self._tree.whole(mailbox, known)
+        except ItemGone as gone:
+            raise ResourceGone("The mailbox is not there.", status_code=404) from gone
 
     def _start(self, folder_id: str, notes: Notes, below: tuple[Change, ...] = ()) -> FeedPage:
         """The first page of a folder's feed: what lies in the folder and is not seen again is gone.

@@ -57,7 +57,7 @@ class MailboxItemWriter:
     keeps_markers = False
 
     def __init__(
-        self, writer: GraphWriter, scope: Scope, find: Callable[[], str], *, spreads: bool
+        self, writer: GraphWriter, scope: Scope, find: Callable[[], str], *, spreads: bool = False
     ) -> None:
         self._writer = writer
         self._scope = scope

@@ -27,11 +27,7 @@ from simulator.web import Answer, GraphError, Json, Request, Route
 FOLDERS_READ = ("MailboxFolder.Read.All", "MailboxFolder.ReadWrite.All")
 FOLDERS_WRITE = ("MailboxFolder.ReadWrite.All",)
 ITEMS_READ = ("MailboxItem.Read.All", "MailboxItem.ReadWrite.All")
-# Nothing is documented for settings/exchange: whoever may use the API may find its mailboxes.
-_SETTINGS = (
-    *FOLDERS_READ, *ITEMS_READ, "MailboxItem.Export.All", "MailboxItem.ImportExport.All",
-    "MailboxSettings.Read", "MailboxSettings.ReadWrite", "User.Read.All",
-)  # fmt: skip
+_SETTINGS = ("User.Read.All", "User.ReadWrite.All")
 _OPTIONS = ("$select", "$top", "$expand", "$filter", "$orderby")
 _PAGE = 10
 

@@ -10,9 +10,10 @@ import pytest
 from base.item import Cause, Change
 from m365 import SERVICES
 from m365.archive import archives_of
+from m365.exchange_settings import ApiNotOffered
 from m365.graph.errors import ForeignHost, ItemGone, ResourceGone
 from m365.holdings import Found
-from m365.mailbox_items import ApiNotOffered, ExportRefused, item_key
+from m365.mailbox_items import ExportRefused, item_key
 from m365.mailbox_tree import Notes
 from m365.service import PASSED_ON, Resource
 from simulator import mailbox_items, mailbox_stream

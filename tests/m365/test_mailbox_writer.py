@@ -59,7 +59,7 @@ def sessions(on: Stage) -> int:
 
 
 def importing(fake: Hostile) -> MailboxItemWriter:
-    return MailboxItemWriter(fake.writer(), Scope.mailbox("anna"), lambda: BOX, spreads=False)
+    return MailboxItemWriter(fake.writer(), Scope.mailbox("anna"), lambda: BOX)
 
 
 def item(*parts: StoredPart) -> StoredItem:

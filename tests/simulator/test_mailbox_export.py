@@ -40,7 +40,7 @@ def wire(tenant, user):
 
 _ROLES = (
     "MailboxFolder.ReadWrite.All", "MailboxItem.ReadWrite.All", "MailboxItem.ImportExport.All",
-    "Mail.ReadWrite",
+    "Mail.ReadWrite", "User.Read.All",
 )  # fmt: skip
 
 
@@ -132,6 +132,7 @@ def test_only_documented_options_and_permissions_are_accepted(wire, user, box, t
     exporting = Wire(wire.running, tenant.add_app("Export", ("MailboxItem.Export.All",)))
     assert exporting.code("POST", f"{mailbox}/createImportSession")[0] == 403
     assert exporting.code("GET", f"{mailbox}/folders")[0] == 403
+    assert exporting.code("GET", f"/users/{user}/settings/exchange")[0] == 403
 
 
 def test_folders_are_made_in_beta_only(wire, user, box):
