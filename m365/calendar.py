@@ -39,6 +39,7 @@ from m365.graph.errors import (
     AnswerTooLarge,
     Forbidden,
     GatewayTimeout,
+    GraphProblem,
     ItemGone,
     ResyncNeeded,
     TransientFailure,
@@ -48,6 +49,7 @@ from m365.service import Column, LiveCount, Resource, Service
 PAGE_ITEMS = 200  # events with bodies in one answer; the wire halves it after a first 504
 PAGE_ITEMS_SMALL = 20  # where a later page was too heavy: a nextLink keeps its size
 OCCURRENCES = 500  # entries of the window's feed in one answer, mostly occurrences, which are small
+_NOT_COUNTED = (400, 404, 501)
 _LIST_PART, _PART = "calendars", "calendar:"
 _WHOLE = ("subject", "body", "start", "lastModifiedDateTime")  # a piece lacks one of them
 
@@ -98,7 +100,12 @@ class CalendarSource:
     def counts(self) -> Iterator[LiveCount]:
         for key in self._list.own():
             path = f"{self._base}/calendars/{quote(key)}/events/$count"
-            count = self._reader.get_raw(path, scope=self._scope).decode("utf-8-sig")
+            try:
+                count = self._reader.get_raw(path, scope=self._scope).decode("utf-8-sig")
+            except GraphProblem as problem:
+                if problem.status_code in _NOT_COUNTED:
+                    continue  # it went away just now, or this tenant does not count calendars
+                raise
             yield LiveCount(f"calendar:{key}", key, int(count))
 
     def _calendars(self, links: Mapping[str, str]) -> Iterator[FeedPage]:

@@ -13,7 +13,7 @@ exceptionOccurrences: "only on $select and $expand, in a GET of the master by it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -90,6 +90,8 @@ class EventReader:
             raw[f"{EXCEPTIONS}@odata.nextLink"] = body.get("@odata.nextLink") or ""
         if not is_master(raw):
             raw = {key: value for key, value in raw.items() if key not in (EXCEPTIONS, CANCELLED)}
+        elif raw.get(EXCEPTIONS):
+            raw[EXCEPTIONS] = list(self._whole(raw[EXCEPTIONS]))
         return whole(raw, self._parents.get(event_id) or self._parent(event_id))
 
     def parts(self, change: Change) -> tuple[list[Part], list[Trouble]]:
@@ -143,6 +145,18 @@ class EventReader:
             self.expands = files
             return found
         raise AssertionError("the last form raises or returns")
+
+    def _whole(self, exceptions: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+        """Exceptions as objects, where the service gives no more than their ids."""
+        for one in exceptions:
+            if isinstance(one, Mapping) and "start" in one:
+                yield one
+                continue
+            key = one.get("id") if isinstance(one, Mapping) else one
+            try:
+                yield self._reader.get(f"{self._base}/{quote(str(key))}", scope=self._scope)
+            except ItemGone:
+                continue
 
     def _parent(self, event_id: str) -> str:
         """The calendar an event lies in, for one that no feed of this step has named."""

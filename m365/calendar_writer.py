@@ -185,11 +185,20 @@ class CalendarWriter:
         return bool(found.get("attendees")) and found.get("isOrganizer") is not False
 
     def _events(self, calendar: str) -> Iterator[dict[str, Any]]:
-        """What lies in a calendar, with our marker."""
+        """What lies in a calendar, with our marker where the target gives it."""
         path = f"{self._base}/calendars/{quote(calendar)}/events"
         params = {"$select": _COMPARED, "$top": "200", "$expand": _EXPAND_MARKER}
-        for page in follow(self._writer, path, params, scope=self._scope):
-            yield from page.value
+        started = False
+        try:
+            for page in follow(self._writer, path, params, scope=self._scope):
+                started = True
+                yield from page.value
+        except GraphProblem as problem:
+            if started or problem.status_code != 400:
+                raise
+            del params["$expand"]
+            for page in follow(self._writer, path, params, scope=self._scope):
+                yield from page.value
 
     def _event(self, event_id: str) -> str:
         return f"{self._base}/events/{quote(event_id)}"

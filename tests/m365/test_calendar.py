@@ -354,6 +354,13 @@ def test_an_unchanged_event_is_not_downloaded_again(place: Place) -> None:
     assert place.held(event).name == "Renamed"
 
 
+def test_a_calendar_that_goes_away_while_it_is_counted_is_left_out(place: Place) -> None:
+    doomed = place.store.add_calendar("Doomed")
+    place.tenant.faults.map(f"{doomed.id}/events/.count", "m", loop=True)
+    (count,) = place.on.source().counts()
+    assert count.scope == place.store.default.id
+
+
 def test_an_item_to_be_tried_again_finds_its_calendar(place: Place) -> None:
     work = place.store.add_calendar("Work")
     event = place.single(calendar=work)
