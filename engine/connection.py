@@ -10,10 +10,16 @@ from engine import policies, verdicts
 from engine.assembly import App
 from engine.verdicts import Found
 from m365 import SERVICES
-from m365.connection import check_connection
+from m365.connection import ConnectionReport, check_connection
 from m365.graph.auth import Certificate
 from m365.graph.permissions import covering_role
-from m365.registration import CredentialEnd, ExchangeRoles, credential_end, exchange_roles
+from m365.registration import (
+    READ_APPLICATIONS,
+    CredentialEnd,
+    ExchangeRoles,
+    credential_end,
+    exchange_roles,
+)
 
 
 def test(app: App, org: str) -> dict[str, Any]:
@@ -23,10 +29,10 @@ def test(app: App, org: str) -> dict[str, Any]:
     [Notice]}; an application as ConnectionReport, its checks with what each one missing disables.
     """
     names = policies.current(app, org)["services"]
-    backup = _found(app, org, "backup", names, ())
+    backup = _found(app, org, "backup", names)
     restore = None
     if app.organization(org).restore_credential_sealed:
-        restore = _found(app, org, "restore", names, backup.report.people)
+        restore = _found(app, org, "restore", names, backup)
     return {
         "ok": verdicts.works(backup) and verdicts.works(restore),
         "backup": _shown(backup),
@@ -39,20 +45,26 @@ def test(app: App, org: str) -> dict[str, Any]:
     }
 
 
-def _found(app: App, org: str, name: str, services: list[str], people: tuple[str, ...]) -> Found:
+def _found(app: App, org: str, name: str, services: list[str], other: Found | None = None) -> Found:
+    """What one application may; with the help of the `other` one, which may see more than it."""
     credential = app.credential(org, name)
     reader = app.reader(org, name)
     needs = verdicts.needs([SERVICES[one] for one in services], name)
-    report = check_connection(reader, needs, people)
-    if report.checks:
-        end = credential_end(reader, credential, app.clock.now())
-        return Found(
-            name, credential.client_id, report, end, exchange_roles(reader, credential.client_id)
-        )
-    end = CredentialEnd("secret", None)
-    if isinstance(credential, Certificate):  # its end is in it, whether or not it signs in
-        end = credential_end(reader, credential, app.clock.now())
-    return Found(name, credential.client_id, report, end, ExchangeRoles(seen=False))
+    report = check_connection(reader, needs, other.report.people if other else ())
+    if report.problem and not report.checks:
+        end = CredentialEnd("secret", None)
+        if isinstance(credential, Certificate):  # its end is in it, whether or not it signs in
+            end = credential_end(reader, credential, app.clock.now())
+        return Found(name, credential.client_id, report, end, ExchangeRoles(seen=False))
+    if other and _sees(other.report) and not _sees(report):
+        reader = app.reader(org, other.name)
+    end = credential_end(reader, credential, app.clock.now())
+    exchange = exchange_roles(reader, credential.client_id)
+    return Found(name, credential.client_id, report, end, exchange)
+
+
+def _sees(report: ConnectionReport) -> bool:
+    return bool(covering_role(READ_APPLICATIONS, report.roles))
 
 
 def _shown(found: Found) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class Found:
     end: CredentialEnd
     exchange: ExchangeRoles
 
+    @property
+    def failed(self) -> bool:
+        """Nothing could be tried: it does not sign in, or Graph does not answer."""
+        return bool(self.report.problem) and not self.report.checks
+
 
 def needs(services: Iterable[Service], side: str) -> dict[str, list[str]]:
     """Each application permission of a side ("backup", "restore"), and the services it is for."""
@@ -127,8 +132,8 @@ def _side(service: Service, side: str, found: Found | None) -> Side:
         return Side(EXPORT_ONLY, (), "Microsoft lets no application write it; it is exported.")
     if found is None:
         return Side(NOT_TESTED, permissions, "There is no restore application yet.")
-    if found.report.problem and not found.report.checks:
-        return Side(NOT_TESTED, permissions, f"The sign-in fails: nothing is {done}.")
+    if found.failed:
+        return Side(NOT_TESTED, permissions, f"The connection fails: nothing is {done}.")
     checks = {check.permission: check for check in found.report.checks}
     tried = [checks.get(one) or _by_token(one, service, found) for one in permissions]
     covered = {one.permission: one.covered_by for one in tried if one.covered_by and one.granted}
@@ -196,10 +201,10 @@ def _ending(found: Found, now: datetime) -> Iterator[Notice]:
                 f"Make a new {kind} in Entra and enter it here before that day.",
             )  # fmt: skip
         return
-    if found.report.problem and not found.report.checks:
+    if found.failed:
         return
     why = {
-        "graph-forbidden": f"the application has no {READ_APPLICATIONS}",
+        "graph-forbidden": f"no application here has {READ_APPLICATIONS}",
         "item-gone": "the application is registered in another tenant",
         "resource-gone": "the application is registered in another tenant",
     }.get(found.end.code, f"Entra does not show it ({found.end.code})")
@@ -228,7 +233,7 @@ def _exchange_web_services(found: Found) -> Iterator[Notice]:
             f"used here: {', '.join(others)}.",
             "Remove them unless something else needs them.",
         )  # fmt: skip
-    if not found.exchange.seen and found.report.checks:
+    if not found.exchange.seen and not found.failed:
         yield Notice(
             "ews-unknown", found.name, "note",
             f"Whether the {found.name} application still holds {FULL_ACCESS_AS_APP} cannot be "

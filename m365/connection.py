@@ -94,7 +94,7 @@ def check_connection(
         else _check(permission, tuple(services), granted, tried.get(_probe_of(permission), _NOT))
         for permission, services in needs.items()
     )
-    consented = bool(granted) or any(check.granted for check in checks)
+    consented = not checks or bool(granted) or any(check.granted for check in checks)
     problem = ConsentMissing("The tenant has granted the application no permission at all.")
     return ConnectionReport(
         ok=all(check.granted for check in checks),

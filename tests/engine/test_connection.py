@@ -140,13 +140,37 @@ def test_a_secret_that_ends_soon_is_warned_of(made: World, days: int, code: list
 
 def test_an_end_that_cannot_be_seen_is_a_note(made: World) -> None:
     made.tenant.backup_app.registered_here = False  # a provider's application
-    made.tenant.restore_app.roles.remove("Application.Read.All")
 
     found = connection.test(made.app, ORG)
 
     assert found["ok"]
-    assert warned(found, "note") == ["secret-end-unknown", "secret-end-unknown", "ews-unknown"]
+    assert warned(found, "note") == ["secret-end-unknown"]
     assert "another tenant" in found["warnings"][0]["message"]
+
+
+def test_what_one_application_may_see_is_seen_of_both(made: World) -> None:
+    made.tenant.restore_app.roles.remove("Application.Read.All")
+    made.tenant.restore_app.exchange_roles.add("full_access_as_app")
+
+    found = connection.test(made.app, ORG)
+
+    assert (warned(found), warned(found, "note")) == (["ews-permission"], [])
+    assert found["restore"]["credential_ends"]
+    made.tenant.backup_app.roles.remove("Application.Read.All")
+    blind = connection.test(made.app, ORG)
+    assert blind["ok"]
+    assert warned(blind, "note") == ["secret-end-unknown"] * 2 + ["ews-unknown"] * 2
+
+
+def test_a_policy_of_nothing_restorable_asks_nothing_of_the_restore_application(
+    made: World,
+) -> None:
+    document = {**policies.DEFAULT, "services": ["conversations"]}
+    policies.change(made.app, ORG, document, policies.show(made.app, ORG)["version"])
+    made.tenant.backup_app.roles |= verdicts.needs([SERVICES["conversations"]], "backup").keys()
+    made.tenant.restore_app.roles.clear()
+
+    assert connection.test(made.app, ORG)["ok"]
 
 
 def test_a_certificate_says_itself_when_it_ends(made: World) -> None:
