@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +25,7 @@ from urllib.parse import quote
 from base.errors import Problem
 from base.item import Change, Part, Trouble
 from m365.graph.client import GraphReader, Scope
-from m365.graph.errors import GraphProblem, ItemGone
+from m365.graph.errors import GraphProblem, ItemGone, TransientFailure
 from m365.service import PASSED_ON, trouble_of
 
 SMALL_BYTES = 3 * 1024 * 1024  # as JSON with base64 and decoded: about 11 MiB at the worst
@@ -114,12 +115,21 @@ class AttachmentReader:
             if body.get("value") and len(found) == before:
                 break  # a page that was there already: following on would never end
             body = self._reader.get(link, scope=self._scope)
-        count = self._reader.get_raw(f"{path}/$count", scope=self._scope)
-        if int(count.decode("utf-8-sig")) > len(found):
+        if self._count(path) > len(found):
             troubles.append(
                 Trouble(message_id, "attachments", "attachments-incomplete", retry=True)
             )
         return list(found.values())
+
+    def _count(self, path: str) -> int:
+        """How many attachments there are; too many where nobody says: posts have no count."""
+        try:
+            count = self._reader.get_raw(f"{path}/$count", scope=self._scope)
+            return int(count.decode("utf-8-sig"))
+        except (GraphProblem, ValueError) as problem:
+            if isinstance(problem, TransientFailure):
+                raise
+            return sys.maxsize
 
     def _together(self, change: Change, listed: list[_Raw]) -> dict[str, list[Part]]:
         """The files of a message by id, in one request, where there are several small ones."""

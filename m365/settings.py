@@ -90,10 +90,13 @@ class SettingsSource:
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
         sections = [one for one in SECTIONS if one.name not in finished]
         answers = iter(self._ask([_SETTINGS, *(one.path for one in sections)]))
-        settings = self._settings(next(answers))  # tells whether the mailbox is there at all
-        if _FEED not in finished:
-            yield _settings_page(mailbox(settings, self._mailbox), links.get(_FEED, ""))
         failed: GraphProblem | None = None
+        try:
+            settings = self._settings(next(answers))  # tells whether the mailbox is there at all
+            if _FEED not in finished:
+                yield _settings_page(mailbox(settings, self._mailbox), links.get(_FEED, ""))
+        except (TransientFailure, Forbidden) as problem:
+            failed = problem
         for section, answer in zip(sections, answers, strict=True):
             try:
                 yield self._page(section, answer, links.get(section.name, ""))

@@ -3,6 +3,8 @@
 Rules
 - An item's id is the word for its sort and Graph's id: "rule:AQAAAJ5dZp8=". Ids of rules are only
   unique within one mailbox.
+- While automatic replies are not scheduled, the times of their schedule are the next day as seen
+  from now: they change by themselves, and are kept apart.
 - Two rules are the same when name, conditions, actions and exceptions are: their place in the
   order, and whether they are switched on, are not what they do. Words are compared without regard
   to case, because Exchange answers those a rule looks for in capitals.
@@ -18,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from base.item import Change
@@ -28,6 +30,8 @@ MAILBOX = "mailboxSettings"  # id of the one item that is not in a list, and its
 SENDING = ("forwardTo", "forwardAsAttachmentTo", "redirectTo")  # actions that send mail
 FOLDERS = ("moveToFolder", "copyToFolder")  # actions that name a folder of the mailbox
 _RULE = ("conditions", "actions", "exceptions")
+_REPLIES = "automaticRepliesSetting"
+_SCHEDULE = ("scheduledStartDateTime", "scheduledEndDateTime")
 
 Raw = dict[str, Any]
 
@@ -89,11 +93,26 @@ def entry(section: Section, raw: Mapping[str, Any], extra: Mapping[str, Any]) ->
 
 def mailbox(raw: Mapping[str, Any], owner: str) -> Change:
     """mailboxSettings themselves; `owner` is the mailbox they are of."""
-    replies = raw.get("automaticRepliesSetting") or {}
+    replies = raw.get(_REPLIES) or {}
     status = str(replies.get("status") or "disabled")
     zone = str(raw.get("timeZone") or "")
     row = {"type": "Settings", "detail": zone, "replies": status, "mailbox": owner}
-    return _change(MAILBOX, ROOT, raw, row, "Settings")
+    change = _change(MAILBOX, ROOT, settled(raw), row, "Settings")
+    if status.casefold() == "scheduled" or not replies:
+        return change
+    schedule = {name: replies[name] for name in _SCHEDULE if name in replies}
+    return replace(change, volatile={**change.volatile, _REPLIES: schedule})
+
+
+def settled(raw: Mapping[str, Any]) -> Raw:
+    """mailboxSettings without what changes by itself."""
+    replies = raw.get(_REPLIES)
+    if not isinstance(replies, Mapping):
+        return dict(raw)
+    if str(replies.get("status") or "").casefold() == "scheduled":
+        return dict(raw)
+    rest = {name: value for name, value in replies.items() if name not in _SCHEDULE}
+    return {**raw, _REPLIES: rest}
 
 
 def _change(

@@ -45,6 +45,7 @@ from m365.settings_json import (
     rule_body,
     same_rule,
     section_of,
+    settled,
 )
 
 _SETTABLE = (
@@ -101,7 +102,7 @@ class SettingsWriter:
                     item_id = section.item_id(raw["id"])
                     yield Existing(item_id, item_id, _same(section, raw))
         if into.id == ROOT:
-            yield Existing(MAILBOX, MAILBOX, digest(kept(self._settings())))
+            yield Existing(MAILBOX, MAILBOX, digest(kept(settled(self._settings()))))
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool

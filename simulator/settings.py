@@ -14,6 +14,7 @@ import base64
 import struct
 import uuid
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from simulator.mailbox import not_found
@@ -33,8 +34,6 @@ _DEFAULTS: Json = {
     "automaticRepliesSetting": {
         "status": "disabled", "externalAudience": "none", "internalReplyMessage": "",
         "externalReplyMessage": "",
-        "scheduledStartDateTime": {"dateTime": "2026-11-20T17:00:00.0000000", "timeZone": "UTC"},
-        "scheduledEndDateTime": {"dateTime": "2026-11-21T17:00:00.0000000", "timeZone": "UTC"},
     },
     "workingHours": {
         "daysOfWeek": ["monday", "tuesday", "wednesday", "thursday", "friday"],
@@ -42,6 +41,8 @@ _DEFAULTS: Json = {
         "timeZone": {"name": "UTC"},
     },
 }  # fmt: skip
+SCHEDULE = ("scheduledStartDateTime", "scheduledEndDateTime")
+_REPLIES = "automaticRepliesSetting"
 _SETTABLE = frozenset(
     ("automaticRepliesSetting", "dateFormat", "delegateMeetingMessageDeliveryOptions", "language",
      "timeFormat", "timeZone", "workingHours")
@@ -69,9 +70,21 @@ def categories(tenant: Tenant, user_id: str) -> list[Json]:
 
 
 def settings(tenant: Tenant, user_id: str) -> Json:
-    """mailboxSettings as they are now, with what only the service sets."""
-    purpose = {"userPurpose": tenant.users[user_id].purpose}
-    return _DEFAULTS | _chosen(tenant, user_id) | purpose
+    """mailboxSettings as they are now, with what only the service sets.
+
+    The schedule of automatic replies that have none is the day from this hour on.
+    """
+    found = _DEFAULTS | _chosen(tenant, user_id)
+    if not is_scheduled(found):
+        hour = tenant.clock.now().replace(minute=0, second=0, microsecond=0)
+        day = (hour, hour + timedelta(days=1))
+        found[_REPLIES] = found[_REPLIES] | dict(zip(SCHEDULE, map(_moment, day), strict=True))
+    return found | {"userPurpose": tenant.users[user_id].purpose}
+
+
+def is_scheduled(found: Json) -> bool:
+    """Whether settings say when automatic replies begin and end."""
+    return str(found[_REPLIES]["status"]).lower() == "scheduled"
 
 
 def change_settings(tenant: Tenant, user_id: str, changes: Json) -> None:
@@ -279,6 +292,10 @@ def delete_override(tenant: Tenant, request: Request, user: str, override: str) 
     found = overrides(tenant, _user_id(tenant, user))
     found.remove(_one(found, override))
     return Answer(204)
+
+
+def _moment(at: datetime) -> Json:
+    return {"dateTime": f"{at:%Y-%m-%dT%H:%M:%S}.0000000", "timeZone": "UTC"}
 
 
 def _chosen(tenant: Tenant, user_id: str) -> Json:

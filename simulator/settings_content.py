@@ -5,11 +5,13 @@ from collections import Counter
 
 from simulator.mailbox import Mailbox
 from simulator.settings import (
+    SCHEDULE,
     add_category,
     add_override,
     add_rule,
     categories,
     change_settings,
+    is_scheduled,
     overrides,
     rules,
     settings,
@@ -104,9 +106,14 @@ def settings_month(
 
 
 def settings_truth(tenant: Tenant, user_id: str) -> Json:
-    """{settings, rules, categories, overrides} of one mailbox."""
+    """{settings, rules, categories, overrides} of one mailbox, without what changes by itself."""
+    found = settings(tenant, user_id)
+    if not is_scheduled(found):
+        replies = found["automaticRepliesSetting"].items()
+        steady = {name: value for name, value in replies if name not in SCHEDULE}
+        found["automaticRepliesSetting"] = steady
     return {
-        "settings": settings(tenant, user_id),
+        "settings": found,
         "rules": rules(tenant, user_id),
         "categories": categories(tenant, user_id),
         "overrides": overrides(tenant, user_id),

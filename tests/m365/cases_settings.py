@@ -11,7 +11,8 @@ import simulator
 from m365 import SERVICES
 from m365.service import Resource, Service
 from simulator.mailbox import Mailbox
-from simulator.settings import categories, overrides, rules, settings
+from simulator.settings import categories, overrides, rules
+from simulator.settings_content import settings_truth
 from tests.m365.stage import RAW, Truth, canonical
 
 _SENDING = ("forwardTo", "forwardAsAttachmentTo", "redirectTo")
@@ -42,7 +43,7 @@ class SettingsCase:
             for one in listed:
                 name = one.get("displayName") or one["senderEmailAddress"]["name"]
                 found[_truth((folder, name), one)] += 1
-        found[_truth(("Settings",), settings(tenant, user))] += 1
+        found[_truth(("Settings",), settings_truth(tenant, user)["settings"])] += 1
         return found
 
     def main_part(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -127,6 +128,22 @@ def test_attachments_of_every_sort_are_parts_and_a_broken_one_is_a_note(on: Stag
     (trouble,) = [one for kept in mirror.items.values() for one in kept.troubles]
     assert (trouble.cause, trouble.retry) == ("corrupt-in-service", False)
     assert trouble.item_id in mirror.items
+
+
+def test_a_list_of_attachments_that_ends_too_early_is_a_note_of_its_post(on: Stage) -> None:
+    on.tenant.quirks.attachment_paging_broken = True
+    box = group_mailbox(on.tenant, on.resource.graph_id)
+    message = next(
+        p for one in box.conversations for t in one.threads for p in t.posts
+        if any(not a.broken for a in p.attachments.values()) and len(p.attachments) == 1
+    )  # fmt: skip
+    (one,) = message.attachments.values()
+    message.attachments |= {number: replace(one, number=number) for number in range(2, 15)}
+    mirror = read(on)
+    post_id = box.mailbox.message_id(message, immutable=True)
+    kept = next(kept for key, kept in mirror.items.items() if key.endswith(f":{post_id}"))
+    assert [note.cause for note in kept.troubles] == ["attachments-incomplete"]
+    assert sum(role == "attachment" for role, _, _ in kept.parts) == 10
 
 
 def test_a_topic_without_end_is_cut_in_names_only(on: Stage) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from base.item import StoredItem
 from m365 import SERVICES
-from m365.graph.errors import Forbidden
+from m365.graph.errors import Forbidden, TransientFailure
 from m365.service import Existing, Resource
 from m365.settings_json import same_rule
 from simulator.settings import add_category, add_rule, change_settings, rules, settings
@@ -106,6 +106,30 @@ def test_one_batch_is_all_an_idle_round_asks(on: Stage) -> None:
     list(on.source().changes(mirror.links, frozenset()))
     assert on.tenant.counters.requests.pop("POST /$batch") == 1
     assert sum(on.tenant.counters.requests.values()) == 4
+
+
+def test_the_schedule_that_replies_without_one_show_is_no_change(on: Stage) -> None:
+    off = {"automaticRepliesSetting": {"status": "disabled"}}
+    change_settings(on.tenant, on.resource.graph_id, off)
+    mirror = read(on)
+    before = settings(on.tenant, on.resource.graph_id)
+    on.tenant.clock.advance(3_700)
+    assert settings(on.tenant, on.resource.graph_id) != before
+    assert not any(page.entries for page in on.source().changes(mirror.links, frozenset()))
+    replies = {"status": "scheduled", "externalAudience": "all"}
+    change_settings(on.tenant, on.resource.graph_id, {"automaticRepliesSetting": replies})
+    mirror.round(on.source())
+    assert on.found(mirror) == on.truth()
+    raw = mirror.items["mailboxSettings"].change.raw
+    assert "scheduledEndDateTime" in raw["automaticRepliesSetting"]
+
+
+def test_settings_that_fail_do_not_keep_the_lists_away(on: Stage) -> None:
+    on.tenant.faults.map("mailboxSettings", "e" * 20)
+    mirror = Mirror()
+    with pytest.raises(TransientFailure):
+        mirror.round(on.source())
+    assert {"rules", "categories", "overrides"} <= mirror.items.keys()
 
 
 def test_a_long_list_is_read_to_its_end(on: Stage) -> None:
