@@ -152,7 +152,8 @@ class MailboxTree:
     def _read_level(
         self, parent: str, link: str, notes: Notes, found: dict[str, _Raw], gone: set[str]
     ) -> None:
-        told = False
+        here: dict[str, _Raw] = {}
+        left: set[str] = set()
         start = f"{notes.path(parent)}/childFolders" if parent else f"{notes.mailbox}/folders"
         try:
             pages = follow(
@@ -160,15 +161,18 @@ class MailboxTree:
             )
             for page in pages:
                 for raw in page.value:
-                    told = True
-                    _take(raw, found, gone)
+                    _take(raw, here, left)
                 notes.levels[parent] = page.link
         except ItemGone:
             if not parent:
                 raise
             notes.levels[parent] = ""  # the folder went away meanwhile; its parent's level tells so
-        if parent and not told and not link:
+        if parent and not here and not link:
             notes.levels[parent] = ""  # its children are hidden ones: nothing will come of it
+        # What left one level and is told by another has moved.
+        gone.update(left - found.keys())
+        gone.difference_update(here)
+        found.update(here)
 
     def _changes(
         self, found: dict[str, _Raw], notes: Notes, known: Collection[str]

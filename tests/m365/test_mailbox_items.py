@@ -11,10 +11,11 @@ from base.item import Cause, Change
 from m365 import SERVICES
 from m365.archive import archives_of
 from m365.exchange_settings import ApiNotOffered
+from m365.graph.client import Scope
 from m365.graph.errors import ForeignHost, ItemGone, ResourceGone
 from m365.holdings import Found
 from m365.mailbox_items import ExportRefused, item_key
-from m365.mailbox_tree import Notes
+from m365.mailbox_tree import MailboxTree, Notes
 from m365.service import PASSED_ON, Resource
 from simulator import mailbox_items, mailbox_stream
 from simulator.content import SeedAttachment
@@ -23,7 +24,7 @@ from simulator.mailbox import Attachment, Mailbox, Message
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.mirror import Mirror
 from tests.m365.stage import Stage, stage
-from tests.m365.wire_fake import Hostile, fails, says
+from tests.m365.wire_fake import Hostile, Reply, fails, says
 
 
 @pytest.fixture
@@ -316,6 +317,32 @@ def test_a_tree_that_is_not_told_flat_is_followed_down() -> None:
             fake.on(path, says({"value": told, "@odata.deltaLink": link(fake, path)}))
         found = scripted(fake)
         assert {one.id: one.parent for one in found} == {"t": "", "a": "t", "b": "a"}
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_folder_that_moves_between_levels_told_apart_is_not_lost(up: bool) -> None:
+    with Hostile() as fake:
+        tree = MailboxTree(fake.reader(), Scope.mailbox("anna"))
+        box = BOX.removeprefix("/v1.0")
+        top, low = f"{BOX}/folders/delta", f"{BOX}/folders/a/childFolders/delta"
+
+        def told(path: str, *entries: dict[str, object]) -> Reply:
+            return says({"value": entries, "@odata.deltaLink": link(fake, path)})
+
+        a = {"id": "a", "displayName": "A", "parentFolderId": "t", "childFolderCount": 1}
+        c = {"id": "c", "displayName": "C", "parentFolderId": "a"}
+        moved = {"id": "m", "displayName": "M", "parentFolderId": "a" if up else "t"}
+        fake.on(top, told(top, a) if up else told(top, a, moved))
+        fake.on(low, told(low, c, moved) if up else told(low, c))
+        first = tree.whole(box, ())
+        assert {one.id for one in first.changed} == {"t", "a", "c", "m"}
+        gone = {"id": "m", "@removed": {"reason": "deleted"}}
+        now = {**moved, "parentFolderId": "t" if up else "a"}
+        fake.on(top, told(top, now if up else gone))
+        fake.on(low, told(low, gone if up else now))
+        since = tree.since(first.link, ("a", "c", "m"))
+        assert since.gone == ()
+        assert [(one.id, one.parent) for one in since.changed] == [("m", "t" if up else "a")]
 
 
 def test_a_folder_that_lies_on_another_host_is_not_followed() -> None:
