@@ -21,6 +21,7 @@ from engine.directory import Known
 from engine.holdings import ASK, Holdings
 from engine.resources import REFUSED
 from m365 import SERVICES
+from m365.connection import shows
 from m365.directory import GROUPS, Group, Person
 from m365.graph.client import GraphReader
 from state.resources import GONE, PROTECTED, SKIPPED, ResourceRow
@@ -93,9 +94,11 @@ class _Count:
         missing = missing_rights(self._reader, service.reads)
         owners = self._owners(kind)
         chosen = {one.id: self._chosen(name, kind, one) for one in owners}
-        if not missing and kind in ASK:
+        if kind in ASK and (kind == "mailbox" or not missing):
             asked = [one for one in owners if chosen[one.id] is not None]
-            self._ask(kind, [one for one in asked if isinstance(one, Person)])
+            people = [one for one in asked if isinstance(one, Person)]
+            self._ask(kind, people)
+            missing = self._still_missing(missing, people)
         for owner in owners:
             before = self._before.pop((name, owner.id), [])
             by = chosen[owner.id]
@@ -155,6 +158,13 @@ class _Count:
         self._holdings.ask(kind, people, vanished, self._known)
         if kind == "mailbox":
             self._holdings.ask_purposes(people)
+
+    def _still_missing(self, missing: tuple[str, ...], people: list[Person]) -> tuple[str, ...]:
+        """Without what Exchange has granted past the token, which shows where a mailbox is read."""
+        there = [one.id for one in people if missing and self._found("mailbox", one)[0]]
+        if not there:
+            return missing
+        return tuple(one for one in missing if not shows(self._reader, one, there))
 
     def _found(self, kind: str, owner: _Owner) -> tuple[str, str]:
         """Graph id and reason, one of them empty; both where nobody has asked."""

@@ -4,7 +4,7 @@ Rule 1: what somebody has is asked once. That it vanished is noticed by the step
 Rule 2: what somebody lacks is asked again when the directory says that the person changed, or that
         there is a site for the OneDrive. Else it is asked for after a month without a licence;
         otherwise at the next run, then after pauses that double; of few people a night, so that
-        thousands who never had a OneDrive cost next to nothing.
+        thousands who never had a OneDrive cost next to nothing. Another right is another question.
 Rule 3: answers are kept as they come in, so planning may stop at any time and go on later.
 """
 
@@ -28,6 +28,7 @@ from m365.holdings import (
     PURPOSE_PERMISSION,
     Found,
     drives_of,
+    mailbox_right,
     mailboxes_of,
     purposes_of,
 )
@@ -69,6 +70,7 @@ class Holdings:
         self._kept = app.directory.read(org, NAME)
         self._records: dict[str, Record] = dict(self._kept.records)
         self._now = app.clock.now()
+        self._right = mailbox_right(reader) if reader else ""
 
     def ask(
         self, kind: str, people: Sequence[Person], vanished: Collection[str], known: Known
@@ -129,6 +131,8 @@ class Holdings:
             before = self._records.get(person_id, {}).get(kind) or {}
             same = (before.get("id"), before.get("reason")) == (answer.id, answer.reason)
             held: dict[str, Any] = {"id": answer.id, "reason": answer.reason}
+            if kind == "mailbox" and not answer.id:
+                held["right"] = self._right
             held |= self._asked(before if same else None)
             if before.get("id") or before.get("had"):
                 held["had"] = True
@@ -151,6 +155,8 @@ class Holdings:
         held = self._records.get(person.id, {}).get(kind)
         if held is None or held["id"]:
             return held is None
+        if kind == "mailbox" and held.get("right") != self._right:
+            return True
         happened = max(person.changed, known.onedrive_since(person) if kind == "drive" else "")
         return happened > held["asked"] or held["reason"] in _FLEETING
 
@@ -162,7 +168,8 @@ class Holdings:
         asked = parse_iso(held["asked"])
         if held["reason"] in _NOTHING and person.licensed is False and not held.get("had"):
             return self._now - asked >= _MONTH
-        return self._now - asked >= min(asked - parse_iso(held["since"]), _MONTH) - _EARLY
+        longest = _MONTH if held["reason"] in _NOTHING else _WEEK
+        return self._now - asked >= min(asked - parse_iso(held["since"]), longest) - _EARLY
 
     def _purpose_is_due(self, person: Person) -> bool:
         record = self._records.get(person.id, {})

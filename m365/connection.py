@@ -108,6 +108,16 @@ def check_connection(
     )
 
 
+def shows(reader: GraphReader, permission: str, people: Sequence[str]) -> bool:
+    """Whether a permission that is in no token shows when some of `people` (Graph ids) are read:
+    Exchange grants rights of its own, to some mailboxes or all. One request; raises nothing.
+
+    https://learn.microsoft.com/exchange/permissions-exo/application-rbac
+    """
+    probe = _probe_of(permission)
+    return bool(probe) and _tried(reader, probe, people[:_SAMPLE_MAX]).answered is True
+
+
 def _roles(reader: GraphReader) -> frozenset[str]:
     return reader.tokens.roles() if isinstance(reader.tokens, Tokens) else frozenset()
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from m365.graph.auth import Tokens
 from m365.graph.batch import BatchAnswer, BatchRequest
 from m365.graph.client import GraphReader, Scope
 from m365.graph.errors import (
@@ -26,12 +27,21 @@ from m365.graph.errors import (
     ResourceGone,
     Unauthorized,
 )
+from m365.graph.permissions import missing_roles
 
 NO_MAILBOX = "no-mailbox"
 NO_DRIVE = "no-drive"
 LOCKED = "locked"
 FORBIDDEN = "forbidden"
 PURPOSE_PERMISSION = "MailboxSettings.Read"
+
+# What every mailbox has, by the permission that shows it.
+_MAILBOX: Mapping[str, str] = {
+    "Mail.ReadBasic.All": "mailFolders/inbox?$select=id",
+    "Calendars.ReadBasic.All": "calendar?$select=id",
+    "Contacts.Read": "contactFolders?$top=1&$select=id",
+    "MailboxSettings.Read": "mailboxSettings/userPurpose",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +52,22 @@ class Found:
     reason: str = ""
 
 
+def mailbox_right(reader: GraphReader) -> str:
+    """The permission in the token by which mailboxes are found; "" without one: then rights that
+    only Exchange knows of may answer.
+    """
+    tokens = reader.tokens
+    roles = tokens.roles() if isinstance(tokens, Tokens) else frozenset()
+    return next((name for name in _MAILBOX if not missing_roles([name], roles)), "")
+
+
 def mailboxes_of(reader: GraphReader, user_ids: Sequence[str]) -> dict[str, Found]:
     """The mailboxes of people; a mailbox has the id of its user. Raises Throttled."""
+    path = _MAILBOX.get(mailbox_right(reader), _MAILBOX["Mail.ReadBasic.All"])
     return _each(
         reader,
         user_ids,
-        lambda user_id: f"/users/{quote(user_id)}/mailFolders/inbox?$select=id",
+        lambda user_id: f"/users/{quote(user_id)}/{path}",
         Scope.directory(),
         NO_MAILBOX,
         lambda user_id, body: user_id,

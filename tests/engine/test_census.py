@@ -303,6 +303,29 @@ def test_conversations_are_of_microsoft_365_groups_alone(made: World) -> None:
     assert rows(made, "conversations").keys() == unified
 
 
+def test_mailboxes_are_found_by_whatever_right_there_is(made: World) -> None:
+    roles = made.tenant.backup_app.roles
+    roles -= {role for role in roles if role.startswith(("Mail.", "MailboxSettings."))}
+    choose(made, "calendar", "mail")
+
+    found = planned(made)
+
+    assert {f"calendar/mailbox:{user}" for user in made.tenant.mailboxes} == found.keys()
+    assert {row.reason for row in rows(made).values()} == {"permission-missing"}
+
+
+def test_a_right_that_comes_later_asks_again_at_once(made: World) -> None:
+    roles = made.tenant.backup_app.roles
+    taken = {role for role in roles if role.startswith(("Mail", "Calendars", "Contacts", "Tasks"))}
+    roles -= taken
+    choose(made, "mail")
+    planned(made)
+    assert {row.reason for row in rows(made).values()} == {"permission-missing"}
+    roles |= taken
+    made.tenant.tokens.revoke_all()
+    assert len(planned(made)) == len(made.tenant.mailboxes)
+
+
 # --- Who left, came back, changed ---
 
 
