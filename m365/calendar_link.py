@@ -9,7 +9,7 @@ A link that is stored in the middle of a phase continues there.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 
 from base.clock import iso, parse_iso
@@ -42,7 +42,9 @@ class CalendarLink:
 
     @staticmethod
     def read(text: str) -> CalendarLink:
-        return CalendarLink(**json.loads(text))
+        stored = json.loads(text)
+        known = {one.name for one in fields(CalendarLink)}  # another version may say more
+        return CalendarLink(**{name: stored[name] for name in known & set(stored)})
 
     def write(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))

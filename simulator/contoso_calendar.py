@@ -14,6 +14,7 @@ from simulator.calendar_recurrence import checked
 from simulator.calendar_state import Calendar, Calendars, Event, calendars_of
 from simulator.calendar_zones import CUSTOM
 from simulator.filebytes import SeededBytes
+from simulator.mail_create import attachment_from
 from simulator.mailbox import Attachment
 from simulator.prose import paragraph
 from simulator.tenant import Tenant
@@ -61,7 +62,8 @@ def calendar_month(
     singles = [one for one in mine if not one.is_series]
     for event in _some(dice, singles, 2):
         store.change_event(event, subject=f"{event.properties['subject']} (moved)", showAs="oof")
-        store.move_in_time(event, event.start + timedelta(hours=1), event.end + timedelta(hours=1))
+        later = timedelta(days=1) if event.properties["isAllDay"] else timedelta(hours=1)
+        store.move_in_time(event, event.start + later, event.end + later)
         done["events changed"] += 1
     for event in _some(dice, singles, 2):
         store.delete_event(event)
@@ -282,6 +284,11 @@ class _Odd:
              "contentType": None, "size": 0, "isInline": False,
              "lastModifiedDateTime": "2026-03-04T05:06:07Z"},
         )  # fmt: skip
+        message = {"@odata.type": "#microsoft.graph.message", "subject": "The question",
+                   "body": {"contentType": "text", "content": "When?"}}  # fmt: skip
+        item = {"@odata.type": "#microsoft.graph.itemAttachment", "name": "The question",
+                "item": message}  # fmt: skip
+        event.attachments[4] = attachment_from(4, item, "2026-03-04T05:06:07Z")
         picture = self._make("With a picture", 9)
         picture.properties["body"] = {
             "contentType": "html", "content": '<html><body><img src="cid:pic@1"></body></html>',

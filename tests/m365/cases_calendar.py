@@ -114,7 +114,7 @@ def _facts(store: Calendars) -> Counter[tuple[Any, ...]]:
 def _seen(facts: dict[str, Any]) -> tuple[Any, ...]:
     zones = tuple(str(facts[name]).replace(CUSTOM, "UTC") for name in ("start_zone", "end_zone"))
     files = sorted(
-        (one["name"], one["kind"], one["isInline"], one["contentId"] or "", one["sha256"] or "")
+        (one["name"], one["kind"], one["isInline"], one["contentId"] or "", _content(one))
         for one in facts["attachments"]
     )
     return (
@@ -127,3 +127,8 @@ def _seen(facts: dict[str, Any]) -> tuple[Any, ...]:
         tuple(place.get("displayName") for place in facts["locations"]),
         tuple(files),
     )
+
+
+def _content(attachment: dict[str, Any]) -> str:
+    """What a file holds; the service writes the MIME of attached items anew."""
+    return str(attachment["sha256"]) if attachment["kind"] == "fileAttachment" else ""
