@@ -314,6 +314,25 @@ def test_mailboxes_are_found_by_whatever_right_there_is(made: World) -> None:
     assert {row.reason for row in rows(made).values()} == {"permission-missing"}
 
 
+def test_rights_that_only_exchange_knows_of_protect_the_mailboxes_in_their_scope(
+    made: World,
+) -> None:
+    app = made.tenant.backup_app
+    app.roles -= {role for role in app.roles if role.startswith(("Mail", "Calendars"))}
+    app.roles -= {role for role in app.roles if role.startswith(("Contacts", "Tasks"))}
+    inside, *outside = made.tenant.mailboxes
+    app.mailbox_roles["Mail.Read"] = {inside}
+    choose(made, "mail", "calendar")
+
+    run = made.back_up()
+
+    assert run["state"] == "amber"  # for calendar, which nobody granted
+    by_owner = rows(made)
+    assert (by_owner[inside].state, by_owner[inside].head) == (PROTECTED, 1)
+    assert {by_owner[user].reason for user in outside} == {"forbidden"}
+    assert {row.reason for row in rows(made, "calendar").values()} == {"permission-missing"}
+
+
 def test_a_right_that_comes_later_asks_again_at_once(made: World) -> None:
     roles = made.tenant.backup_app.roles
     taken = {role for role in roles if role.startswith(("Mail", "Calendars", "Contacts", "Tasks"))}
