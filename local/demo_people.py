@@ -46,8 +46,8 @@ def _tasks(truth: Truth, owner: str) -> list[Truth]:
 
 
 def _posts(truth: Truth, owner: str) -> list[Truth]:
-    found: list[Truth] = truth["conversations"][owner]
-    return found
+    posts: list[Truth] = truth["conversations"][owner]
+    return [{**post, "id": f"{post['thread_id']}:{post['id']}"} for post in posts]
 
 
 COMPARISONS: Mapping[str, Comparison] = {
