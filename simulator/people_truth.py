@@ -38,7 +38,11 @@ def people_truth(tenant: Tenant, user: str, *, hashes: bool = True) -> Json:
 
 def _contact(contact: Contact, hashes: bool) -> Json:
     photo = hashlib.sha256(contact.photo).hexdigest() if contact.photo and hashes else None
-    return contact.properties | {
+    facts = contact.properties
+    words = (facts["displayName"], facts["fileAs"], facts["companyName"])
+    addresses = (one["address"] for one in facts["emailAddresses"])
+    return facts | {
+        "name": next(filter(None, (*words, *addresses)), ""),
         "folder": contact.folder.names(), "has_photo": contact.photo is not None,
         "photo_sha256": photo, "extended": dict(contact.extended),
         "extensions": dict(contact.extensions),
