@@ -20,7 +20,7 @@ from benchmarks._installation import Installation
 from simulator import Tenant, extended
 from simulator.calendar_create import preview
 from simulator.calendar_json import PROPERTIES
-from simulator.calendar_state import calendars_of
+from simulator.calendar_state import Calendars, calendars_of
 from simulator.contoso_calendar import fill_calendars, make
 from simulator.tenant import User
 
@@ -68,11 +68,7 @@ class Events:
         full.extended[extended.key(_TEXT)] = "Harbour"
         full.extended_lists[extended.key(_WORDS)] = ["pier", "crane"]
         full.extensions[_EXTENSION] = {"id": _EXTENSION, "extensionName": _EXTENSION, "stars": 5}
-        for event in store.events.values():  # as the service computes it
-            event.properties["bodyPreview"] = preview(event.properties["body"])
-            for changed in event.changed.values():
-                if "body" in changed:
-                    changed["bodyPreview"] = preview(changed["body"])
+        with_event_previews(store)
 
     def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, dict[str, Any]]:
         store = calendars_of(tenant, user.id)
@@ -108,6 +104,16 @@ class Events:
                 one["attachments"] = own or raw["attachments"]
             found.append(_comparable(raw, view.path(entry)[-1].name))
         return _named(found)
+
+
+def with_event_previews(store: Calendars) -> None:
+    """Gives every event the preview of its body; what a month changes does not always."""
+    for event in store.events.values():
+        event.properties["bodyPreview"] = preview(event.properties["body"])
+        for changed in event.changed.values():
+            changed.pop("bodyPreview", None)
+            if "body" in changed:
+                changed["bodyPreview"] = preview(changed["body"])
 
 
 def _comparable(raw: Mapping[str, Any], calendar: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from engine.restore_plan import RestoreRequest
 
 ORG = "contoso"
 SCRYPT_N = 2**10
+SLEEP_MAX_S = 7 * 86_400.0
 STEPS_MAX = 2_000  # of one chain; more is an endless loop
 
 
@@ -41,6 +42,8 @@ class TenantClock:
         return self._tenant.clock.elapsed_s()
 
     def sleep(self, seconds: float) -> None:
+        if seconds > SLEEP_MAX_S:
+            raise RuntimeError(f"the product wants to wait {seconds} s")
         with self._tenant.lock:
             self._tenant.clock.advance(seconds)
 

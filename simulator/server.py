@@ -12,6 +12,7 @@ import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -135,6 +136,8 @@ class Server:
         except GraphError as error:
             answer = self.rendered(error, call, request_id)
         answer.headers.setdefault("request-id", request_id)
+        now = self.tenant.clock.now().replace(microsecond=0)
+        answer.headers.setdefault("Date", format_datetime(now, usegmt=True))
         answer.headers.setdefault(
             "client-request-id", call.headers.get("client-request-id", request_id)
         )

@@ -174,6 +174,7 @@ def prepare(
         log_level="critical",
         access_log=False,
         server_header=False,
+        date_header=False,  # the tenant has a clock of its own
         timeout_keep_alive=60,
         ssl_certfile=str(certificate),
         ssl_keyfile=str(key),
