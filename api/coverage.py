@@ -10,7 +10,8 @@ from fastapi import APIRouter
 
 from api.answers import AuditRowOut, CoverageOut, LedgerRowOut, Page, UsageOut
 from api.deps import After, Limit, Org, TheApp, page
-from engine import audit, coverage, ledger
+from api.throttling_answers import ThrottlingOut
+from engine import audit, coverage, ledger, throttling
 
 router = APIRouter(tags=["coverage"])
 
@@ -39,3 +40,9 @@ def read_audit(org: Org, app: TheApp, after: After = "", limit: Limit = 100) -> 
 def read_usage(org: Org, app: TheApp) -> dict[str, Any]:
     """Requests, storage operations, items and bytes of the organization's runs."""
     return coverage.usage(app, org)
+
+
+@router.get("/organizations/{org}/throttling", response_model=ThrottlingOut)
+def read_throttling(org: Org, app: TheApp) -> dict[str, Any]:
+    """What Microsoft's limits leave: spent, claimed, paused and why, held back, restores first."""
+    return throttling.shown(app, org)

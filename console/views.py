@@ -18,6 +18,7 @@ from engine import (
     resources,
     restore_report,
     runs,
+    throttling,
     verify,
 )
 from engine import organizations as orgs
@@ -48,6 +49,7 @@ def organization(app: App, org: str) -> dict[str, Any]:
         "runs": runs.listed(app, org, limit=10)[0],
         "resources": resources.listed(app, org, limit=500)[0],
         "coverage": coverage.statement(app, org),
+        "throttling": throttling.shown(app, org),
         "ledger": ledger.listed(app, org, limit=20)[0],
         "policy": policies.show(app, org),
         "services": policies.services(),

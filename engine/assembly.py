@@ -28,7 +28,7 @@ from m365.graph.auth import Certificate, ClientSecret, Credential, Tokens
 from m365.graph.client import GraphReader, GraphWriter
 from m365.graph.hosts import Place
 from m365.graph.permissions import missing_roles
-from m365.graph.throttle import Limiter
+from m365.graph.throttle import Limiter, Purpose
 from m365.service import Resource, Service, Writer
 from state.organizations import Organization
 from state.port import Tables
@@ -144,7 +144,6 @@ class App:
         self.place = Place(
             settings.graph_url, settings.login_url, settings.ca_bundle, settings.company
         )
-        self.limiter = Limiter(clock=self.clock)
         self.unmirrored: Tables = tables or self._make_tables()
         self.tables = MirroredTables(self.unmirrored, self._mirror_of)
         records = Records(self.tables, self.clock, _VaultSealing(self))
@@ -158,6 +157,8 @@ class App:
         self.progress = records.progress
         self.ledger = records.ledger
         self.audit = records.audit
+        self.throttling = records.throttling
+        self.limiter = Limiter(self.clock, record=self.throttling)
 
     # --- Organizations and their vaults ---
 
@@ -266,10 +267,12 @@ class App:
 
     # --- The way to Microsoft 365 ---
 
-    def reader(self, org: str, application: str = "backup") -> GraphReader:
+    def reader(
+        self, org: str, application: str = "backup", purpose: Purpose = Purpose.BACKUP
+    ) -> GraphReader:
         """A reader of its own (its counters start at zero) with an application's rights."""
         credential = self.credential(org, application)
-        return GraphReader(self.place, credential, self.limiter, self.clock)
+        return GraphReader(self.place, credential, self.limiter, self.clock, purpose)
 
     def restorer(self, org: str, service: str, resource: str) -> Writer:
         """Writes into one resource of the tenant with the restore application's rights."""

@@ -30,6 +30,7 @@ from engine.backlog import Backlog, feeds_of
 from engine.copying import Copier
 from m365 import SERVICES
 from m365.graph.errors import Forbidden, ResourceGone, Unauthorized
+from m365.graph.throttle import Purpose
 from m365.service import Source
 from vault import (
     Repository,
@@ -120,7 +121,9 @@ class _Work:
         ledger.note(self.app, self.request, ledger.of_page(round_.troubles), ())
         if round_.complete:
             return self._close()
-        reader = self.app.reader(self.request.org)
+        first = round_.parent is None or self.request.follow_up
+        purpose = Purpose.FIRST if first else Purpose.BACKUP
+        reader = self.app.reader(self.request.org, purpose=purpose)
         source = SERVICES[self.request.service].source(
             reader, resources.resource_of(self.request.resource)
         )
@@ -129,6 +132,7 @@ class _Work:
             return self._follow(source)
         finally:
             self.copier.close()
+            reader.finish()
             self.counts["requests"] += reader.counters.requests
 
     def _open_round(self, repository: Repository) -> Round | None:

@@ -21,7 +21,7 @@ from base import log
 from base.errors import Problem, Throttled
 from base.item import Cause, StoredItem, Trouble
 from base.messages import BatchWritten, RestorePlanned, RestoreRun, RunClosed, WriteBatch
-from engine import patience, runs, undo
+from engine import patience, runs, throttling, undo
 from engine.assembly import App
 from engine.browse import View, open_view
 from engine.holding import holding
@@ -124,6 +124,8 @@ class _Batch:
             except _ENDS_THE_RESTORE as problem:
                 stopped = {"code": problem.code}
                 self.repository.put_record(f"{self.base}/stopped", stopped)
+            finally:
+                throttling.give_back(self.app, self.request.org, wanted.target)
         rows += [_failed(entry, (stopped or {})["code"]) for entry in entries[len(rows) :]]
         return rows
 

@@ -66,6 +66,9 @@ class Limits:
     outlook_upload_window_s: float = 300.0
     sharepoint_ru_per_minute: int = 1_250
     sharepoint_ru_per_day: int = 1_200_000
+    app_requests: int = 130_000
+    """Of one app, over everything it asks for."""
+    app_window_s: float = 10.0
     identity_ru: int = 3_500
     identity_window_s: float = 10.0
     identity_writes: int = 3_000

@@ -2,7 +2,8 @@
 
 Outlook counts per app and mailbox: requests in flight, requests per ten minutes, bytes uploaded
 per five. SharePoint counts resource units per app and tenant, per minute and per day, throttled
-requests included. Identity counts resource units per ten seconds. Who comes back before the
+requests included. Identity counts resource units per ten seconds and writes per two and a half
+minutes. An app as a whole has its requests counted per ten seconds. Who comes back before the
 Retry-After he was given is over is noted as an offence: for the very same request everywhere,
 and for any SharePoint request after half a second of grace (the documentation asks to pause all).
 """
@@ -101,6 +102,8 @@ class Throttle:
     def enter(self, route: Route, request: Request, mailbox: str | None) -> Ticket:
         """Let a request in, or raise its 429."""
         app_id = request.app.app_id if request.app is not None else "anonymous"
+        if route.permissions:
+            self._count_app(app_id)
         if route.limits == "outlook" and mailbox is not None:
             return self._enter_outlook(f"{app_id} {mailbox}", mailbox, request)
         if route.limits == "sharepoint":
@@ -118,6 +121,16 @@ class Throttle:
         """Further resource units of a SharePoint request that was served."""
         for name, window_s in (("minute", _MINUTE_S), ("day", _DAY_S)):
             self._window(f"{app_id} {name}", window_s).add(amount)
+
+    def _count_app(self, app_id: str) -> None:
+        """Any request, over all tenants: https://learn.microsoft.com/graph/throttling-limits."""
+        limits = self._tenant.limits
+        window = self._window(f"{app_id} app", limits.app_window_s)
+        if window.add(1) > limits.app_requests:
+            self._tenant.counters.throttled["app-requests"] += 1
+            raise GraphError(
+                429, "TooManyRequests", "Too many requests.", self.retry_after(window.reset_s())
+            )
 
     def _enter_outlook(self, scope: str, mailbox: str, request: Request) -> Ticket:
         limits, counters = self._tenant.limits, self._tenant.counters
@@ -181,6 +194,8 @@ class Throttle:
         if share > _NEAR:
             headers["x-ms-throttle-limit-percentage"] = f"{min(share, 1.8):.1f}"
             headers["x-ms-throttle-scope"] = scope
+        if request.method in ("POST", "PUT", "PATCH", "DELETE"):
+            self._count_identity_write(app_id, headers | {"x-ms-throttle-scope": scope})
         if share > 1:
             self._tenant.counters.throttled["identity"] += 1
             raise GraphError(
@@ -193,11 +208,30 @@ class Throttle:
             )
         return Ticket(None, headers)
 
+    def _count_identity_write(self, app_id: str, headers: dict[str, str]) -> None:
+        limits = self._tenant.limits
+        window = self._window(f"{app_id} identity-writes", limits.identity_write_window_s)
+        if window.add(1) > limits.identity_writes:
+            self._tenant.counters.throttled["identity-writes"] += 1
+            raise GraphError(
+                429,
+                "TooManyRequests",
+                "Too many requests.",
+                headers
+                | self.retry_after(window.reset_s())
+                | {"x-ms-throttle-information": "WriteLimitExceeded"},
+            )
+
     def _window(self, name: str, window_s: float) -> Window:
         found = self._windows.get(name)
         if found is None:
             found = self._windows[name] = Window(window_s, self._tenant.clock.elapsed_s)
         return found
+
+
+def violations(tenant: "Tenant") -> int:
+    """How often a limit was exceeded or a pause cut short."""
+    return tenant.counters.throttled.total() + tenant.counters.offences.total()
 
 
 def identity_cost(request: Request) -> int:

@@ -13,10 +13,11 @@ AUDIT = "audit"
 CHUNKS = "chunks"
 PROGRESS = "progress"
 DIRECTORY = "directory"
+THROTTLING = "throttling"
 
 ALL = (
     ORGANIZATIONS, POLICIES, RUNS, LEASES, WORK, RESOURCES, LEDGER, AUDIT, CHUNKS, PROGRESS,
-    DIRECTORY,
+    DIRECTORY, THROTTLING,
 )  # fmt: skip
 
 # What a person decided or must be able to prove. Everything else is a cache of what the blobs say.

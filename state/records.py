@@ -15,6 +15,7 @@ from state.port import Tables
 from state.progress import ProgressRows
 from state.resources import Resources
 from state.runs import Runs
+from state.throttling import ThrottlingRecords
 from state.work import Work
 
 
@@ -36,4 +37,5 @@ class Records:
         self.directory = DirectoryRecords(tables, sealing)
         self.ledger = Ledger(tables)
         self.chunks = Chunks(tables)
+        self.throttling = ThrottlingRecords(tables)
         self.audit = Audit(tables, clock)

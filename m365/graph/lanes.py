@@ -72,9 +72,10 @@ class Lane:
             is_due = now >= stake.next_look and not stake.looking
             if is_due and not self.visiting(purpose, alone, now):
                 return stake
-        if purpose == Purpose.RESTORE and not self.has_slots:
+        if not self.has_slots and stake.small(now):
             for other in self.stakes.values():
-                if other is not stake and not other.looking and other.make_way(now):
+                restore = purpose == Purpose.RESTORE
+                if other is not stake and not other.looking and other.make_way(now, restore):
                     stake.look_again(now)
                     return other
         for one in self.others:

@@ -59,7 +59,8 @@ class Part:
     `slack_s` is how much longer than documented we remember what was sent, because a request may
     be under way so long before it is counted; `cell_s` how finely. `kept` is not for backups, so
     that a restore finds it at once; beside a restore all backups together get `beside_restore` of
-    the limit. `unclaimed` is what those may use who have claimed nothing (see shares.py).
+    the limit. `unclaimed` is what those may use who have claimed nothing (see shares.py). Who does
+    not know yet what it needs claims `limit // first`, and who is there `limit // least`.
     """
 
     name: str
@@ -70,6 +71,8 @@ class Part:
     kept: int = 0
     beside_restore: float = 1.0
     unclaimed: int = 0
+    first: int = 4
+    least: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,8 @@ class Limits:
                     self.mailbox_upload_bytes_per_5_min,
                 )
                 return (
-                    Part(UNITS, requests, 600, 2.0, 1.0, kept=requests // 100),
-                    Part(UPLOADS, uploads, 300, 2.0, 1.0),
+                    Part(UNITS, requests, 600, 2.0, 1.0, kept=requests // 100, least=4),
+                    Part(UPLOADS, uploads, 300, 2.0, 1.0, least=4),
                     Part(SLOTS, self.mailbox_slots, 0, kept=1, unclaimed=1),
                 )
             case "sharepoint":
@@ -134,7 +137,9 @@ class Limits:
                     Part(WRITES, self.directory_writes_per_150_s, 150, 1.0, 0.5),
                 )
             case "app":
-                return (Part(UNITS, self.app_requests_per_10_s, 10, 0.1, 0.2),)
+                return (
+                    Part(UNITS, self.app_requests_per_10_s, 10, 0.1, 0.2, first=100, least=100),
+                )
             case _:
                 return OTHERS.get(kind, ())
 

@@ -175,8 +175,13 @@ def settle(
     for part in parts:
         ask = asks[part.name]
         inherited = shared.left.pop(part.name, [])
-        used = ask.used + sum(units for _, units in inherited)
+        more = sum(units for _, units in inherited)
+        mine.wants[part.name] += more  # it counts with what we use
+        used = ask.used + more
         target = min(_targets(shared, part, now)[me], _free(shared, part, me, ask.whole))
+        if purpose != Purpose.RESTORE and len(shared.claims) > 1 and part.seconds:
+            # The others may be about to ask for as much.
+            target = min(target, more + max(4 * ask.held, part.limit // len(shared.claims)))
         limit = max(used, target, 0)
         shares[part.name] = Share(limit, max(limit, ask.held), inherited)
         mine.shares[part.name] = shares[part.name].written
@@ -268,7 +273,7 @@ def _free(shared: Shared, part: Part, me: str, whole: bool) -> int:
 
 
 def _targets(shared: Shared, part: Part, now: float) -> dict[str, int]:
-    """What every claim should have in the end: by class and want, and the same of the rest."""
+    """What every claim should have in the end, by class and want; the rest is for newcomers."""
     found: dict[str, int] = {}
     left = part.limit
     backups = int(part.limit * part.beside_restore) if shared.restoring(now) else part.limit
@@ -287,15 +292,6 @@ def _targets(shared: Shared, part: Part, now: float) -> dict[str, int]:
         left -= sum(given.values())
         if purpose != Purpose.RESTORE:
             backups -= sum(given.values())
-    for lower, room in ((True, min(left, backups)), (False, left)):
-        more = {
-            name: part.limit
-            for name, (one, _) in wants.items()
-            if (one != Purpose.RESTORE) is lower
-        }
-        for name, units in _evenly(max(0, room), more).items():
-            found[name] += units
-            left -= units
     return found
 
 

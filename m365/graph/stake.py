@@ -1,9 +1,9 @@
 """A worker's stake in a limit that other workers use too, kept in a small record.
 
 Rules
-- The record is looked at when a stake is first used, then every half minute while it is used
-  (a mailbox: every minute; after a refusal: every ten seconds), never per request. It is written
-  when something changes, or the claim would run out.
+- The record is looked at when a stake is first used, then every half minute while it is used (what
+  concerns mailboxes and the application: every minute; after a refusal: every ten seconds), never
+  per request. It is written when something changes, or the claim would run out.
 - Nobody spends on a claim that has run out.
 - Where the record cannot be reached, an eighth of the limit goes on being used, one slot of a
   mailbox, and the log says so. Never more, and never nothing.
@@ -34,11 +34,12 @@ from m365.graph.windows import Window
 
 LASTS_S = 90.0
 LOOK_S = 30.0
-_STARVED_S = 5.0  # a stake with less than half of its due looks again so soon
+_STARVED_S = 5.0  # a stake with less than its due looks again so soon
+_SPARE_S = 0.5  # and so soon where nobody has claimed the rest
 _SAFETY_S = 5.0  # a claim is given up so long before it runs out
 _ALONE_S = 15.0
 _ALONE_SHARE = 8
-_CELLS_MAX = 12
+_CELLS_MAX = 60
 _FORGOTTEN = 20  # who leaves having used less than limit // _FORGOTTEN leaves nothing
 
 
@@ -49,6 +50,7 @@ class Keeping:
     record: SharedRecord
     clock: Clock
     lock: AbstractContextManager[Any]
+    sole: bool = False  # nobody else is there to leave anything for
 
 
 class Stake:
@@ -72,11 +74,11 @@ class Stake:
         self.looking = False
         self.alone = False
         self.pauses: dict[str, tuple[float, str]] = {}  # of all workers, by the clock on the wall
-        self.restoring = False  # a restore is at work in the tenant, or in the mailbox
         self.slots = 0
         self.slots_used = 0
         self.slots_wanted = 0
         self._keeping = keeping
+        self._sole = keeping.sole
         self._parts_of = parts_of
         self._look_s = look_s
         self._lasts_s = LASTS_S * look_s / LOOK_S
@@ -90,6 +92,7 @@ class Stake:
         self._grant = self._spent = 0
         self._day_free_at = 0.0
         self._workers = 1
+        self._spare = False
         self._counts: Counter[str] = Counter()
         self._requests = 0
         self._news: dict[str, tuple[float, str]] = {}
@@ -150,21 +153,37 @@ class Stake:
 
     def look_soon(self, now: float) -> float:
         """Another worker has what is needed: looks earlier; seconds until then."""
-        self.next_look = min(self.next_look, max(now, self._looked + _STARVED_S))
+        wait_s = _SPARE_S if self._spare else _STARVED_S
+        self.next_look = min(self.next_look, max(now, self._looked + wait_s))
         return max(0.05, self.next_look - now)
 
-    def make_way(self, now: float) -> bool:
-        """A restore begins in this very process: shrinks at once; whether that has to be told."""
-        if self.restoring or not self.valid(now):
+    def make_way(self, now: float, for_restore: bool) -> bool:
+        """Another purpose of this very process needs more: gives up at once what it does not use,
+        and beside a restore more than that. Whether that has to be told.
+        """
+        if not self.valid(now):
             return False
-        self.restoring = True
-        for part in self._parts:
-            if part.seconds:
-                window = self.windows[part.name]
-                least = max(window.used(now), int(part.limit * part.beside_restore))
-                window.limit = min(window.limit, least)
-        self.next_look = -1e18
+        least: dict[str, int] = {}
+        spare = 0
+        for name, limit, window in self._timed:
+            part = next(one for one in self._parts if one.name == name)
+            needed = window.used(now) * 3 // 2
+            if for_restore:
+                needed = min(needed, int(limit * part.beside_restore))
+            least[name] = max(needed, window.used(now), limit // 50)
+            spare = max(spare, (window.limit - least[name]) * 20 // limit)
+        if spare <= 0:
+            return False
+        for name, _, window in self._timed:
+            window.limit = min(window.limit, least[name])
+        self.next_look = self._began = -1e18
         return True
+
+    def small(self, now: float) -> bool:
+        """Whether it has less than its due."""
+        return self.valid(now) and any(
+            window.limit * self._workers < limit * 9 // 10 for _, limit, window in self._timed
+        )
 
     def look_again(self, now: float) -> None:
         """Something has changed in the record."""
@@ -249,8 +268,12 @@ class Stake:
             window = self.windows[part.name]
             used = window.used(monotonic)
             held = window.limit if self.valid(monotonic) else 0
-            fresh = monotonic - self._began < self._look_s or part.name in self._hungry
-            want = part.limit if fresh else max(part.limit // 50, used * 3 // 2)
+            want = max(part.limit // part.least, 2 * used)
+            first = self.purpose == Purpose.RESTORE and part.beside_restore < 1
+            if self._sole or first or part.name in self._hungry:
+                want = part.limit
+            elif monotonic - self._began < self._look_s:
+                want = max(want, part.limit // part.first)
             asks[part.name] = Ask(want, min(used, part.limit), held)
         return Needs(
             self.purpose, self._grant, clock.now().timestamp(), monotonic, asks, self._spent,
@@ -265,8 +288,13 @@ class Stake:
         self._looked = now
         self.next_look = now + (min(10.0, self._look_s) if shared.pauses else self._look_s)
         self.pauses = shared.pauses
-        self.restoring = shared.restoring(needs.now)
         self._workers = max(1, len(shared.claims))
+        self._spare = any(
+            10 * sum(claim.shares.get(part.name, 0) for claim in shared.claims.values())
+            < 9 * part.limit
+            for part in self._parts
+            if part.seconds
+        )
         self._parts, self._day_limit = self._parts_of(shared.licences)
         self._set_timed()
         if outcome.shares is None:
@@ -306,7 +334,7 @@ class Stake:
 
     def _go_on_alone(self, needs: Needs, trouble: Problem | None) -> None:
         """The record cannot be reached, or others were faster each time: a careful share."""
-        now = needs.monotonic
+        now = self._looked = needs.monotonic
         self._news.clear()
         self.next_look = now + (_ALONE_S if trouble else 2.0)
         if self.valid(self.next_look):

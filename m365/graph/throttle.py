@@ -88,7 +88,7 @@ class Limiter:
         self._changed = threading.Condition()
         self._sole = record is None
         self._worker = fresh_slug("worker")
-        self._keeping = Keeping(record or MemoryRecord(), self._clock, self._changed)
+        self._keeping = Keeping(record or MemoryRecord(), self._clock, self._changed, self._sole)
         self._app = self._stake(INSTALLATION, "app", "app")
         self._mailboxes: dict[str, Stake] = {}
 
@@ -242,7 +242,7 @@ class Limiter:
             return limits.parts(kind), limits.sharepoint_units_per_day * (kind == "sharepoint")
 
         key = self._worker if purpose is None else f"{self._worker}/{purpose.name.lower()}"
-        look_s = 2 * LOOK_S if kind == "mailbox" else LOOK_S
+        look_s = LOOK_S if kind in ("sharepoint", "directory") else 2 * LOOK_S
         given = Purpose.BACKUP if purpose is None else purpose
         return Stake(self._keeping, tenant, name, key, given, parts_of, look_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from api import answers
+from api.throttling_answers import ThrottledScopeOut, ThrottlingOut
 from tests.api.house import API, BELOW, HOSTILE, ORG, SECURITY_HEADERS, House
 
 # Method and path of every route. A line that disappears breaks somebody: say so in CHANGELOG.md.
@@ -51,6 +52,7 @@ POST   /api/v1/organizations/{org}/runs/{run}/cancel
 GET    /api/v1/organizations/{org}/runs/{run}/resources
 GET    /api/v1/organizations/{org}/search
 GET    /api/v1/organizations/{org}/snapshots
+GET    /api/v1/organizations/{org}/throttling
 GET    /api/v1/organizations/{org}/usage
 GET    /api/v1/organizations/{org}/verifications
 POST   /api/v1/organizations/{org}/verifications
@@ -123,6 +125,13 @@ def test_the_answers_are_what_the_document_says(house: House) -> None:
     documented(answers.CoverageOut, house.get("/coverage"))
     documented(answers.LedgerRowOut, house.get("/ledger")["items"][0])
     documented(answers.UsageOut, house.get("/usage"))
+    throttling = house.get("/throttling")
+    documented(ThrottlingOut, throttling)
+    by_scope = {one["scope"]: one for one in throttling["scopes"]}
+    documented(ThrottledScopeOut, by_scope["sharepoint"])
+    assert by_scope["sharepoint"]["day_spent"] > 0
+    assert {"directory", "mailboxes", "app"} <= by_scope.keys()
+    assert not throttling["pauses"]
     documented(answers.AuditRowOut, house.get("/audit")["items"][0])
     run = house.get("/runs")["items"][0]["id"]
     documented(answers.RunRowOut, house.get(f"/runs/{run}/resources")["items"][0])

@@ -279,7 +279,7 @@ def test_a_batch_cut_off_by_throttling_reports_and_undoes_its_own_items_only(
     place.restore(wanted)
     earlier = place.ids(resource)
     writes = r"POST.*/messages$" if service == "mail" else r"POST.*createUploadSession"
-    place.tenant.limits.retry_after_s = 30
+    place.tenant.limits.retry_after_s = 6
     place.tenant.faults.map(writes, "." + "t")
 
     run = place.start(RestoreRequest(service, resource, items=items, folder_name="Back again"))
