@@ -341,6 +341,6 @@ SERVICE = Service(
     not_restorable=(
         "Transport headers (Received, DKIM) are kept in the backup; a restored message has none.",
         "Meeting requests come back as ordinary messages; they no longer act on the calendar.",
-        "The conversation of a restored message is computed anew by Exchange.",
+        "A restored conversation has an id of its own; its messages stay together.",
     ),
 )
