@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import quote
 
@@ -128,24 +128,22 @@ class _Instances:
     def __init__(self, raw: Mapping[str, Any], found: Iterator[_Raw]) -> None:
         self._by_moment: dict[str, str] = {}
         self._by_day: dict[str, str] = {}
-        zone = zone_of(zone_name(raw)) or UTC
+        self._zone = zone_of(zone_name(raw)) or UTC
         for one in found:
             start = moment_of(one.get("start") or {})
             if start is None:
                 continue
             original = _moment(one.get("originalStart")) or f"{start.astimezone(UTC):%Y%m%d%H%M}"
             all_day = bool(raw.get("isAllDay"))
-            day = start.date() if all_day else start.astimezone(zone).date()
+            day = start.date() if all_day else start.astimezone(self._zone).date()
             self._by_moment.setdefault(original, one["id"])
             self._by_day.setdefault(day.isoformat(), one["id"])
 
     def of(self, exception: Mapping[str, Any]) -> str:
         """The instance an exception was made of; "" where there is none."""
-        original = _moment(exception.get("originalStart"))
-        if original:
-            return self._by_moment.get(original, "")
-        day = _day_of(exception)
-        return self._by_day.get(day.isoformat(), "") if day else ""
+        found = self._by_moment.get(_moment(exception.get("originalStart")), "")
+        day = _day_of(exception, self._zone)
+        return found or (self._by_day.get(day.isoformat(), "") if day else "")
 
     def on(self, day: str) -> str:
         """The instance of a day; "" where there is none."""
@@ -165,13 +163,14 @@ def _windows(wanted: list[date]) -> Iterator[tuple[datetime, datetime]]:
             first = last = day
 
 
-def _day_of(exception: Mapping[str, Any]) -> date | None:
-    """The UTC day an exception was made of; that it lies on now where nothing else is told."""
+def _day_of(exception: Mapping[str, Any], zone: tzinfo = UTC) -> date | None:
+    """The day of a zone an exception was made of; its own where nothing else is told."""
     try:
-        return parse_iso(str(exception.get("originalStart"))).astimezone(UTC).date()
+        return parse_iso(str(exception.get("originalStart"))).astimezone(zone).date()
     except ValueError:
+        named = _date(str(exception.get("occurrenceId") or "").rpartition(".")[2])
         start = moment_of(exception.get("start") or {})
-        return start.astimezone(UTC).date() if start else None
+        return named or (start.astimezone(zone).date() if start else None)
 
 
 def _date(text: str) -> date | None:

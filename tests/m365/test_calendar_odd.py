@@ -216,3 +216,37 @@ def test_whole_days_of_a_service_that_shows_them_in_utc_stay_their_days() -> Non
     assert [body[name]["dateTime"] for name in ("start", "end")] == [
         "2026-11-03T00:00:00", "2026-11-04T00:00:00",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"originalStart": "2026-11-10T10:00:00Z"}, {}),  # instances that do not tell theirs
+        ({"occurrenceId": "OID.s.2026-11-10"}, {"originalStart": "2026-11-10T10:00:00Z"}),
+        ({}, {"originalStart": "2026-11-10T10:00:00Z"}),
+    ],
+)
+def test_the_day_of_an_exception_is_found_by_whatever_is_told_of_it(
+    told: Mapping[str, Any], shown: Mapping[str, Any]
+) -> None:
+    moved = "2026-11-12T07:00:00" if told else "2026-11-10T07:00:00"
+    exception = event("x", type="exception", **told)
+    exception["start"] = at(moved)
+    raw = series("s", exceptionOccurrences=[exception], cancelledOccurrences=["OID.s.2026-11-17"])
+    days = ("2026-11-03", "2026-11-10", "2026-11-17")
+    instances = [{"id": day, "start": at(f"{day}T10:00:00")} | dict(shown) for day in days]
+    for one, day in zip(instances, days, strict=True):
+        one |= {"originalStart": f"{day}T10:00:00Z"} if shown else {}
+    graph = Graph({
+        f"POST {U}/calendars/c1/events": {"id": "new"}, f"PATCH {U}/events/new": {},
+        f"GET {U}/events/new/instances": {"value": instances},
+        f"PATCH {U}/events/2026-11-10": {}, f"DELETE {U}/events/2026-11-17": {},
+    })  # fmt: skip
+    stored = StoredItem("s", "c1", "event", "About s", {}, raw, ())
+    done = CalendarWriter(graph, BOX, StillClock()).write(
+        stored, INTO, "run:1", None, new_name=False
+    )
+    assert done.troubles == ()
+    assert graph.sent(f"PATCH {U}/events/2026-11-10")["start"]["dateTime"].startswith(
+        "2026-11-12" if told else "2026-11-10"
+    )
