@@ -6,8 +6,6 @@ the bodies of requests are waited for.
 """
 
 import asyncio
-import importlib
-import importlib.util
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -16,30 +14,10 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from simulator import (
-    applications,
-    batch,
-    calendar,
-    calendar_attachments,
-    calendar_delta,
-    contacts_routes,
-    control,
-    conversations,
-    directory,
-    login,
-    mail,
-    mail_attachments,
-    mail_delta,
-    mail_folders,
-    mailbox_export,
-    mailbox_transfer,
-    openapi,
-    settings,
-    todo_attachments,
-    todo_routes,
-)
+from simulator import batch, control, login, openapi
 from simulator.faults import AFTER, refusal, with_foreign_links
 from simulator.mailbox_items import owner_of
+from simulator.routes import routes
 from simulator.routing import Router, spelled
 from simulator.tenant import AppRegistration, Tenant
 from simulator.throttle import Throttle
@@ -73,20 +51,6 @@ class Call:
     in_batch: bool = False
     cut_body: bool = False
     """Set while answering: the body is to be cut off in the middle."""
-
-
-def routes() -> tuple[Route, ...]:
-    """Every route of every service."""
-    found = [
-        *login.ROUTES, *directory.ROUTES, *applications.ROUTES, *mail_folders.ROUTES, *mail.ROUTES,
-        *mail_delta.ROUTES, *mail_attachments.ROUTES, *calendar.ROUTES, *calendar_delta.ROUTES,
-        *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
-        *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
-        *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES,
-    ]  # fmt: skip
-    if importlib.util.find_spec("simulator.drive") is not None:
-        found += importlib.import_module("simulator.drive").ROUTES
-    return tuple(found)
 
 
 class Server:
