@@ -30,6 +30,7 @@ _OF_THE_TRANSPORT = re.compile(
 _FILE_NAME = "smime.p7m"
 _SEALED_TYPES = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _SIGNED_TYPE = "multipart/signed"
+_OF_THE_ENTITY = (b"content-type:", b"content-transfer-encoding:")
 
 
 def own_headers(item: StoredItem) -> list[dict[str, str]]:
@@ -115,7 +116,7 @@ def _signed_part(raw: bytes) -> bytes:
     gap = re.search(rb"\r?\n\r?\n", raw)
     assert gap is not None, "there is a body"
     lines = re.split(rb"(?<=\n)(?![ \t])", raw[: gap.end()])
-    kept = [line for line in lines if line.lower().startswith(b"content-")]
+    kept = [line for line in lines if line.lower().startswith(_OF_THE_ENTITY)]
     return b"".join(kept) + b"\r\n" + raw[gap.end() :]
 
 
