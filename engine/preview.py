@@ -9,14 +9,31 @@ from base.item import StoredItem
 from formats.text import TEXT_MAX, words_of
 
 _FILE_BYTES_MAX = 64 * 1024
+_PEOPLE = (
+    ("From", "from"),
+    ("To", "toRecipients"),
+    ("Cc", "ccRecipients"),
+    ("Organizer", "organizer"),
+    ("Attendees", "attendees"),
+)
+_FACTS = (  # title, and the way to a text in the object of an event, a contact or a task
+    ("Starts", ("start", "dateTime")),
+    ("Ends", ("end", "dateTime")),
+    ("Where", ("location", "displayName")),
+    ("Due", ("dueDateTime", "dateTime")),
+    ("Company", ("companyName",)),
+    ("Mobile", ("mobilePhone",)),
+)
 _TEXT_TYPES = ("text/", "application/json", "application/xml")
 
 
 def of(item: StoredItem) -> dict[str, Any]:
-    """Shape: {people: [[title, names]], words, attachments: [{name, size}]}. Plain text only."""
+    """Shape: {people: [[title, names or facts]], words, attachments: [{name, size}]}. Plain text
+    only.
+    """
     attached = [part for part in item.parts if part.role == "attachment"]
     return {
-        "people": _people(item.raw),
+        "people": [*_people(item.raw), *_facts(item.raw)],
         "words": _words(item.raw) or _file_text(item),
         "attachments": [
             {"name": str(part.meta.get("name") or "(no name)"), "size": part.size}
@@ -39,14 +56,26 @@ def _file_text(item: StoredItem) -> str:
 
 
 def _people(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The address lines of a message: ("To", "Ada <ada@contoso.com>, ...")."""
+    """The address lines of an item: ("To", "Ada <ada@contoso.com>, ...")."""
     found = []
-    for title, key in (("From", "from"), ("To", "toRecipients"), ("Cc", "ccRecipients")):
+    for title, key in _PEOPLE:
         value = raw.get(key) or []
         listed = [value] if isinstance(value, dict) else value
         names = [_address(one.get("emailAddress") or {}) for one in listed]
         if names:
             found.append((title, ", ".join(names)))
+    own = [_address(one) for one in raw.get("emailAddresses") or ()]  # a contact's
+    return [*found, ("E-mail", ", ".join(own))] if own else found
+
+
+def _facts(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for title, way in _FACTS:
+        value: Any = raw
+        for name in way:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if isinstance(value, str) and value:
+            found.append((title, value))
     return found
 
 
@@ -57,7 +86,7 @@ def _address(one: Mapping[str, Any]) -> str:
 
 def _words(raw: Mapping[str, Any]) -> str:
     body = raw.get("body") or {}
-    content = str(body.get("content") or "")
+    content = str(body.get("content") or raw.get("personalNotes") or "")
     if str(body.get("contentType")).lower() == "html":
         return words_of(content)
     return content[:TEXT_MAX]
