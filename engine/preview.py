@@ -61,7 +61,8 @@ def _people(raw: Mapping[str, Any]) -> list[tuple[str, str]]:
     for title, key in _PEOPLE:
         value = raw.get(key) or []
         listed = [value] if isinstance(value, dict) else value
-        names = [_address(one.get("emailAddress") or {}) for one in listed]
+        known = [one for one in listed if isinstance(one, Mapping)]
+        names = [_address(one.get("emailAddress") or {}) for one in known]
         if names:
             found.append((title, ", ".join(names)))
     own = [_address(one) for one in raw.get("emailAddresses") or ()]  # a contact's
