@@ -163,8 +163,12 @@ def test_a_challenge_without_claims_that_make_sense_still_gets_a_new_token(chall
         ("700016", UnknownApp, "application"),
         ("7000112", UnknownApp, "disabled"),
         ("65001", ConsentMissing, "consent"),
+        ("7000229", ConsentMissing, "never"),
         ("700027", WrongSecret, "certificate"),
-        ("53003", SignInFailed, "refused"),
+        ("1000502", WrongSecret, "expired"),
+        ("700024", WrongSecret, "another time"),
+        ("53003", SignInFailed, "Conditional Access"),
+        ("50034", SignInFailed, "refused"),
     ],
 )
 def test_each_refusal_of_the_sign_in_says_what_to_do(
