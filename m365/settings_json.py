@@ -2,7 +2,7 @@
 
 Rules
 - An item's id is the word for its sort and Graph's id: "rule:AQAAAJ5dZp8=". Ids of rules are only
-  unique within one mailbox.
+  unique within one mailbox, and may hold a slash, which is escaped: our ids stand in paths.
 - While automatic replies are not scheduled, the times of their schedule are the next day as seen
   from now: they change by themselves, and are kept apart.
 - Two rules are the same when name, conditions, actions and exceptions are: their place in the
@@ -22,6 +22,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote, unquote
 
 from base.item import Change
 
@@ -46,7 +47,7 @@ class Section:
     path: str  # below /users/{id}
 
     def item_id(self, graph_id: str) -> str:
-        return f"{self.item}:{graph_id}"
+        return f"{self.item}:{quote(graph_id, safe='=')}"
 
 
 RULES = Section("rules", "Rules", "rule", "/mailFolders/inbox/messageRules")
@@ -57,9 +58,9 @@ SECTIONS = (RULES, CATEGORIES, OVERRIDES)
 
 def section_of(item_id: str) -> tuple[Section, str] | None:
     """The list an item stands in, and its id there; None for what stands in none."""
-    word, _, graph_id = item_id.partition(":")
+    word, _, escaped = item_id.partition(":")
     found = next((one for one in SECTIONS if one.item == word), None)
-    return (found, graph_id) if found and graph_id else None
+    return (found, unquote(escaped)) if found and escaped else None
 
 
 def digest(value: Any) -> str:

@@ -179,7 +179,7 @@ class SettingsWriter:
     def _category(self, item: StoredItem, replace: Existing | None, new_name: bool) -> Written:
         color = item.raw.get("color") or "none"
         if replace is not None:  # a name never changes, and is what collides
-            path = self._path(CATEGORIES, section_id(replace))
+            path = self._path(CATEGORIES, _graph_id(replace.id))
             self._writer.patch(path, {"color": color}, scope=self._scope)
             return Written(replace.id, "replaced")
         name = f"{item.raw.get('displayName') or ''}{_COPY if new_name else ''}"
@@ -194,7 +194,7 @@ class SettingsWriter:
             return _skipped(item, "one-per-address")
         kind = item.raw.get("classifyAs")
         if replace is not None:
-            path = self._path(OVERRIDES, section_id(replace))
+            path = self._path(OVERRIDES, _graph_id(replace.id))
             self._writer.patch(path, {"classifyAs": kind}, scope=self._scope)
             return Written(replace.id, "replaced")
         sender = kept(item.raw.get("senderEmailAddress") or {})
@@ -253,7 +253,7 @@ class SettingsWriter:
         wanted = _same(section, self._here(item))
         present = self._list(section)
         if section is RULES and self._is_own(item):
-            own = item.id.partition(":")[2]
+            own = _graph_id(item.id)
             present = sorted(present, key=lambda raw: raw["id"] != own)
             if present and present[0]["id"] == own:
                 return present[0]
@@ -302,9 +302,9 @@ class SettingsWriter:
         return f"{self._base}{section.path}/{quote(graph_id, safe='')}"
 
 
-def section_id(existing: Existing) -> str:
-    """The Graph id of something that is there."""
-    return existing.id.partition(":")[2]
+def _graph_id(item_id: str) -> str:
+    found = section_of(item_id)
+    return found[1] if found else ""
 
 
 def _section(item: StoredItem) -> Section | None:

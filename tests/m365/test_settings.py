@@ -152,6 +152,18 @@ def test_a_rule_knows_where_its_folders_lie(on: Stage) -> None:
     ]
 
 
+def test_an_id_with_a_slash_is_escaped_in_ours_and_found_again(on: Stage) -> None:
+    user = on.resource.graph_id
+    rule_named(on, user, "Remove spam")["id"] = "AQAA+/5dZp8="
+    mirror = read(on)
+    assert "rule:AQAA%2B%2F5dZp8=" in mirror.items
+    assert on.source().complete("rule:AQAA%2B%2F5dZp8=").name == "Remove spam"
+    old = clash(on, stored(mirror, "Remove spam"), on.resource)
+    assert old is not None
+    on.target(on.resource).remove(old.id)
+    assert "AQAA+/5dZp8=" not in {one["id"] for one in rules(on.tenant, user)}
+
+
 # Writing
 
 
