@@ -63,6 +63,7 @@ class CalendarSource:
         self._base = f"/users/{quote(resource.graph_id)}"
         self._list = CalendarList(reader, self._base, self._scope)
         self._events = EventReader(reader, self._base, self._scope)
+        self._refused = dict[str, Forbidden]()  # calendars that answered so in this step
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
         feeds = dict(links)
@@ -73,13 +74,19 @@ class CalendarSource:
                     feeds.pop(part, None)
                 yield page
         feeds.pop(_LIST_PART, None)
-        failed: TransientFailure | Forbidden | None = None
+        failed: TransientFailure | None = None
         for part, link in feeds.items():
             if part not in finished:
                 try:
                     yield from self._calendar(part, CalendarLink.read(link))
-                except (TransientFailure, Forbidden) as problem:
+                except TransientFailure as problem:
                     failed = failed or problem  # one bad calendar does not keep the others away
+                except Forbidden as problem:
+                    self._refused[part.removeprefix(_PART)] = problem
+        if len(self._refused) == len(feeds) and self._refused:
+            raise next(iter(self._refused.values()))  # not a calendar, but the service is refused
+        for key in self._refused:
+            yield FeedPage(f"{_PART}{key}", (_notice(key),), "", more=False)
         if failed is not None:
             raise failed
 
@@ -89,9 +96,18 @@ class CalendarSource:
         return ([], []) if change.kind == "folder" else self._events.parts(change)
 
     def complete(self, item_id: str) -> Change:
-        return self._events.read(item_id)
+        if item_id in self._refused:
+            raise self._refused[item_id]  # a row of the ledger, tried again in the next run
+        try:
+            return self._events.read(item_id)
+        except GraphProblem as problem:
+            if problem.status_code == 400 and self._is_calendar(item_id):
+                raise ItemGone("A calendar that refused is read by its feed again.") from problem
+            raise
 
     def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
+        if change.kind == "folder":
+            return self.complete(change.id)
         told = change.raw.get("lastModifiedDateTime")
         if told and told == raw.get("lastModifiedDateTime"):
             return whole({**raw, **change.volatile}, change.parent)
@@ -114,7 +130,7 @@ class CalendarSource:
         found = self._list.since(links.get(_LIST_PART, ""), now)
         parts = [f"{_PART}{key}" for key in found.own]
         for part in parts:
-            if part not in links:
+            if not links.get(part):  # a new one, or one whose counts differ
                 yield FeedPage(part, (), CalendarLink.fresh(now).write(), more=True)
         lost = tuple(part for part in links if part != _LIST_PART and part not in parts)
         gone = dict.fromkeys((*found.gone, *(part.removeprefix(_PART) for part in lost)))
@@ -232,6 +248,12 @@ class CalendarSource:
         prefer = {"Prefer": f"odata.maxpagesize={size}"}
         return follow(self._reader, path, headers=prefer, scope=self._scope)
 
+    def _is_calendar(self, item_id: str) -> bool:
+        try:
+            return self._exists(item_id)
+        except GraphProblem:
+            return False
+
     def _exists(self, calendar_id: str) -> bool:
         path = f"{self._base}/calendars/{quote(calendar_id)}"
         try:
@@ -239,6 +261,11 @@ class CalendarSource:
         except ItemGone:
             return False
         return True
+
+
+def _notice(calendar_id: str) -> Change:
+    """A Change that the ledger is to say why there is none of."""
+    return Change(calendar_id, "", "folder", raw={"id": calendar_id}, partial=True)
 
 
 SERVICE = Service(

@@ -13,7 +13,7 @@ import simulator
 from base.item import Change, FeedPage, Gone
 from m365.calendar_link import CalendarLink
 from m365.calendar_list import ROOT, SHARED
-from m365.graph.errors import Forbidden
+from m365.graph.errors import Forbidden, ItemGone
 from simulator.calendar_state import Calendar, Calendars, Event, calendars_of
 from simulator.contoso_calendar import file_of, make
 from tests.m365.cases_calendar import CalendarCase
@@ -421,9 +421,40 @@ def test_a_calendar_that_refuses_does_not_keep_the_others_away(place: Place) -> 
     work = place.store.add_calendar("Work")
     events = [place.single("Home"), place.single("Work", calendar=work)]
     place.tenant.faults.map(f"calendars/{locked.id}/", "p", loop=True)
-    with pytest.raises(Forbidden):
-        place.round()
+    source = place.on.source()
+    *pages, last = source.changes({}, frozenset())
+    for page in pages:
+        place.mirror.apply(source, page)
     assert [place.held(event).name for event in events] == ["Home", "Work"]
+    (notice,) = last.entries
+    assert (last.link, last.more, notice.id) == ("", False, locked.id)
+    assert isinstance(notice, Change)
+    with pytest.raises(Forbidden):  # which the engine writes into the ledger
+        source.merge({}, notice)
+    place.tenant.faults.calm()
+    with pytest.raises(ItemGone):  # the row is done with: the feed is read again
+        place.on.source().complete(locked.id)
+    place.round()
+    assert place.agrees()
+
+
+def test_calendars_that_all_refuse_are_a_service_that_refuses(place: Place) -> None:
+    place.tenant.faults.map("calendars/", "p", loop=True)
+    with pytest.raises(Forbidden):
+        place.pages()
+
+
+def test_a_feed_whose_counts_differ_is_read_from_nothing(place: Place) -> None:
+    kept, lost = place.single("Kept"), place.single("Lost")
+    place.round()
+    del place.store.events[lost.number]  # no feed tells of it
+    place.round()
+    assert not place.agrees()
+    part = f"calendar:{place.store.default.id}"
+    place.mirror.links[part] = ""
+    place.round()
+    assert place.agrees()
+    assert place.held(kept).name == "Kept"
 
 
 def test_calendars_without_groups_lie_below_the_root(place: Place) -> None:
