@@ -16,7 +16,7 @@ from typing import Any
 from base import log
 from base.errors import Problem, Throttled
 from base.messages import BackupRun, Drain, Planned, Shard
-from engine import census, directory, patience, policies, reconcile, runs
+from engine import census, directory, patience, policies, reconcile, runs, throttling
 from engine.assembly import App
 from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreToAsk
 from engine.resources import REFUSED
@@ -126,6 +126,7 @@ def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
     """
     ends = app.clock.monotonic() + app.settings.step_seconds
     reader = app.reader(org)
+    throttling.learn_licences(app, org, reader)
     known = directory.refresh(app, org, reader)
     holdings = Holdings(app, org, reader, ends)
     try:

@@ -28,7 +28,7 @@ from base.messages import (
     RestoreRun,
     RunClosed,
 )
-from engine import undo
+from engine import throttling, undo
 from engine.assembly import App
 from engine.restore_plan import RestorePlan, RestoreRequest, settled
 from state.port import RowExists
@@ -280,6 +280,7 @@ def close_backup(app: App, ended: BackupEnded) -> RunClosed:
     }
     closed = close(app, ended.org, ended.run, state, counts=counts, code=code, detail=detail)
     app.work.delete(ended.org, ended.run)
+    throttling.tell(app, ended.org)
     return RunClosed(closed.state, dict(closed.progress), closed.code)
 
 

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.assembly import App
+from engine.assembly import App, missing_rights
+from m365.graph.client import GraphReader
+from m365.graph.errors import GraphProblem
 from m365.graph.limits import SLOTS, UNITS, Purpose, Scope
 from m365.graph.shares import Shared
 from m365.graph.throttle import INSTALLATION
 
 _DAY_S = 86_400
 _MAILBOX = "mailbox:"
+_SHAREPOINT = "sharepoint"
+_ASK_S = 7 * _DAY_S
 _COUNTS = ("requests", "units", "refused", "held", "waited_ms")
 
 
@@ -51,6 +55,45 @@ def give_back(app: App, org: str, resource: str) -> None:
     app.limiter.finished(app.organization(org).tenant_id, scope, Purpose.RESTORE)
 
 
+def tell(app: App, org: str) -> None:
+    """A run is over: what this process has counted meanwhile is written down."""
+    record = app.organizations.get(org)
+    if record is not None:
+        app.limiter.tell(record.tenant_id)
+
+
+def learn_licences(app: App, org: str, reader: GraphReader) -> None:
+    """Asks the tenant once a week how many licences it has, which SharePoint's limits follow.
+
+    Without Organization.Read.All, or without a clear answer, the smallest limits hold.
+    """
+    now = app.clock.now().timestamp()
+    content, _ = app.throttling.read(reader.tenant.lower(), _SHAREPOINT)
+    asked_at = content.get("licences_at", 0.0)
+    if now - float(asked_at) < _ASK_S or missing_rights(reader, ("Organization.Read.All",)):
+        return
+    try:
+        skus = reader.get("/subscribedSkus", scope=Scope.directory())
+    except GraphProblem:
+        skus = {}
+    app.limiter.learn_licences(reader.tenant, licences_of(skus))
+
+
+def licences_of(skus: Mapping[str, Any]) -> int:
+    """How many licences with SharePoint a tenant has, by the answer to GET /subscribedSkus.
+
+    https://learn.microsoft.com/graph/api/subscribedsku-list
+    """
+    total = 0
+    for sku in skus.get("value") or ():
+        plans = sku.get("servicePlans") or () if isinstance(sku, dict) else ()
+        names = [str(plan.get("servicePlanName", "")) for plan in plans if isinstance(plan, dict)]
+        enabled = (sku.get("prepaidUnits") or {}).get("enabled") if isinstance(sku, dict) else 0
+        if isinstance(enabled, int) and any("SHAREPOINT" in name.upper() for name in names):
+            total += enabled
+    return total
+
+
 def _read(app: App, tenant: str) -> list[tuple[str, Shared]]:
     found = []
     for row in app.throttling.all(tenant):
@@ -67,7 +110,7 @@ def _scope(app: App, name: str, shared: Shared, now: float) -> dict[str, Any]:
     live = {key: claim for key, claim in shared.claims.items() if claim.until > now}
     today = int(now // _DAY_S) == shared.counted_on
     counts = {key: shared.counts.get(key, 0) if today else 0 for key in _COUNTS}
-    has_day = name == "sharepoint"
+    has_day = name == _SHAREPOINT
     return {
         "scope": name,
         "limit": part.limit if part else None,
@@ -98,18 +141,3 @@ def _mailbox(mailbox: str, shared: Shared, now: float) -> list[dict[str, Any]]:
 
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()
-
-
-def licences_of(skus: Mapping[str, Any]) -> int:
-    """How many licences with SharePoint a tenant has, by the answer to GET /subscribedSkus.
-
-    https://learn.microsoft.com/graph/api/subscribedsku-list
-    """
-    total = 0
-    for sku in skus.get("value") or ():
-        plans = sku.get("servicePlans") or () if isinstance(sku, dict) else ()
-        names = [str(plan.get("servicePlanName", "")) for plan in plans if isinstance(plan, dict)]
-        enabled = (sku.get("prepaidUnits") or {}).get("enabled") if isinstance(sku, dict) else 0
-        if isinstance(enabled, int) and any("SHAREPOINT" in name.upper() for name in names):
-            total += enabled
-    return total

@@ -62,6 +62,7 @@ class Shared:
     day: dict[int, tuple[int, int]] = field(default_factory=dict)
     restore_until: float = 0.0
     licences: int = 0
+    licences_at: float = 0.0  # when the tenant was asked for them
     counts: dict[str, int] = field(default_factory=dict)
     counted_on: int = 0
 
@@ -78,6 +79,7 @@ class Shared:
             {int(cell): (int(a), int(f)) for cell, (a, f) in value.get("day", {}).items()},
             float(value.get("restore_until", 0.0)),
             int(value.get("licences", 0)),
+            float(value.get("licences_at", 0.0)),
             {name: int(count) for name, count in value.get("counts", {}).items()},
             int(value.get("counted_on", 0)),
         )
@@ -103,6 +105,7 @@ class Shared:
             "day": {str(cell): both for cell, both in self.day.items()},
             "restore_until": round(self.restore_until, 1),
             "licences": self.licences,
+            "licences_at": round(self.licences_at, 1),
             "counts": self.counts,
             "counted_on": self.counted_on,
         }

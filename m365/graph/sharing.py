@@ -26,7 +26,8 @@ class Needs:
     spent: int
     counts: dict[str, int]
     pauses: dict[str, tuple[float, str]]
-    licences: int
+    licences: int | None  # None: nothing new
+    tell: bool = False  # write it down although nothing changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ class Entry:
         for _ in range(_TRIES_MAX):
             content, etag = self.record.read(self.tenant, self.name)
             shared = _shared(content)
-            if needs.licences:
-                shared.licences = needs.licences
+            if needs.licences is not None:
+                shared.licences, shared.licences_at = needs.licences, needs.now
             parts, day_limit = self.parts_of(shared.licences)
             before = deepcopy(shared.claims.get(self.key))
             shares = settle(
@@ -86,10 +87,15 @@ class Entry:
         parts: tuple[Part, ...],
     ) -> bool:
         mine = shared.claims[self.key]
-        if before is None or before.until - needs.now < self.lasts_s / 2 or needs.pauses:
+        if (
+            before is None
+            or before.until - needs.now < self.lasts_s / 2
+            or needs.pauses
+            or needs.tell
+        ):
             return True
         if (
-            needs.licences
+            needs.licences is not None
             or needs.spent * 2 > needs.held_grant > 0
             or mine.grant > needs.held_grant == 0
         ):

@@ -96,7 +96,8 @@ class Stake:
         self._counts: Counter[str] = Counter()
         self._requests = 0
         self._news: dict[str, tuple[float, str]] = {}
-        self._licences = 0
+        self._licences: int | None = None
+        self._tell = False
 
     # --- By every request ---
 
@@ -189,11 +190,15 @@ class Stake:
         """Something has changed in the record."""
         self.next_look = min(self.next_look, now)
 
+    def tell(self, now: float) -> bool:
+        """A run is over: what was counted is to be written down; whether there is something."""
+        self._tell = bool(self._requests) and self.valid(now) and not self.looking
+        return self._tell
+
     def learn_licences(self, licences: int) -> None:
         """How many licences the tenant has; told to all workers with the next look."""
-        if licences != self._licences:
-            self._licences = licences
-            self.next_look = -1e18
+        self._licences = licences
+        self.next_look = -1e18
 
     @property
     def others_there(self) -> bool:
@@ -278,7 +283,7 @@ class Stake:
         return Needs(
             self.purpose, self._grant, clock.now().timestamp(), monotonic, asks, self._spent,
             {**self._counts, "requests": self._requests, "units": self._spent},
-            dict(self._news), self._licences,
+            dict(self._news), self._licences, self._tell,
         )  # fmt: skip
 
     def _take(self, needs: Needs, outcome: Outcome) -> None:
@@ -330,7 +335,8 @@ class Stake:
         self._news = {
             name: news for name, news in self._news.items() if needs.pauses.get(name) != news
         }
-        self._licences = 0
+        self._licences = None
+        self._tell = False
 
     def _go_on_alone(self, needs: Needs, trouble: Problem | None) -> None:
         """The record cannot be reached, or others were faster each time: a careful share."""

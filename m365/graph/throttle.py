@@ -149,6 +149,20 @@ class Limiter:
             stake = lane.stakes[purpose]
         stake.leave()
 
+    def tell(self, tenant: str) -> None:
+        """A run is over: writes down what this process has counted, so that people see it."""
+        with self._changed:
+            now = self._clock.monotonic()
+            lanes = [lane for (of, _), lane in self._lanes.items() if of == tenant.lower()]
+            stakes = {one for lane in lanes if not lane.has_slots for one in lane.stakes.values()}
+            stakes.add(self._mailboxes.get(tenant.lower(), self._app))
+            stakes.add(self._app)
+            due = [stake for stake in stakes if stake.tell(now)]
+            for stake in due:
+                stake.looking = True
+        for stake in due:
+            self._look(stake)
+
     def in_flight(self, tenant: str, scope: Scope) -> int:
         """Requests under way in a lane."""
         with self._changed:
@@ -203,10 +217,17 @@ class Limiter:
                     stake.used_by_others(now, 1 - used)
 
     def learn_licences(self, tenant: str, licences: int) -> None:
-        """How many licences a tenant has, which SharePoint's limits follow; told to all workers."""
+        """How many licences a tenant has (0: not known), which SharePoint's limits follow; told to
+        all workers at once.
+        """
         with self._changed:
             lane = self._lane(tenant, Scope.sharepoint(), self._clock.monotonic())
-            lane.stakes[Purpose.BACKUP].learn_licences(licences)
+            teller = lane.stakes[Purpose.BACKUP]
+            teller.learn_licences(licences)
+            if teller.looking:
+                return  # with the look after this one
+            teller.looking = True
+        self._look(teller)
 
     # --- Lanes and their stakes ---
 

@@ -410,3 +410,32 @@ def test_times_come_back_to_the_microsecond_and_in_utc(records: Records):
     records.organizations.create(organization(next_run_at=berlin))
     back = records.organizations.get(ORG).next_run_at
     assert (back, back.tzinfo) == (berlin, UTC)
+
+
+# --- Throttling ---
+
+
+def test_of_two_who_read_the_same_record_of_throttling_one_writes_it(records: Records):
+    throttling = records.throttling
+    assert throttling.read("tenant", "sharepoint") == ({}, "")
+    assert throttling.write("tenant", "sharepoint", {"claims": {}}, "")
+    assert not throttling.write("tenant", "sharepoint", {"claims": {"b": 1}}, "")
+    content, etag = throttling.read("tenant", "sharepoint")
+    assert content == {"claims": {}}
+    assert throttling.write("tenant", "sharepoint", {"claims": {"a": 1}}, etag)
+    assert not throttling.write("tenant", "sharepoint", {"claims": {"b": 1}}, etag)
+    assert not throttling.remove("tenant", "sharepoint", etag)
+    assert throttling.read("tenant", "sharepoint")[0] == {"claims": {"a": 1}}
+
+
+def test_records_of_throttling_hold_many_workers_and_belong_to_their_tenant(records: Records):
+    many = {f"worker-{number}": {"until": number} for number in range(2_000)}
+    records.throttling.write("one", "app", {"claims": many}, "")
+    records.throttling.write("two", "mailbox:x", {}, "")
+    assert [row.name for row in records.throttling.all("one")] == ["app"]
+    assert records.throttling.read("one", "app")[0] == {"claims": many}
+    records.throttling.delete_all("one")
+    assert list(records.throttling.all("one")) == []
+    assert records.throttling.remove(
+        "two", "mailbox:x", records.throttling.read("two", "mailbox:x")[1]
+    )
