@@ -11,9 +11,12 @@ from zoneinfo import ZoneInfo
 import icalendar
 import pytest
 from dateutil.rrule import rrulestr
+from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 from base.item import StoredItem, StoredPart
+from base.zones import zone_of
 from formats import file_of
+from formats.timezone import vtimezone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EVENT: dict[str, Any] = {
@@ -200,3 +203,28 @@ def test_a_file_is_named_by_day_and_subject() -> None:
     item = StoredItem("x", "cal", "event", "Weekly: plan/do?", {}, EVENT, ())
     assert file_of(item).name.startswith("2026-03-24 Weekly")
     assert file_of(item).name.endswith(".ics")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia",
+     "Africa/Casablanca", "America/St_Johns", "America/Sao_Paulo"],
+)  # fmt: skip
+def test_a_zone_says_when_its_clocks_change(name: str) -> None:
+    zone = ZoneInfo(name)
+    component = icalendar.Component.from_ical(vtimezone(zone))
+    read = component.to_tz(lookup_tzid=False)
+    at = datetime(1991, 1, 1, 12, 30)  # noqa: DTZ001 - a wall clock
+    while at.year < 2037:
+        assert at.replace(tzinfo=read).utcoffset() == at.replace(tzinfo=zone).utcoffset(), at
+        at += timedelta(days=5)
+
+
+def test_zones_of_windows_are_those_of_the_unicode_consortium() -> None:
+    for name, tz in WINDOWS_TO_OLSON.items():
+        found = zone_of(name)
+        assert found is not None, name
+        now = datetime(2026, 7, 1, 12, tzinfo=UTC)
+        assert now.astimezone(found).utcoffset() == now.astimezone(ZoneInfo(tz)).utcoffset()
+    assert zone_of("tzone://Microsoft/Custom") is None
+    assert zone_of("../etc/passwd") is None
