@@ -6,6 +6,7 @@ Rules
 - Each item is throttled on its own. The refused ones alone are sent again, after the longest wait
   that one of them was asked for; where that wait is long they are answered as they are, and json()
   raises Throttled.
+- A token may end between the call and an item: items that answer 401 are asked once more.
 - Where a mailbox has no slots for a batch, which runs four requests at once, they go one by one.
 - What is large (content, $value) does not belong into a batch.
 
@@ -28,6 +29,7 @@ from m365.graph.throttle import Scope
 
 PER_CALL_MAX = 20
 _ROUNDS_MAX = 5
+_UNAUTHORIZED = 401
 _FAILED = frozenset((500, 502, 504))
 _REFUSED = frozenset((429, 503))
 
@@ -111,7 +113,26 @@ def _call(
         answers |= _round(exchange, {at: requests[at] for at in waiting}, scope, decorate, beta)
         again = _REFUSED if tries >= REPEATS_MAX else _REFUSED | _FAILED
         waiting = [at for at in waiting if answers[at].status in again]
+    answers |= _with_a_new_token(exchange, requests, answers, scope, decorate, beta)
     return [answers[at] for at in range(len(requests))]
+
+
+def _with_a_new_token(
+    exchange: Exchange,
+    requests: Sequence[BatchRequest],
+    answers: Mapping[int, BatchAnswer],
+    scope: Scope,
+    decorate: Callable[[BatchRequest], Mapping[str, str]],
+    beta: bool,
+) -> dict[int, BatchAnswer]:
+    """Items that the token had ended for: the first on its own, which renews it, then the rest."""
+    first, *rest = [at for at, one in answers.items() if one.status == _UNAUTHORIZED] or [-1]
+    if first < 0:
+        return {}
+    renewed = {first: _single(exchange, requests[first], scope, decorate, beta)}
+    if rest and renewed[first].status != _UNAUTHORIZED:
+        renewed |= _round(exchange, {at: requests[at] for at in rest}, scope, decorate, beta)
+    return renewed
 
 
 def _single(

@@ -156,3 +156,32 @@ def test_every_item_counts_against_the_units_of_sharepoint() -> None:
         fake.reader().batch([BatchRequest(f"/{number}") for number in range(20)], scope)
         lane = fake.limiter._lanes[("contoso", scope)]
         assert lane.windows[0].used(fake.clock.monotonic()) == 20
+
+
+def test_items_that_a_token_ended_for_are_asked_again_with_a_new_one() -> None:
+    ended = {"status": 401, "body": {"error": {"code": "InvalidAuthenticationToken"}}}
+    rounds: list[list[str]] = []
+
+    def fate(heard: Heard) -> Reply:
+        urls = [item["url"] for item in heard.json()["requests"]]
+        rounds.append(urls)
+        late = len(rounds) == 1
+        return answering(lambda item: ended if late and item["url"] != "/a" else echo(item))(heard)
+
+    with Hostile() as fake:
+        fake.on("/v1.0/$batch", fate)
+        fake.on("/v1.0/b", says({"url": "/b"}))
+        asked = [BatchRequest(url) for url in ("/a", "/b", "/c", "/d")]
+        answers = fake.reader().batch(asked, DIRECTORY)
+        assert [answer.json()["url"] for answer in answers] == ["/a", "/b", "/c", "/d"]
+        assert rounds == [["/a", "/b", "/c", "/d"], ["/c", "/d"]]
+
+
+def test_items_refused_with_any_token_cost_one_question_more() -> None:
+    refused = {"status": 401, "body": {"error": {"code": "Unauthorized"}}}
+    with Hostile() as fake:
+        fake.on("/v1.0/$batch", answering(lambda item: refused))
+        fake.on("/v1.0/a", fails(401))
+        answers = fake.reader().batch([BatchRequest("/a"), BatchRequest("/b")], DIRECTORY)
+        assert [answer.status for answer in answers] == [401, 401]
+        assert len(fake.heard) == 3  # the batch, and one item twice: with a new token too
