@@ -38,7 +38,8 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             for user in tenant.users.values()
         ],
         "mailboxes": {
-            key: mailbox_truth(tenant.mailboxes[key], hashes=hashes) | settings_truth(tenant, key)
+            key: mailbox_truth(tenant.mailboxes[key], hashes=hashes)
+            | settings_truth(tenant, key)
             | {"calendar": calendar_truth(tenant, key, hashes=hashes)}
             | people_truth(tenant, key, hashes=hashes)
             for key in mailboxes
