@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import simulator
-from base.messages import BackupEnded
+from base.messages import BackupEnded, Shard
 from engine import coverage, directory, plan, policies, runs
 from engine.assembly import App
 from engine.directory_search import search
@@ -19,7 +19,7 @@ from simulator.mailbox import Mailbox
 from simulator.tenant import LICENCE
 from state.counting import CountingTables
 from state.names import DIRECTORY, RESOURCES
-from state.resources import PROTECTED, SKIPPED
+from state.resources import GONE, PROTECTED, SKIPPED
 from state.tables.sqlite import SqliteTables
 from tests.engine.test_plan import LaterClock, planned, rows
 from tests.engine.world import ORG, SCRYPT_N, World, calm_tenant, settings_for, take_in
@@ -501,3 +501,46 @@ def test_before_the_first_run_the_tenant_itself_is_asked(made: World) -> None:
     assert directory.known(made.app, ORG).is_empty
     assert "Sales Inbox" in {one["displayName"] for one in found(made, "users", "sales")}
     assert directory.known(made.app, ORG).is_empty
+
+
+# --- While a run is under way ---
+
+
+def test_who_is_deleted_during_a_run_goes_on_with_the_same_history_when_restored(
+    made: World,
+) -> None:
+    choose(made, "mail")
+    made.back_up()
+    leaver = made.mailbox.user_id
+    request = runs.request_backup(made.app, ORG, "test")
+    answer = plan.plan_backup(made.app, request.message)
+    made.tenant.remove_user(leaver)
+    for number in range(answer.shards):
+        for drain in plan.shard_resources(made.app, Shard(ORG, request.id, number)):
+            made.drain(drain)
+    runs.close_backup(made.app, BackupEnded(ORG, request.id))
+    assert rows(made)[leaver].state == GONE
+
+    planned(made)
+    assert rows(made)[leaver].reason == "left-the-directory"
+    directory_state.restore(made.tenant, leaver)
+    made.back_up()
+
+    row = rows(made)[leaver]
+    assert (row.state, row.resource) == (PROTECTED, f"mailbox:{leaver}")
+    assert row.head >= 1
+    made.verify()
+
+
+def test_who_is_converted_during_a_run_is_protected_to_its_end(made: World) -> None:
+    choose(made, "mail")
+    request = runs.request_backup(made.app, ORG, "test")
+    plan.plan_backup(made.app, request.message)
+    converted = made.mailbox.user_id
+    made.tenant.users[converted].purpose = "shared"
+    later(made, 0.01)
+    made.tenant.change_user(converted, assignedLicenses=[], accountEnabled=False)
+    assert made.finish_backup(request.id)["state"] == "green"
+    assert made.mail_in_vault() == made.mail_in_tenant()
+    planned(made)
+    assert rows(made)[converted].facts["purpose"] == "shared"
