@@ -13,7 +13,7 @@ from typing import Any
 
 from base.errors import InvalidInput
 from base.ids import fresh_slug
-from engine import resources
+from engine import resources, throttling
 from engine.assembly import App
 from engine.browse import View, open_view
 from m365 import SERVICES
@@ -94,7 +94,10 @@ def prepare(
     if not counted.kinds:
         raise NothingSelected("Nothing in this restore point matches the selection.")
     writer = app.restorer(org, request.service, request.target)
-    conflicts = _conflicts(view, request, selected(view, request), writer) if look else None
+    try:
+        conflicts = _conflicts(view, request, selected(view, request), writer) if look else None
+    finally:
+        throttling.give_back(app, org, request.target)
     return request, counted.plan(SERVICES[request.service], conflicts)
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from base.errors import Conflict
 from base.item import Trouble
+from engine import throttling
 from engine.assembly import App
 from engine.restore_plan import RestoreRequest
 from m365.graph.errors import GraphProblem
+from m365.service import Writer
 from vault import Repository
 
 _MADE = ("created", "copied")
@@ -47,17 +49,19 @@ def rows(app: App, org: str, undone: str, batch: int) -> list[dict[str, Any]]:
     names = list(repository.list_records(f"restore/{undone}/done/"))
     wanted = RestoreRequest.from_json(repository.get_record(f"restore/{undone}/request") or {})
     writer = app.restorer(org, wanted.service, wanted.target)
-    answer = []
-    for row in repository.get_record(names[batch]) or ():
-        outcome, troubles = "kept", []
-        if row["outcome"] in _MADE and row["new_id"]:
-            try:
-                writer.remove(row["new_id"])
-                outcome = "removed"
-            except GraphProblem as problem:
-                outcome = "failed"
-                troubles = [Trouble(row["id"], "item", problem.code, retry=False)]
-        answer.append(
-            {**row, "outcome": outcome, "troubles": [{"cause": t.cause} for t in troubles]}
-        )
-    return answer
+    try:
+        return [_taken_back(writer, row) for row in repository.get_record(names[batch]) or ()]
+    finally:
+        throttling.give_back(app, org, wanted.target)
+
+
+def _taken_back(writer: Writer, row: dict[str, Any]) -> dict[str, Any]:
+    outcome, troubles = "kept", []
+    if row["outcome"] in _MADE and row["new_id"]:
+        try:
+            writer.remove(row["new_id"])
+            outcome = "removed"
+        except GraphProblem as problem:
+            outcome = "failed"
+            troubles = [Trouble(row["id"], "item", problem.code, retry=False)]
+    return {**row, "outcome": outcome, "troubles": [{"cause": t.cause} for t in troubles]}
