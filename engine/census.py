@@ -17,7 +17,7 @@ from typing import Any
 
 from engine import policies, selection
 from engine.assembly import App, missing_rights
-from engine.directory import Known
+from engine.directory import PERMISSION_MISSING, Known
 from engine.holdings import ASK, Holdings
 from engine.resources import REFUSED
 from m365 import SERVICES
@@ -29,7 +29,6 @@ from state.resources import GONE, PROTECTED, SKIPPED, ResourceRow
 NOT_SELECTED = "not-selected"
 LEFT = "left-the-directory"
 REPLACED = "replaced"  # the person has another one now
-PERMISSION_MISSING = "permission-missing"
 SEEN_AGAIN = timedelta(days=7)  # how old last_seen may be; and how long a refusal is believed
 NONE = "none-"  # begins the Graph id in a row of somebody who has no such resource
 
@@ -251,6 +250,6 @@ def lost_groups(policy: Mapping[str, Any], known: Known) -> Iterator[str]:
             continue
         people = selection.People(chosen, known)
         if people.needs_groups and GROUPS.name in known.unread:
-            yield PERMISSION_MISSING
+            yield known.unread[GROUPS.name]
         elif people.needs_groups and people.lost_groups:
             yield "selection-unknown"

@@ -2,8 +2,8 @@
 people, and never a reason to ask for everybody again.
 
 Rule 1: records are a cache. What is missing, torn or too old is read anew, whole.
-Rule 2: a feed that may not be read (permission) does not stop the others; what was known of it
-        stays, and the run says so where somebody needs it.
+Rule 2: a feed of groups or sites that cannot be read does not stop anything; what was known of it
+        stays, and the run says so where somebody needs it. One that was never read is waited for.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ from m365.directory import (
 )
 from m365.graph.auth import Tokens
 from m365.graph.client import GraphReader
-from m365.graph.errors import Forbidden
+from m365.graph.errors import Forbidden, GraphProblem
 from m365.graph.permissions import missing_roles
 from state.directory import Kept, Record
 
 _NO_WORD = re.compile(r"[^a-z0-9]")
+PERMISSION_MISSING = "permission-missing"
 LINK_LASTS = timedelta(days=3)  # stored anew behind that, of the 7 days in which it is known
 WHOLE_EVERY = timedelta(days=30)  # so that whatever no delta told is found all the same
 
 
 @dataclass(frozen=True)
 class Known:
-    """The directory. `unread`: names of the feeds that could not be read now."""
+    """The directory. `unread`: feeds that could not be read now, with the code of the reason."""
 
     people: Mapping[str, Person]
     removed: Mapping[str, Person]  # who left, while Microsoft can still bring them back
     groups: Mapping[str, Group]
     sites: Mapping[str, Site]
-    unread: frozenset[str] = frozenset()
+    unread: Mapping[str, str] = field(default_factory=dict)
     _within: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def within(self, group_id: str) -> frozenset[str]:
@@ -97,20 +98,24 @@ def refresh(app: App, org: str, reader: GraphReader) -> Known:
     Raises Forbidden where even users may not be read, Throttled, TransientFailure, SignInFailed.
     """
     records: dict[str, Mapping[str, Record]] = {}
-    unread: set[str] = set()
+    unread: dict[str, str] = {}
     for feed in FEEDS:
         kept = app.directory.read(org, feed.name)
         records[feed.name] = kept.records
         if feed is not USERS and not may(reader, feed.permission):
-            unread.add(feed.name)
+            unread[feed.name] = PERMISSION_MISSING
             continue
         try:
             records[feed.name] = _read(app, org, reader, feed, kept)
-        except Forbidden:
+        except Forbidden as refused:
             if feed is USERS:
                 raise
-            unread.add(feed.name)
-    return _known(records, frozenset(unread))
+            unread[feed.name] = refused.code
+        except GraphProblem as problem:
+            if feed is USERS or kept.whole_at is None:
+                raise
+            unread[feed.name] = problem.code
+    return _known(records, unread)
 
 
 def known(app: App, org: str) -> Known:
@@ -156,7 +161,7 @@ def _worth_writing(app: App, kept: Kept, reading: Reading, records: Mapping[str,
 
 
 def _known(
-    records: Mapping[str, Mapping[str, Record]], unread: frozenset[str] = frozenset()
+    records: Mapping[str, Mapping[str, Record]], unread: Mapping[str, str] | None = None
 ) -> Known:
     everybody = {key: person_of(key, record) for key, record in records[USERS.name].items()}
     groups = {key: group_of(key, record) for key, record in records[GROUPS.name].items()}
@@ -166,5 +171,5 @@ def _known(
         removed={key: one for key, one in everybody.items() if one.removed},
         groups={key: one for key, one in groups.items() if not one.removed},
         sites={key: one for key, one in sites.items() if not one.removed},
-        unread=unread,
+        unread=unread or {},
     )

@@ -15,7 +15,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from base.clock import iso, parse_iso
+from base.clock import parse_iso
 from engine.assembly import App
 from engine.directory import Known, may
 from m365.archive import archives_of
@@ -144,7 +144,7 @@ class Holdings:
             self._set(person_id, _PURPOSE, {"is": purpose, **self._asked(None)})
 
     def _asked(self, before: Mapping[str, Any] | None) -> dict[str, str]:
-        now = iso(self._now)
+        now = self._now.isoformat()
         return {"since": before["since"] if before else now, "asked": now}
 
     def _set(self, person_id: str, kind: str, held: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreTo
 from engine.resources import REFUSED
 from m365 import SERVICES
 from m365.archive import NO_ARCHIVE
+from m365.graph.errors import TransientFailure
 from m365.holdings import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX
 from state.progress import Progress
 from state.resources import PROTECTED, ResourceRow
@@ -65,6 +66,8 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         return Planned("planned", shards=len(shards), resources=count)
     except MoreToAsk:
         return Planned("throttled", code=PLANNING)
+    except TransientFailure as problem:
+        return Planned("throttled", code=problem.code, retry_after_s=patience.WAIT_S)
     except Throttled as wait:
         return Planned("throttled", code=wait.code, retry_after_s=wait.retry_after_s)
     except Problem as problem:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from base.clock import iso, parse_iso
+from base.clock import parse_iso
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import (
@@ -269,7 +269,7 @@ def _round(
         for entry in page.value:
             objects.take(entry)
         end = page.link
-    return Reading(objects.settled(iso(now)), end, whole=not link)
+    return Reading(objects.settled(now.isoformat()), end, whole=not link)
 
 
 def _cost(feed: Feed, link: str) -> int:

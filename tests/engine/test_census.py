@@ -138,6 +138,25 @@ def test_a_mailbox_is_asked_for_once_however_many_services_it_has(made: World) -
     assert asked(made) == there + 1 + there  # Nobody Yet too; and what each mailbox is for
 
 
+def test_a_feed_of_groups_or_sites_that_fails_for_a_night_stops_nothing(made: World) -> None:
+    choose(made, "mail")
+    planned(made)
+    made.tenant.faults.map(r"^GET /(groups|sites)/delta", "e", loop=True)
+    assert len(planned(made)) == len(made.tenant.mailboxes)
+    assert directory.known(made.app, ORG).groups
+
+
+def test_a_directory_that_fails_for_a_while_is_waited_for(made: World) -> None:
+    choose(made, "mail")
+    rule = made.tenant.faults.map(r"^GET /users/delta", "e", loop=True)
+    request = runs.request_backup(made.app, ORG, "test")
+    answer = plan.plan_backup(made.app, request.message)
+    assert (answer.state, answer.code) == ("throttled", "graph-unstable")
+    assert answer.retry_after_s >= 60
+    made.tenant.faults.rules.remove(rule)
+    assert plan.plan_backup(made.app, request.message).state == "planned"
+
+
 def test_links_that_expired_read_the_whole_and_find_who_left_meanwhile(made: World) -> None:
     choose(made)
     planned(made)

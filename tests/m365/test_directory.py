@@ -35,7 +35,7 @@ from tests.m365.wire_fake import Hostile, Reply, fails, says, token
 TENANT = "6e7b1f40-0000-4000-8000-0000c0ffee01"
 ORGANIZATION = says({"value": [{"id": TENANT, "displayName": "Contoso"}]})
 NOW = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)
-STAMP = "2026-11-24T01:00:00Z"
+STAMP = "2026-11-24T01:00:00+00:00"
 ANNA = {"id": "anna", "mail": "anna@contoso.example", "assignedLicenses": [{}]}
 
 
