@@ -12,8 +12,9 @@ Rules
 
 Theory of operation. Graph keeps what differs in a series inside its master, so whatever happens to
 an occurrence changes the master's lastModifiedDateTime ([MS-OXOCAL] 2.2.1.44). The delta names
-changed occurrences with their master; a removed one only by its own id, which tells nothing. So
-where anything was removed, the masters changed since the last round are asked for: one request.
+changed occurrences with their master; a removed one only by its own id, which tells nothing, and
+nothing outside of the window. So where it names anything, the events changed since the last round
+are listed as well: one request for a calendar that has news, none for one that has not.
 
 Facts this file rests on: learn.microsoft.com/graph/api/event-delta (takes a window and no other
 option), /delta-query-events, /api/resources/event (exceptionOccurrences, cancelledOccurrences).
@@ -184,15 +185,15 @@ class CalendarSource:
     def _changed(self, part: str, link: CalendarLink, now: datetime) -> Iterator[FeedPage]:
         """What the window's feed names since the last round."""
         calendar_id = part.removeprefix(_PART)
-        told: set[str] = set()  # series named in this step already
+        told: set[str] = set()  # ids named in this step already
         for page in self._pages(link.at, link):
             entries = list(self._named(page.value, calendar_id, told))
-            gap = link.gap or any(isinstance(entry, Gone) for entry in entries)
+            news = link.news or bool(entries)
             if page.more:
-                link = replace(link, at=page.link, gap=gap)
+                link = replace(link, at=page.link, news=news)
                 yield FeedPage(part, tuple(entries), link.write(), more=True)
                 continue
-            if gap:
+            if news:
                 entries += self._modified(calendar_id, link.since(), told)
             link = link.ended(page.link, now)
             yield FeedPage(part, tuple(entries), link.write(), more=link.phase == LIST)
@@ -209,24 +210,21 @@ class CalendarSource:
                 if master not in told:
                     told.add(master)
                     yield self._events.notice({"id": master}, calendar_id)
-            elif may_have_files(raw) or any(name not in raw for name in _WHOLE):
-                yield self._events.notice({"id": raw["id"]}, calendar_id)
             else:
-                yield whole(raw, calendar_id)
+                told.add(raw["id"])
+                if may_have_files(raw) or any(name not in raw for name in _WHOLE):
+                    yield self._events.notice({"id": raw["id"]}, calendar_id)
+                else:
+                    yield whole(raw, calendar_id)
 
     def _modified(self, calendar_id: str, since: str, told: set[str]) -> Iterator[Change]:
-        """The series that changed since then: a removed occurrence does not say of which it was."""
+        """What changed since then and was not named: see the theory of operation."""
         path = f"{self._base}/calendars/{quote(calendar_id)}/events"
-        params = {
-            "$filter": f"lastModifiedDateTime ge {since}",
-            "$select": "id,type,recurrence,lastModifiedDateTime",
-            "$top": "500",
-        }
-        for page in follow(self._reader, path, params, scope=self._scope):
+        for page in self._events.pages(path, PAGE_ITEMS, f"lastModifiedDateTime ge {since}"):
             for raw in page.value:
-                if is_master(raw) and raw["id"] not in told:
+                if raw["id"] not in told:
                     told.add(raw["id"])
-                    yield self._events.notice({"id": raw["id"]}, calendar_id)
+                    yield self._events.listed(raw, calendar_id, trusts=False)
 
     def _listed(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
         """Every event of the calendar; what is not seen until the end is gone."""

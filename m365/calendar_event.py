@@ -68,14 +68,19 @@ class EventReader:
             return self.notice(raw if trusts else {"id": raw["id"]}, calendar_id)
         return whole(raw, calendar_id)
 
-    def pages(self, path: str, items: int) -> Iterator[DeltaPage]:
+    def pages(self, path: str, items: int, where: str = "") -> Iterator[DeltaPage]:
         """The pages of a list of events, with the lists of their attachments where the tenant
         expands them and does not send their bytes along.
+
+        `path`: that of a list, with `where` as its $filter, or a nextLink.
         """
         prefer = {"Prefer": f"odata.maxpagesize={items}"}
         first_page = "?" not in path
+        if where:
+            path = f"{path}?$filter={quote(where, safe=':')}"
         if first_page and self.expands:
-            pages = self._first_pages(f"{path}?$expand={_ATTACHMENTS}", prefer)
+            mark = "&" if where else "?"
+            pages = self._first_pages(f"{path}{mark}$expand={_ATTACHMENTS}", prefer)
             if pages is not None:
                 yield from pages
                 return

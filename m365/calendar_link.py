@@ -35,7 +35,7 @@ class CalendarLink:
     full: str = ""  # when the last full pass began
     asked: str = ""  # when the last round began
     begun: str = ""  # when this round began; "" between rounds
-    gap: bool = False  # whether something was removed in this round
+    news: bool = False  # whether anything was named in this round
     list_at: str = ""  # where the list goes on
     trusts: bool = False  # whether the list takes a series with the stored time as unchanged
     whole: bool = True  # whether pages have their usual size; false: a page was too heavy
@@ -72,7 +72,7 @@ class CalendarLink:
 
     def ended(self, delta_link: str, now: datetime) -> CalendarLink:
         """Behind the last page of changes: a full pass follows where it is due."""
-        done = replace(self, at=delta_link, asked=self.begun, begun="", gap=False)
+        done = replace(self, at=delta_link, asked=self.begun, begun="", news=False)
         if now - parse_iso(self.full) < FULL_EVERY:
             return done
         return replace(done, phase=LIST, full=iso(now), trusts=True)

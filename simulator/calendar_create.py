@@ -97,6 +97,7 @@ def patch(tenant: Tenant, store: Calendars, event: Event, day: date | None, body
             store.change_occurrence(event, day, **changes, **moved)
     else:
         if moved:
+            event.before = (event.start, event.end)
             event.start, event.end = start, end
         if body.get("recurrence") is not None:
             event.recurrence = checked(body["recurrence"], event.zone)

@@ -111,7 +111,8 @@ def _later(
         event = store.events.get(int(key.split(":")[0]))
         gone = change in ("deleted", "changed")
         if ":" in key:
-            if window is not None:
+            day = date.fromordinal(int(key.split(":")[1]))
+            if window is not None and (event is None or event.overlaps(*window, day)):
                 entries.append((key, "deleted" if gone else "now"))
         elif gone:
             entries += _removed(target.gone.get(int(key)), window)
@@ -131,7 +132,9 @@ def _whole(event: Event | None, window: _Window | None) -> _Entries:
     if window is None:
         return [(key, "now")]
     if not event.is_series:
-        return [(key, "now")] if event.overlaps(*window) else [(key, "deleted")]
+        if event.overlaps(*window):
+            return [(key, "now")]
+        return [(key, "deleted")] if event.left(*window) else []
     days = [f"{key}:{day.toordinal()}" for day in event.days_between(*window)]
     return [(one, "now") for one in (key, *days)] if days else []
 
@@ -140,6 +143,8 @@ def _removed(event: Event | None, window: _Window | None) -> _Entries:
     if event is None:
         return []
     key = str(event.number)
+    if window is not None and not event.is_series and not event.overlaps(*window):
+        return []  # nobody was ever told of it
     days = event.days_between(*window) if window is not None and event.is_series else []
     entries: _Entries = [(f"{key}:{day.toordinal()}", "deleted") for day in days]
     return [(key, "deleted"), *entries]

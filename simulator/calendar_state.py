@@ -82,6 +82,8 @@ class Event:
     extended: dict[str, str] = field(default_factory=dict)
     extended_lists: dict[str, list[str]] = field(default_factory=dict)
     extensions: dict[str, Json] = field(default_factory=dict)
+    before: tuple[datetime, datetime] | None = None
+    """When it took place until its times were changed last."""
     moves: int = 0
     change: int = 0
     lag: bool = False
@@ -113,7 +115,13 @@ class Event:
 
     def overlaps(self, begin: datetime, finish: datetime, day: date | None = None) -> bool:
         """Whether it lies in a window given in UTC."""
-        start, end = self.times(day)
+        return self._overlaps(begin, finish, *self.times(day))
+
+    def left(self, begin: datetime, finish: datetime) -> bool:
+        """Whether it lay in that window until its times were changed last."""
+        return self.before is not None and self._overlaps(begin, finish, *self.before)
+
+    def _overlaps(self, begin: datetime, finish: datetime, start: datetime, end: datetime) -> bool:
         starts, ends = to_utc(start, self.zone), to_utc(end, self.end_zone)
         return starts < finish and (ends > begin or starts == ends == begin)
 
@@ -203,6 +211,7 @@ class Calendars:
 
     def move_in_time(self, event: Event, start: datetime, end: datetime) -> None:
         """Gives a single event other times."""
+        event.before = (event.start, event.end)
         event.start, event.end = start, end
         self.touch(event)
 

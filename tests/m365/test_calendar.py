@@ -97,7 +97,8 @@ def test_a_first_round_reads_a_series_once_and_single_events_with_their_page(pla
     for number in range(30):
         place.single(f"Single {number}")
     place.series(pattern=DAILY, days=-300)
-    assert place.round() == idle + 1 + 2  # the series, and two more pages of its 1,030 occurrences
+    # The series, two more pages of its 1,030 occurrences, and the list of what changed.
+    assert place.round() == idle + 1 + 2 + 1
     assert place.agrees()
 
 
@@ -112,12 +113,12 @@ def test_a_series_of_which_many_days_changed_is_read_once(place: Place) -> None:
     assert place.agrees()
 
 
-def test_a_changed_event_without_attachments_costs_nothing_beyond_its_page(place: Place) -> None:
+def test_a_calendar_with_news_costs_one_request_more(place: Place) -> None:
     event = place.single()
     place.round()
     idle = place.round()
     place.store.change_event(event, subject="Other")
-    assert place.round() == idle
+    assert place.round() == idle + 1
     assert place.held(event).name == "Other"
 
 
@@ -141,6 +142,35 @@ def test_a_change_outside_of_the_window_is_found_within_a_week(place: Place) -> 
     assert place.held(past).name == "Other past"
     assert place.key(gone) not in place.mirror.items
     assert place.held(future).name == "Future"
+
+
+def test_what_changes_outside_of_the_window_is_found_with_other_news_of_its_calendar(
+    place: Place,
+) -> None:
+    past, near = place.single("Past", -1_000), place.single("Near")
+    old = place.series(-1_500, span={"type": "numbered", "numberOfOccurrences": 9})
+    place.round()
+    place.store.change_event(past, subject="Other past")
+    place.store.change_occurrence(old, days_of(old, 3)[2], subject="Other day")
+    new = place.single("New", -2_000)
+    place.round()
+    assert place.key(new) not in place.mirror.items
+    place.store.change_event(near, subject="Other near")
+    place.round()
+    assert place.agrees()
+    assert place.held(new).name == "New"
+
+
+def test_an_event_that_is_put_off_beyond_the_window_is_not_taken_for_deleted(
+    place: Place,
+) -> None:
+    event = place.single()
+    place.round()
+    later = timedelta(days=1_500)
+    place.store.move_in_time(event, event.start + later, event.end + later)
+    assert isinstance(place.pages()[1].entries[0], Gone)  # which is what the feed says
+    place.round()
+    assert place.agrees()
 
 
 def test_a_full_pass_reads_no_series_again_that_did_not_change(place: Place) -> None:
