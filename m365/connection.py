@@ -20,15 +20,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from base.errors import Problem
+from base.errors import Problem, Throttled
 from m365.graph.auth import ConsentMissing, Tokens
 from m365.graph.batch import BatchRequest
 from m365.graph.client import GraphReader, Scope
-from m365.graph.errors import Forbidden, Unauthorized
+from m365.graph.errors import Forbidden, TransientFailure, Unauthorized
 from m365.graph.permissions import can_change, covering_role
 
 FIND_PEOPLE = "User.Read.All"
 _SAMPLE_MAX = 20  # people tried for one that has what a permission is about
+_TRIES_MAX = 3
+_WAIT_MAX_S = 10.0  # a person is waiting
 _SAMPLE_SELECT = "id,mail,accountEnabled,assignedLicenses"
 
 # Cheap requests that need exactly the permission; {user} is somebody of the tenant.
@@ -123,11 +125,25 @@ def _roles(reader: GraphReader) -> frozenset[str]:
 
 
 def _tenant(reader: GraphReader) -> Mapping[str, Any]:
-    """The tenant's name and id, a courtesy: no service needs the permission to read them."""
-    try:
-        return reader.control_plane().organization()
-    except Forbidden:
-        return {}
+    """The tenant's name and id, a courtesy: no service needs the permission to read them.
+
+    But who cannot be reached here cannot be reached at all. Raises what remains after a few tries.
+    """
+    for tries in range(_TRIES_MAX):
+        wait_s = 0.5 * 2**tries
+        try:
+            return reader.control_plane().organization()
+        except Forbidden:
+            return {}
+        except Throttled as paused:
+            wait_s = paused.retry_after_s
+            if tries == _TRIES_MAX - 1 or wait_s > _WAIT_MAX_S:
+                raise
+        except TransientFailure:
+            if tries == _TRIES_MAX - 1:
+                raise
+        reader.clock.sleep(wait_s)
+    return {}
 
 
 def _people(reader: GraphReader) -> tuple[list[str], Problem | None]:
@@ -204,17 +220,18 @@ def _tried(reader: GraphReader, probe: str, sample: Sequence[str]) -> _Tried:
         answers = reader.batch(requests, scope)
     except Problem as problem:
         return _Tried(code=problem.code)
-    answered, refused, codes = False, "", []
+    answered, forbidden, others = False, "", list[Problem]()
     for answer in answers:
         try:
             answer.json()
             answered = True
-        except (Forbidden, Unauthorized) as problem:
-            refused = problem.code
+        except Forbidden as problem:
+            forbidden = problem.code
         except Problem as problem:
-            codes.append(problem.code)
+            others.append(problem)
+    unauthorized = next((one.code for one in others if isinstance(one, Unauthorized)), "")
     if answered:
-        return _Tried(True, bool(refused))
-    if refused:
-        return _Tried(False, True, refused)
-    return _Tried(code=codes[0] if codes else "")
+        return _Tried(True, bool(forbidden))
+    if forbidden or unauthorized:
+        return _Tried(False, True, forbidden or unauthorized)
+    return _Tried(code=others[0].code if others else "")

@@ -14,10 +14,13 @@ import pytest
 
 import simulator
 from base.item import Change
+from engine import connection
 from m365.graph.client import BatchRequest, Scope
 from m365.mail import PAGE_ITEMS, MailSource
 from simulator.content import Letter, Person
+from simulator.contoso import build
 from simulator.contoso_mail import some_message
+from simulator.faults import HOSTILE
 from simulator.mailbox import Mailbox
 from tests.engine.world import ORG, calm_tenant
 from tests.facts.stage import TimedWorld, timed_world
@@ -108,7 +111,9 @@ def test_a_storm_passes_and_everything_is_backed_up(made: TimedWorld, letters: s
 
 
 def test_a_token_that_ends_in_the_middle_of_a_page_is_replaced(made: TimedWorld) -> None:
-    made.tenant.faults.map(r"/\$value|/attachments|/content|delta", "...a....c..." * 8)
+    made.tenant.faults.map(
+        r"/\$value|/attachments|/content|delta", ("...a" + "." * 30 + "c" + "." * 30) * 2
+    )
     made.tenant.token_lifetime_s = 5
 
     assert made.back_up()["state"] == "green"
@@ -121,6 +126,23 @@ def test_all_tokens_revoked_during_a_run_cost_one_more_sign_in_each(made: TimedW
     assert made.back_up()["state"] == "green"
     whole(made)
     assert made.tenant.counters.statuses[401] <= 8  # of those that were in flight
+
+
+def test_the_connection_test_is_right_however_often_the_service_stumbles(tmp_path: Path) -> None:
+    tenant = build("tiny", 33)
+    tenant.quirks = simulator.hostile()
+    with timed_world(tenant, tmp_path) as made:
+        tenant.faults.chances = {name: 6 * chance for name, chance in HOSTILE.items()}
+        for _ in range(4):
+            found = connection.test(made.app, ORG)
+            assert found["ok"], found
+            assert not [one for one in found["warnings"] if one["level"] == "warning"]
+        tenant.backup_app.roles -= {"Files.Read.All", "Sites.Read.All"}
+        for _ in range(4):
+            found = connection.test(made.app, ORG)
+            missing = [one["permission"] for one in found["backup"]["checks"] if not one["granted"]]
+            assert missing == ["Files.Read.All"]
+        assert tenant.counters.offences == {}
 
 
 # --- People ---
