@@ -132,7 +132,7 @@ class _Count:
     def _owners(self, kind: str) -> list[Person] | list[Group]:
         if kind == "group":
             return [one for one in self._known.groups.values() if one.unified]
-        return list(self._known.people.values())
+        return list(self._known.people.values()) if kind in ASK else []
 
     def _chosen(self, service: str, kind: str, owner: _Owner) -> str | None:
         if isinstance(owner, Group):

@@ -42,7 +42,7 @@ def search(
     """
     known = directory.known(app, org)
     entries = _of_kind(known, kind, deleted)
-    if not entries and not _was_read(known, kind):
+    if not entries and not deleted and not _was_read(known, kind):
         return Directory(app.reader(org)).search(kind, text, limit), ""
     wanted = text.strip().casefold()
     found = [one for one in entries if any(wanted in name.casefold() for name in _names(one))]

@@ -519,6 +519,7 @@ def test_pages_of_a_search_together_are_everything(made: World) -> None:
 def test_before_the_first_run_the_tenant_itself_is_asked(made: World) -> None:
     assert directory.known(made.app, ORG).is_empty
     assert "Sales Inbox" in {one["displayName"] for one in found(made, "users", "sales")}
+    assert found(made, "users", deleted=True) == []
     assert directory.known(made.app, ORG).is_empty
 
 
