@@ -63,20 +63,22 @@ def whole(size: Size) -> Asked:
         counted = _by_service(installation)
         installation.clock.sleep(DAY_S)
         idle = _by_service(installation)
-    (mailbox,) = tenant.mailboxes.values()
+        (mailbox,) = tenant.mailboxes.values()
+        items = {name: _items(installation, name, mailbox) for name in SERVICES}
     least = {name: _MINIMA[name](tenant, mailbox) for name in SERVICES}
-    items = len(mailbox.messages)
     figures = {
         "requests_over_minimum": _ratio(first, {name: least[name][0] for name in SERVICES}),
         "idle_requests_per_mailbox": sum(idle.values()),
         "idle_requests_minimum": sum(least[name][1] for name in SERVICES),
         "idle_requests_over_minimum": _ratio(idle, {name: least[name][1] for name in SERVICES}),
         "weekly_count_requests": sum(counted.values()) - sum(idle.values()),
-        "requests_per_message": round(first.get("mail", 0) / items, 4),
+        "requests_per_item_by_service": {
+            name: round(first[name] / items[name], 4) for name in SERVICES
+        },
         "requests_first_by_service": dict(first),
         "requests_idle_by_service": dict(idle),
         "requests_minimum_by_service": {name: list(least[name]) for name in SERVICES},
-        "messages": items,
+        "items_by_service": items,
         "folders": sum(1 for one in mailbox.folders.values() if _holds_messages(one)),
     }
     return Asked(figures, _minded(tenant))
@@ -112,6 +114,11 @@ def _by_service(installation: Installation) -> Counter[str]:
     for one in installation.spent:
         found[one.drain.service] += one.requests
     return found
+
+
+def _items(installation: Installation, service: str, mailbox: Mailbox) -> int:
+    entries = installation.view(service, f"mailbox:{mailbox.user_id}").catalog.items()
+    return sum(1 for entry in entries if entry.kind != "folder")
 
 
 def _ratio(asked: Mapping[str, int], least: Mapping[str, int]) -> float:

@@ -6,15 +6,13 @@ seriesMasterId.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from base.item import StoredItem
+from benchmarks._fidelity_files import kept_files, shown_files
 from benchmarks._graph import Graph
 from benchmarks._installation import Installation
 from simulator import Tenant, extended
@@ -79,12 +77,13 @@ class Events:
             key = store.event_id(event, immutable=True)
             path = f"/users/{user.id}/events/{quote(key)}"
             raw = graph.get(path, select=_SELECT, expand=_EXPAND)
-            raw["attachments"] = _files(graph, path, raw)
+            raw["attachments"] = shown_files(graph, path, raw["attachments"])
             if event.is_series:
                 raw["instances"] = _instances(graph, path)
             for one in raw.get("exceptionOccurrences", ()):
                 at = f"/users/{user.id}/events/{quote(one['id'])}"
-                one["attachments"] = _files(graph, at, graph.get(at, expand=_FILES))
+                listed = graph.get(at, expand=_FILES)["attachments"]
+                one["attachments"] = shown_files(graph, at, listed)
             found.append(_comparable(raw, event.calendar.name))
         return _named(found)
 
@@ -98,9 +97,9 @@ class Events:
                 continue
             item = view.item(entry.id)
             raw = {**item.raw, **entry.facts.get("volatile", {})}
-            raw["attachments"] = sorted(_parts(item, ""), key=str)
+            raw["attachments"] = kept_files(item.parts)
             for one in raw.get("exceptionOccurrences", ()):
-                own = sorted(_parts(item, str(one.get("originalStart"))), key=str)
+                own = kept_files(item.parts, str(one.get("originalStart")))
                 one["attachments"] = own or raw["attachments"]
             found.append(_comparable(raw, view.path(entry)[-1].name))
         return _named(found)
@@ -154,26 +153,6 @@ def _named(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
                 named[f"{name} {number} on {one['originalStart']}"] = one
             named[f"{name} {number}"] = facts
     return named
-
-
-def _files(graph: Graph, path: str, raw: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for listed in raw.get("attachments", ()):
-        one = graph.get(f"{path}/attachments/{quote(listed['id'])}")
-        found.append(_file(one, base64.b64decode(one.get("contentBytes") or "")))
-    return sorted(found, key=str)
-
-
-def _parts(item: StoredItem, day: str) -> Iterator[dict[str, Any]]:
-    for part in item.parts:
-        if part.role == "attachment" and part.meta.get("occurrence", "") == day:
-            yield _file({k: v for k, v in part.meta.items() if k != "occurrence"}, part.read())
-
-
-def _file(raw: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    left_out = _OF_THE_MAILBOX - {"@odata.type"}
-    found = {k: v for k, v in raw.items() if k not in left_out and v not in (None, False)}
-    return {**found, "sha256": hashlib.sha256(data).hexdigest() if data else ""}
 
 
 def _instances(graph: Graph, path: str) -> list[tuple[Any, ...]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import email
-import hashlib
-import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from base.item import StoredItem
+from benchmarks._fidelity_files import kept_files, shown_files
 from benchmarks._graph import Graph
 from benchmarks._installation import Installation
 from simulator import Tenant, extended, mail_create
@@ -45,12 +43,6 @@ _PLAIN = "#microsoft.graph.message"
 _HEADERS = "internetMessageHeaders"
 _RECOVERABLE = "recoverableitemsdeletions"
 _LOOKS = ("receivedDateTime", "isRead", "categories", "flag")
-_OF_THE_MAILBOX = frozenset((
-    "@odata.etag", "@odata.mediaContentType", "@odata.context", "id", "size", "contentBytes",
-    "item", "lastModifiedDateTime", "createdDateTime", "changeKey", "parentFolderId",
-    "internetMessageHeaders", "conversationId", "conversationIndex", "bodyPreview",
-    "hasAttachments", "isDeliveryReceiptRequested", "isReadReceiptRequested", "isDraft", "type",
-))  # fmt: skip
 
 
 class Mail:
@@ -86,10 +78,8 @@ class Mail:
             path = f"/users/{user.id}/messages/{quote(key)}"
             raw = graph.get(path, select=",".join(_NAMES), expand=_EXPAND)
             raw.pop("@odata.etag", None)
-            raw["attachments"] = [
-                _attachment(*_whole(graph, f"{path}/attachments", one))
-                for one in graph.all(f"{path}/attachments", select="id")
-            ]
+            listed = graph.all(f"{path}/attachments", select="id")
+            raw["attachments"] = shown_files(graph, path, listed)
             found[key] = _comparable(raw, mailbox)
         return _by_name(found)
 
@@ -104,7 +94,7 @@ class Mail:
                 continue
             item = view.item(entry.id)
             raw = {**item.raw, **entry.facts.get("volatile", {})}
-            raw["attachments"] = list(_kept_attachments(item))
+            raw["attachments"] = kept_files(item.parts)
             facts = _comparable(raw, mailbox)
             facts[_HEADERS] = list(_mime_headers(item))
             found[entry.id] = facts
@@ -208,48 +198,10 @@ def _comparable(raw: Mapping[str, Any], mailbox: Mailbox) -> dict[str, Any]:
     if folder is not None and folder.well_known == _RECOVERABLE:
         folder = mailbox.folder("deleteditems")  # where a restore puts it: in reach of people
     facts["parentFolderId"] = folder.names() if folder is not None else None
-    facts["attachments"] = sorted(facts["attachments"], key=str)
     for name in ("body", "uniqueBody"):  # a body without content has no type worth speaking of
         if not (facts.get(name) or {}).get("content"):
             facts[name] = None
     return facts
-
-
-def _whole(graph: Graph, path: str, listed: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-    one = f"{path}/{quote(listed['id'])}"
-    if str(listed["@odata.type"]).endswith("itemAttachment"):
-        found = graph.get(one, expand="microsoft.graph.itemAttachment/item")
-        return found, b""
-    found = graph.get(one)
-    return found, base64.b64decode(found.get("contentBytes") or "")
-
-
-def _attachment(raw: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    """An attachment without what belongs to the mailbox it lies in."""
-    found = _own(raw)
-    if data:
-        found["sha256"] = hashlib.sha256(data).hexdigest()
-    if raw.get("item"):
-        found["item"] = _own(raw["item"])
-    return found
-
-
-def _own(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in raw.items()
-        if name not in _OF_THE_MAILBOX and value not in (None, "", [], False)
-    }
-
-
-def _kept_attachments(item: StoredItem) -> Iterator[dict[str, Any]]:
-    items = {p.meta["id"]: json.loads(p.read()) for p in item.parts if p.role == "attachment-item"}
-    for part in item.parts:
-        if part.role == "attachment":
-            inner = items.get(part.meta["id"])
-            is_file = str(part.meta["@odata.type"]).endswith("fileAttachment")
-            data = part.read() if is_file else b""
-            yield _attachment({**part.meta, "item": inner}, data)
 
 
 def _mime_headers(item: StoredItem) -> Iterator[tuple[str, str]]:

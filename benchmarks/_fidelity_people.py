@@ -46,7 +46,7 @@ class Contacts:
     def furnish(self, tenant: Tenant, user: User) -> None:
         contoso_people.fill(tenant, user.id, random.Random("fidelity"), 6, special=True)
         book = book_of(tenant, user.id)
-        text = {name: f"A {name}" for name in WRITABLE}
+        text: dict[str, Any] = {name: f"A {name}" for name in WRITABLE}
         address = {"street": "Pier 4", "city": "Hamburg", "state": "HH", "postalCode": "20457"}
         address["countryOrRegion"] = "Germany"
         text |= {name: {**address, "street": name} for name in WRITABLE if name.endswith("Address")}

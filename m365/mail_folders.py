@@ -122,6 +122,7 @@ class FolderTree:
         named, gone = self._delta(notes.delta, notes)
         named = {key: self._completed(raw) for key, raw in named.items()}
         found, seen = self._listings(named, notes, known=known, everything=False)
+        gone -= seen.ids  # listed a moment later: a removal that is wrong empties a mailbox
         for key, (parent, _) in before.items():
             if parent in gone or (
                 parent in seen.parents and key not in seen.ids and key not in named

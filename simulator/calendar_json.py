@@ -98,7 +98,8 @@ def _expanded(view: View, name: str, inner: str) -> View:
         names = _EXTENDED_ID.findall(inner)
         if not names:
             raise _bad_query("$expand")
-        return replace(view, **{field: tuple(names)})
+        wanted_ids: Json = {field: tuple(names)}
+        return replace(view, **wanted_ids)
     raise _bad_query("$expand")
 
 

@@ -160,14 +160,16 @@ def add_links(
 def _feed_entry(
     mailbox: Mailbox, folder_id: str, variant: str, select: frozenset[str] | None
 ) -> Json | None:
+    folder = mailbox.folders.get(folder_id)
+    if folder is not None and _hidden(folder):
+        return None
     if variant in ("deleted", "changed"):
         return {
             "@odata.type": "#microsoft.graph.mailFolder",
             "id": folder_id,
             "@removed": {"reason": variant},
         }
-    folder = mailbox.folders.get(folder_id)
-    if folder is None or _hidden(folder):
+    if folder is None:
         return None
     shown = folder_json(folder, select)
     if variant == "older" and "totalItemCount" in shown:

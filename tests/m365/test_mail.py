@@ -135,6 +135,16 @@ def test_a_removed_folder_is_gone_and_its_feed_dropped() -> None:
     assert set(tree.dropped_parts) == {"folder:work", "folder:deep"}
 
 
+@pytest.mark.parametrize("key", ["root", "in", "secret"])
+def test_a_removal_of_a_folder_that_is_still_listed_is_not_believed(key: str) -> None:
+    links = links_of(run(ScriptedGraph(mailbox())))
+    removed = {"id": key, "@removed": {"reason": "deleted"}}
+    answer = {"value": [removed], "@odata.deltaLink": "tree-2"}
+    pages = run(ScriptedGraph(mailbox(**{"GET tree-1": answer})), links)
+    assert not any(isinstance(entry, Gone) for page in pages for entry in page.entries)
+    assert tree_of(pages).dropped_parts == ()
+
+
 def test_a_lost_tree_is_read_again_and_known_folders_not_in_it_are_gone() -> None:
     links = {**links_of(run(ScriptedGraph(mailbox()))), "folder:old": "old-1"}
     graph = ScriptedGraph(mailbox(**{"GET tree-1": LOST}))
