@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -158,7 +158,8 @@ class App:
         self.ledger = records.ledger
         self.audit = records.audit
         self.throttling = records.throttling
-        self.limiter = Limiter(self.clock, record=self.throttling)
+        worker = "only" if settings.storage == "folder" else ""  # goes on after a crash
+        self.limiter = Limiter(self.clock, record=self.throttling, worker=worker)
 
     # --- Organizations and their vaults ---
 
@@ -274,7 +275,9 @@ class App:
         credential = self.credential(org, application)
         return GraphReader(self.place, credential, self.limiter, self.clock, purpose)
 
-    def restorer(self, org: str, service: str, resource: str) -> Writer:
+    def restorer(
+        self, org: str, service: str, resource: str, options: Collection[str] = ()
+    ) -> Writer:
         """Writes into one resource of the tenant with the restore application's rights."""
         kind, _, graph_id = resource.partition(":")
         credential = self.credential(org, "restore")
@@ -283,7 +286,7 @@ class App:
             raise ExportOnly(f"{found.title} cannot be written by an application.")
         writer = GraphWriter(self.place, credential, self.limiter, self.clock)
         _insist_on(found, writer)
-        return found.writer(writer, Resource(kind, graph_id))
+        return found.writer(writer, Resource(kind, graph_id), **dict.fromkeys(options, True))
 
     def service(self, name: str) -> Service:
         """A service of the registry."""

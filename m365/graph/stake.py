@@ -283,7 +283,7 @@ class Stake:
         return Needs(
             self.purpose, self._grant, clock.now().timestamp(), monotonic, asks, self._spent,
             {**self._counts, "requests": self._requests, "units": self._spent},
-            dict(self._news), self._licences, self._tell,
+            dict(self._news), self._licences, self._tell or not self.valid(monotonic),
         )  # fmt: skip
 
     def _take(self, needs: Needs, outcome: Outcome) -> None:

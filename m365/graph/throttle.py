@@ -80,14 +80,17 @@ class Limiter:
         clock: Clock | None = None,
         limits: Limits | None = None,
         record: SharedRecord | None = None,
+        worker: str = "",
     ) -> None:
-        """Without a record the process is the only one."""
+        """Without a record the process is the only one. With the name of a `worker` that died it
+        goes on with its claims; without one it gets a fresh name.
+        """
         self._clock = clock or SystemClock()
         self.limits = limits or Limits()
         self._lanes: dict[tuple[str, Scope], Lane] = {}
         self._changed = threading.Condition()
         self._sole = record is None
-        self._worker = fresh_slug("worker")
+        self._worker = worker or fresh_slug("worker")
         self._keeping = Keeping(record or MemoryRecord(), self._clock, self._changed, self._sole)
         self._app = self._stake(INSTALLATION, "app", "app")
         self._mailboxes: dict[str, Stake] = {}

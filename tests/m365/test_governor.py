@@ -149,6 +149,17 @@ def test_a_dead_worker_keeps_a_mailbox_no_longer_than_its_claim() -> None:
     assert len(workers.hold(1)) == 3
 
 
+def test_a_worker_of_a_known_name_goes_on_with_its_claims_after_a_crash() -> None:
+    workers = Workers()
+    first = Limiter(workers.clock, NO_SLEEP, workers.record, worker="only")
+    workers.all = [first, Limiter(workers.clock, NO_SLEEP, workers.record, worker="only")]
+    assert workers.send(0, DRIVES, times=300) == 300
+    workers.send(0, times=30)
+    assert workers.send(1, DRIVES, times=300) == 300
+    workers.send(1, times=30)
+    assert len(workers.hold(1)) == 3
+
+
 def test_where_others_are_at_work_a_batch_goes_one_by_one() -> None:
     workers = Workers()
     assert workers[0].one_by_one(TENANT, ANNA, 4)
