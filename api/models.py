@@ -164,6 +164,12 @@ class RestoreIn(In):
     place: Literal["folder", "original"] = "folder"
     folder_name: str = Field("", max_length=200)
     conflict: Literal["skip", "copy", "replace"] = "skip"
+    options: list[str] = Field(
+        default_factory=list,
+        max_length=20,
+        description="of the service; calendar: list_attendees writes the attendees below the text "
+        "of an event, which mails nobody",
+    )
     dry_run: bool = False
 
 

@@ -169,4 +169,5 @@ def selection(form: Fields) -> dict[str, Any]:
         "target": one(form, "target"),
         "place": one(form, "place", "folder"),
         "conflict": one(form, "conflict", "skip"),
+        "options": form.get("option", []),
     }

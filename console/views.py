@@ -140,10 +140,12 @@ def browse(
     while listing.after and len(entries) < PAGE_ROWS:  # the vault's pages may be short
         listing = view.list(folder, listing.after, PAGE_ROWS - len(entries))
         entries += listing.entries
-    row = app.resources.get(org, service, resource)
+    row, about = app.resources.get(org, service, resource), app.service(service)
     return {
         "org": orgs.show(app, org),
-        "service": app.service(service).title,
+        "service": about.title,
+        "restorable": about.writer is not None,
+        "options": about.options,
         "service_name": service,
         "resource": resource,
         "owner": row.name if row else resource,

@@ -118,7 +118,9 @@ class _Batch:
         rows: list[dict[str, Any]] = []
         stopped = self.repository.get_record(f"{self.base}/stopped")
         if stopped is None:
-            writer = self.app.restorer(self.request.org, wanted.service, wanted.target)
+            writer = self.app.restorer(
+                self.request.org, wanted.service, wanted.target, wanted.options
+            )
             try:
                 self._write(_Writing(self.request.run, view, writer, wanted), entries, rows)
             except _ENDS_THE_RESTORE as problem:

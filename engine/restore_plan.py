@@ -25,7 +25,7 @@ BATCH_BYTES = 32 * 1024 * 1024
 
 # Figures of the throttle model: one write at a time per mailbox or drive, about three requests an
 # item.
-_REQUESTS_PER_ITEM = {"message": 2, "file": 2, "folder": 1}
+_REQUESTS_PER_ITEM = {"message": 2, "file": 2, "event": 3, "setting": 1, "folder": 1}
 _REQUESTS_PER_MINUTE = 120
 
 
@@ -54,11 +54,12 @@ class RestoreRequest:
     place: str = "folder"
     folder_name: str = ""
     conflict: str = OnConflict.SKIP
+    options: tuple[str, ...] = ()  # of the service, see m365.service.Service.options
     fresh: bool = False  # the folder is made for this restore alone; set by prepare()
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RestoreRequest:
-        lists = {key: tuple(data.get(key, ())) for key in ("items", "folders")}
+        lists = {key: tuple(data.get(key, ())) for key in ("items", "folders", "options")}
         return cls(**{**data, **lists})
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def prepare(
         counted.add(entry)
     if not counted.kinds:
         raise NothingSelected("Nothing in this restore point matches the selection.")
-    writer = app.restorer(org, request.service, request.target)
+    writer = app.restorer(org, request.service, request.target, request.options)
     try:
         conflicts = _conflicts(view, request, selected(view, request), writer) if look else None
     finally:
@@ -110,6 +111,13 @@ def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
         raise InvalidInput("place is 'folder' or 'original'.", field="place")
     if request.conflict not in tuple(OnConflict):
         raise InvalidInput("conflict is 'skip', 'copy' or 'replace'.", field="conflict")
+    known = app.service(request.service).options
+    if not set(request.options) <= set(known):
+        raise InvalidInput(
+            "The service has no such option.",
+            field="options",
+            hint=f"Options: {', '.join(known) or 'none'}.",
+        )
     target = request.target or request.resource
     if target.split(":", 1)[0] != request.resource.split(":", 1)[0]:
         raise InvalidInput("The target is of another kind than the source.", field="target")

@@ -282,6 +282,7 @@ SERVICE = Service(
     ),
     source=CalendarSource,
     writer=CalendarWriter,
+    options={"list_attendees": "Write who attended below the text of each event; nobody is mailed"},
     not_restorable=(
         "Attendees are kept in the backup and not put back: Graph would invite every one of them.",
         "The link of an online meeting is not made anew; it stays in the text of the event.",

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, FeedPage, Part, StoredItem, Trouble
-from m365.graph.client import GraphReader, GraphWriter
+from m365.graph.client import GraphReader
 from m365.graph.errors import Corrupt, Forbidden, Locked, Malware, ResourceGone, Unauthorized
 
 # What a service never turns into an item's Trouble: it concerns the whole resource.
@@ -203,9 +203,11 @@ class Service:
     writes: tuple[str, ...]  # least application permissions to restore
     columns: tuple[Column, ...]
     source: Callable[[GraphReader, Resource], Source]
-    writer: Callable[[GraphWriter, Resource], Writer] | None  # None: can be exported only
+    writer: Callable[..., Writer] | None  # of a GraphWriter and a Resource; None: export only
     not_restorable: Sequence[str] = field(default_factory=tuple)  # sentences shown in every plan
     follows: tuple[str, ...] = ()  # roles of parts that may be copied after the items themselves
+    options: Mapping[str, str] = field(default_factory=dict)  # of restores: keyword of the writer
+    # that is true where somebody asks for it, and the sentence that says what it does
     optional: bool = False  # protected only where a policy names it
     refusable: bool = False  # 401 and 403 are how some tenants answer: coverage, not an error
 
