@@ -22,11 +22,11 @@ from m365.tasks import SERVICE as TASKS
 _ALL = (
     MAIL,
     CALENDAR,
+    CONTACTS,
+    TASKS,
     DRIVE,
     SETTINGS,
     CONVERSATIONS,
-    CONTACTS,
-    TASKS,
     MAILBOX_COPIES,
     ARCHIVE,
 )
