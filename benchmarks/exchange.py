@@ -7,18 +7,16 @@ status is 1 when a bound is missed.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import _fidelity
+from benchmarks import _ceiling, _fidelity
 from benchmarks._exchange import Size, progressive, whole
 from benchmarks._fidelity_calendar import Events
 from benchmarks._fidelity_mail import Mail
@@ -50,18 +48,20 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if report["ok"] else 1
 
 
-def measure(size: Size) -> dict[str, Any]:
+def measure(
+    size: Size,
+    subjects: Sequence[_fidelity.Subject] = SUBJECTS,
+    ceiling: Callable[[], dict[str, Any]] = _ceiling.figures,
+) -> dict[str, Any]:
     """One whole benchmark; the report as --json prints it."""
     started = time.perf_counter()
-    verdicts = _fidelity.figures(_fidelity.measured(SUBJECTS))
+    figures = _fidelity.figures(_fidelity.measured(subjects))
     asked = [whole(size), progressive(size)]
-    figures: dict[str, Any] = dict(verdicts)
     for one in asked:
         figures |= one.figures
-    figures |= _ceiling()
+    figures |= ceiling()
     minded = [text for one in asked for text in one.violations]
-    if figures["violations"] is not None:
-        figures["violations"] += len(minded)
+    figures["violations"] += len(minded)
     bounds = [bound.verdict(figures) for bound in BOUNDS]
     return {
         "benchmark": "exchange",
@@ -72,15 +72,6 @@ def measure(size: Size) -> dict[str, Any]:
         "size": {name: getattr(size, name) for name in Size.__slots__},
         "seconds": round(time.perf_counter() - started, 2),
     }
-
-
-def _ceiling() -> dict[str, Any]:
-    """How near the limits the governor comes, on a simulated clock; unknown where it is missing."""
-    names = ("ceiling_share_mailbox", "ceiling_share_tenant", "violations")
-    if importlib.util.find_spec("benchmarks._ceiling") is None:
-        return {**dict.fromkeys(names), "violations": 0}
-    found: dict[str, Any] = importlib.import_module("benchmarks._ceiling").figures()
-    return found
 
 
 def _parser() -> argparse.ArgumentParser:
