@@ -39,7 +39,7 @@ class Size:
 
     messages: int = 1_200  # of the mailbox with everything in it
     plain: int = 4_000  # of the mailbox without attachments
-    attached: int = 3_000  # of the mailbox where every message has some
+    attached: int = 4_000  # of the mailbox where every message has some
 
 
 @dataclass(slots=True)
