@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from local import demo_checks
 from local.demo_checks import Checks, Truth
 from local.demo_client import Api
 
@@ -76,6 +77,21 @@ COMPARISONS: Mapping[str, Comparison] = {
     ),
     "conversations": Comparison(_posts, "", deletions_late=True),
 }  # fmt: skip
+
+
+def held(checks: Checks, api: Api, row: Truth, head: int, truth: Mapping[str, Any]) -> None:
+    """Whatever a row of /resources is about, its restore point holds what the tenant does."""
+    resource = row["resource"]
+    owner = resource.split(":", 1)[1]
+    match row["service"]:
+        case "mail":
+            demo_checks.mail_backed_up(checks, api, resource, head, truth["mailboxes"][owner])
+        case "drive":
+            demo_checks.files_backed_up(checks, api, resource, head, truth["drives"][owner])
+        case "settings":
+            settings_backed_up(checks, api, resource, head, truth)
+        case service:
+            backed_up(checks, api, service, resource, head, truth)
 
 
 def backed_up(

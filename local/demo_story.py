@@ -105,22 +105,8 @@ class Story:
         rows = list(self._protected())
         with self._display.steps(f"Compare with the tenant's truth: {name}", len(rows)) as step:
             for row in rows:
-                self._compare_one(row, row["head"], truth)
+                demo_people.held(self._checks, self._api, row, row["head"], truth)
                 step()
-
-    def _compare_one(self, row: Resource, head: int, truth: Mapping[str, Any]) -> None:
-        checks, api, resource = self._checks, self._api, row["resource"]
-        match row["service"]:
-            case "mail":
-                held = truth["mailboxes"][_id(row)]
-                demo_checks.mail_backed_up(checks, api, resource, head, held)
-            case "drive":
-                held = truth["drives"][_id(row)]
-                demo_checks.files_backed_up(checks, api, resource, head, held)
-            case "settings":
-                demo_people.settings_backed_up(checks, api, resource, head, truth)
-            case service:
-                demo_people.backed_up(checks, api, service, resource, head, truth)
 
     def _heads(self) -> dict[str, int]:
         """The newest restore point of every mailbox's mail."""
@@ -132,7 +118,8 @@ class Story:
         """The state of a month ago, a search, and a look at what was found."""
         source = self._largest("mail")[0]
         with self._display.chapter("Browse an earlier restore point, search, preview"):
-            self._compare_one(source, heads[source["resource"]], first)
+            head = heads[source["resource"]]
+            demo_people.held(self._checks, self._api, source, head, first)
             wanted = next(
                 message
                 for message in truth["mailboxes"][_id(source)]["messages"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local import demo_checks
+from local import demo_checks, demo_people
 from local.demo_checks import Checks
 from tests.end_to_end.installation import Installation, installation
 
@@ -79,11 +79,7 @@ def _kill_often(
 def _compare(checks: Checks, made: Installation, truth: Mapping[str, Any]) -> int:
     rows = [row for row in made.api.all_of("/resources?limit=500") if row["head"]]
     for row in rows:
-        where = (checks, made.api, row["resource"], row["head"])
-        if row["service"] == "mail":
-            demo_checks.mail_backed_up(*where, truth["mailboxes"][_id(row)])
-        else:
-            demo_checks.files_backed_up(*where, truth["drives"][_id(row)])
+        demo_people.held(checks, made.api, row, row["head"], truth)
     return len(rows)
 
 
