@@ -28,7 +28,7 @@ from pydantic import SecretStr
 
 from base.messages import BackupEnded, BackupRun, Drain, Shard
 from base.settings import Settings
-from engine import backup, organizations, plan, resources, runs
+from engine import backup, organizations, plan, policies, resources, runs
 from engine.assembly import App
 from m365.graph.throttle import Limiter, Limits
 from state.counting import CountingTables
@@ -119,7 +119,7 @@ class Bench:
             Limits(
                 mailbox_requests_per_10_min=ENDLESS,
                 sharepoint_units_per_min=ENDLESS,
-                sharepoint_units_per_day=ENDLESS,
+                sharepoint_units_per_day=1000 * ENDLESS,  # minutes are granted from it
             ),
         )
         application = tenant["apps"]["backup"]
@@ -134,6 +134,7 @@ class Bench:
                 id=ORG, name="Contoso", tenant_id=tenant["tenant_id"], credential=credential
             ),
         )
+        policies.change(self.app, ORG, {"services": ["mail", "drive"], "protection": "full"}, 0)
 
     def back_up(self, round_: str) -> Iterator[dict[str, Any]]:
         """A whole backup; a row of measurements per chain."""
