@@ -11,6 +11,7 @@ from simulator import (
     contacts_routes,
     conversations,
     directory,
+    licences,
     login,
     mail,
     mail_attachments,
@@ -32,7 +33,7 @@ def routes() -> tuple[Route, ...]:
         *mail_delta.ROUTES, *mail_attachments.ROUTES, *calendar.ROUTES, *calendar_delta.ROUTES,
         *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
-        *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES,
+        *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
         found += importlib.import_module("simulator.drive").ROUTES
