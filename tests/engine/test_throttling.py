@@ -50,7 +50,7 @@ def test_another_process_keeps_the_pause_too(made: World) -> None:
     run = runs.request_backup(app, ORG, "test")
     answer = backup.drain(app, Drain(ORG, run.id, "mail", made.mailbox_id, 1))
     assert answer.state == "throttled"
-    assert 90 < answer.retry_after_s <= 100
+    assert 90 < answer.retry_after_s < 101  # the record rounds to tenths
 
 
 def test_a_restore_is_shown_and_gives_back_what_it_held(made: World) -> None:
