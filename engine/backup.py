@@ -234,10 +234,9 @@ class _Work:
         counts of before the feeds were read, what differs now is taken as it is.
         """
         repository = self.app.vault(self.request.org)
-        head = repository.head(self.chain)
-        if head is None:
+        head, after = repository.head(self.chain), reconcile.live(source)
+        if head is None or after is None:
             return state
-        after = reconcile.live(source)
         found = reconcile.differences(before or after, after, repository.catalog(head), head.links)
         swept = bool(self._sweep)
         sweep = resources.note_counts(self.app, self.request, found, swept=swept)

@@ -61,9 +61,9 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         shards = list(_shards(covered, due, lanes))
         shards += _follow_ups(shards, _to_follow_up(app, org, covered), lanes)
         app.work.put(org, run, shards)
-        count = len(covered)
+        count = sum(len(shard) for shard in shards)
         app.runs.change(org, run, lambda one: _planned(one, count))
-        return Planned("planned", shards=len(shards), resources=count)
+        return Planned("planned", shards=len(shards), resources=len(covered))
     except MoreToAsk:
         return Planned("throttled", code=PLANNING)
     except TransientFailure as problem:

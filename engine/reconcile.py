@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from base import log
+from base.errors import Problem, Throttled
+from m365.graph.errors import ResourceGone
 from m365.service import LiveCount, Source
 from state.resources import ResourceRow
 from vault import Catalog
@@ -32,9 +35,17 @@ def is_due(row: ResourceRow, now: datetime) -> bool:
     )
 
 
-def live(source: Source) -> Counts:
-    """What the tenant says it holds, by feed."""
-    return {count.part: count for count in source.counts()}
+def live(source: Source) -> Counts | None:
+    """What the tenant says it holds, by feed; None where it does not tell now, which is no reason
+    to fail a backup.
+    """
+    try:
+        return {count.part: count for count in source.counts()}
+    except (Throttled, ResourceGone):
+        raise
+    except Problem as problem:
+        log.event("counts-not-told", code=problem.code)
+        return None
 
 
 def differences(

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from base.clock import SystemClock
+from base.errors import Problem, Throttled
+from engine import reconcile
 from engine.assembly import App
+from m365.graph.errors import TransientFailure
+from m365.service import LiveCount
 from tests.engine.world import ORG, SCRYPT_N, World, calm_tenant, settings_for, world
 
 
@@ -103,3 +108,25 @@ def test_a_tenant_that_counts_otherwise_is_swept_once_and_then_believed(made: Wo
     days_later(made, 16).back_up()
 
     assert heads(made) == swept
+
+
+class Untold:
+    """A source whose tenant does not tell its counts."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+
+    def counts(self) -> Iterator[LiveCount]:
+        yield LiveCount("folder:a", "a", 1)
+        raise self._problem
+
+
+def test_counts_that_are_not_told_are_no_reason_to_fail_a_backup() -> None:
+    source: Any = Untold(TransientFailure("no", status_code=500))
+    assert reconcile.live(source) is None
+
+
+def test_a_pause_is_kept_while_counting() -> None:
+    source: Any = Untold(Throttled("later", 60))
+    with pytest.raises(Throttled):
+        reconcile.live(source)
