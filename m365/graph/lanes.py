@@ -139,13 +139,15 @@ class Lane:
 
     def one_by_one(self, requests: int, now: float) -> bool:
         """Whether a batch is better sent as single requests: it is small and nothing was claimed
-        yet, or others are at work in the mailbox.
+        yet, or not all slots are ours. To wait for the rest of them could take for ever: a step
+        that gives up begins anew, and its first single request asks for fewer again.
         """
         stake = self.stakes[Purpose.BACKUP]
         if not self.has_slots or self.sole:
             return False
         if stake.valid(now):
-            return stake.others_there or stake.alone
+            few = stake.slots < self.limits.mailbox_slots
+            return few or stake.others_there or stake.alone
         return requests <= self.limits.mailbox_slots and self.visiting(Purpose.BACKUP, False, now)
 
     def end_visit(self) -> None:

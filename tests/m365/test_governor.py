@@ -373,3 +373,14 @@ def reader_of(running: simulator.Running, limiter: Limiter, clock: TenantClock) 
     app = running.tenant.backup_app
     secret = ClientSecret(running.tenant.id, app.app_id, next(iter(app.secrets)))
     return GraphReader(Place(running.url, running.url, running.ca), secret, limiter, clock)
+
+
+def test_a_batch_goes_one_by_one_where_not_all_slots_are_ours() -> None:
+    """To wait for them could take for ever: a step that begins anew asks for fewer at first."""
+    clock = JumpingClock()
+    limiter = Limiter(clock, record=CountingRecord())
+    for _ in range(25):  # more than a visit: slots are claimed, but those of readers only
+        limiter.enter(TENANT, ANNA).leave()
+    assert limiter.one_by_one(TENANT, ANNA, 20)
+    limiter.enter(TENANT, ANNA).leave()
+    assert not limiter.one_by_one(TENANT, Scope.directory(), 20)
