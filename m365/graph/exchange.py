@@ -22,7 +22,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -41,6 +40,7 @@ from m365.graph.errors import (
 from m365.graph.hosts import Place
 from m365.graph.limits import directory_cost
 from m365.graph.throttle import Limiter, Permit, Purpose, Scope
+from m365.graph.waits import asked_wait_s, seconds_of
 from m365.graph.wire import Broken, Opened, Wire
 
 JSON_BYTES_MAX = 64 * 1024 * 1024  # a page of 1,000 messages with bodies is about 4 MB
@@ -132,7 +132,14 @@ class Counters:
 class _Tries:
     repeats: int = 0
     throttled: int = 0
-    refreshed: bool = False
+    challenges: list[str] = field(default_factory=list)  # of the 401s answered with a new token
+
+    def may_refresh(self, challenge: str) -> bool:
+        """Once; and once more where the new token is asked for claims that the old one was not."""
+        if not self.challenges:
+            return True
+        asked = "claims=" in challenge and challenge not in self.challenges
+        return asked and len(self.challenges) == 1
 
 
 class Exchange:
@@ -186,7 +193,7 @@ class Exchange:
     def note_refusal(self, scope: Scope, headers: Mapping[str, str], status: int) -> float:
         """Counts a 429, 503 or 509 and starts the pause of its lane; its length in seconds."""
         self.counters.refused()
-        asked_s = self._asked_wait_s(headers)
+        asked_s = asked_wait_s(headers, self.clock.now())
         if asked_s is None and status == 509:
             asked_s = _BANDWIDTH_PAUSE_S
         return self.limiter.refused(self.tenant, scope, asked_s, f"answered-{status}")
@@ -273,12 +280,12 @@ class Exchange:
 
     def _after_refusal(self, request: Request, tries: _Tries, answer: Answer, token: str) -> None:
         """Returns when the request is to be sent again, else raises."""
-        status = answer.status
+        status, challenge = answer.status, answer.headers.get("www-authenticate", "")
         if status in (429, 503, 509):
             self._wait_or_throttle(request, tries, answer)
-        elif status == 401 and token and not tries.refreshed:
-            tries.refreshed = True
-            self._tokens.refresh(token, answer.headers.get("www-authenticate", ""))
+        elif status == 401 and token and tries.may_refresh(challenge):
+            tries.challenges.append(challenge)
+            self._tokens.refresh(token, challenge)
         else:
             problem = self.problem(request, answer)
             if not isinstance(problem, TransientFailure):
@@ -293,7 +300,7 @@ class Exchange:
     def _wait_or_throttle(self, request: Request, tries: _Tries, answer: Answer) -> None:
         wait_s = self.note_refusal(request.scope, answer.headers, answer.status)
         tries.throttled += 1
-        named = self._asked_wait_s(answer.headers) is not None
+        named = asked_wait_s(answer.headers, self.clock.now()) is not None
         if wait_s <= self.limiter.limits.wait_max_s and tries.throttled < _THROTTLED_MAX:
             return  # the lane is paused: the next attempt waits for it
         if answer.status == 503 and not named:
@@ -315,32 +322,11 @@ class Exchange:
         path = request.url.removeprefix(self.place.origin).partition("?")[0]
         return problem_of(answer.status, answer.headers, answer.body, path, location)
 
-    def _asked_wait_s(self, headers: Mapping[str, str]) -> float | None:
-        """The greater of Retry-After (seconds or a date) and RateLimit-Reset; None without both."""
-        waits = [self._retry_after_s(headers)]
-        if headers.get("ratelimit-remaining", "").strip() == "0":
-            waits.append(_seconds(headers.get("ratelimit-reset", "")))
-        named = [wait for wait in waits if wait is not None]
-        return max(named) if named else None
-
-    def _retry_after_s(self, headers: Mapping[str, str]) -> float | None:
-        text = headers.get("retry-after", "").strip()
-        seconds = _seconds(text)
-        if seconds is not None or not text:
-            return seconds or None  # at once is no answer to "when"
-        try:
-            until = parsedate_to_datetime(text)
-            now_text = headers.get("date", "")  # by the clock of the service, where it says so
-            now = parsedate_to_datetime(now_text) if now_text else self.clock.now()
-            return max(0.0, (until - now).total_seconds()) or None
-        except (ValueError, TypeError):
-            return None
-
     def _take_hints(self, scope: Scope, headers: Mapping[str, str]) -> None:
         remaining = headers.get("ratelimit-remaining", "").strip()
         if remaining.isdecimal():
-            reset_s = _seconds(headers.get("ratelimit-reset", "")) or 0.0
-            limit = int(_seconds(headers.get("ratelimit-limit", "").partition(",")[0]) or 0)
+            reset_s = seconds_of(headers.get("ratelimit-reset", "")) or 0.0
+            limit = int(seconds_of(headers.get("ratelimit-limit", "").partition(",")[0]) or 0)
             self.limiter.told_remaining(self.tenant, scope, int(remaining), reset_s, limit)
         used = headers.get("x-ms-throttle-limit-percentage", "").strip()
         if _SHARE.fullmatch(used):
@@ -382,11 +368,6 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Broken(sent=True, reason="MalformedJson") from error
-
-
-def _seconds(text: str) -> float | None:
-    text = text.strip()
-    return float(text) if text.isdecimal() and len(text) < 9 else None
 
 
 def _maybe_done(problem: GraphProblem) -> MaybeDone:

@@ -279,6 +279,18 @@ def test_a_401_gets_one_fresh_token_with_the_claims_that_were_asked_for() -> Non
         assert len(fake.paths("/v1.0/never")) == 2
 
 
+def test_a_token_that_ended_and_claims_asked_of_the_next_one_are_both_answered() -> None:
+    challenge = 'Bearer realm="", error="insufficient_claims", claims="eyJhIjoxfQ=="'
+    claims = fails(401, WWW_Authenticate=challenge)
+    with Hostile() as fake:
+        fake.on("/v1.0/users", fails(401), claims, says({"ok": 1}))
+        assert fake.reader().get("/users", scope=DIRECTORY) == {"ok": 1}
+        fake.on("/v1.0/never", fails(401), claims, claims)
+        with pytest.raises(Unauthorized):
+            fake.reader().get("/never", scope=DIRECTORY)
+        assert len(fake.paths("/v1.0/never")) == 3
+
+
 def test_refusals_of_the_request_itself_are_not_repeated() -> None:
     with Hostile() as fake:
         for status in (400, 403, 404, 409, 412, 423, 507):
