@@ -37,8 +37,8 @@ from m365.calendar_event import OCCURRENCE
 from m365.calendar_folders import CalendarFolders
 from m365.calendar_list import ROOT
 from m365.calendar_series import SeriesWriter
+from m365.feeds import with_marker
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, ItemGone
 from m365.mail_upload import AttachmentWriter
 from m365.service import Existing, Folder, Identity, Resource, Written
@@ -187,18 +187,8 @@ class CalendarWriter:
     def _events(self, calendar: str) -> Iterator[dict[str, Any]]:
         """What lies in a calendar, with our marker where the target gives it."""
         path = f"{self._base}/calendars/{quote(calendar)}/events"
-        params = {"$select": _COMPARED, "$top": "200", "$expand": _EXPAND_MARKER}
-        started = False
-        try:
-            for page in follow(self._writer, path, params, scope=self._scope):
-                started = True
-                yield from page.value
-        except GraphProblem as problem:
-            if started or problem.status_code != 400:
-                raise
-            del params["$expand"]
-            for page in follow(self._writer, path, params, scope=self._scope):
-                yield from page.value
+        params = {"$select": _COMPARED, "$top": "200"}
+        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
 
     def _event(self, event_id: str) -> str:
         return f"{self._base}/events/{quote(event_id)}"

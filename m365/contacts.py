@@ -26,9 +26,10 @@ from base.errors import Problem
 from base.item import Change, FeedPage, Gone, Part, Trouble
 from m365.contact_folders import DEFAULT, ROOT, ContactFolders
 from m365.contacts_writer import ContactsWriter
+from m365.feeds import each_whole
 from m365.graph.client import BatchRequest, GraphReader, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import GatewayTimeout, ItemGone, ResyncNeeded, TransientFailure
+from m365.graph.errors import GatewayTimeout, ItemGone, ResyncNeeded
 from m365.service import PASSED_ON, Column, LiveCount, Resource, Service, trouble_of
 
 PAGE_ITEMS = 500  # contacts in one answer, about 2 KB each
@@ -55,15 +56,8 @@ class ContactsSource:
                     feeds.pop(part, None)
                 yield page
         feeds.pop("folders")
-        failed: TransientFailure | None = None
-        for part, link in feeds.items():
-            if part not in finished:
-                try:
-                    yield from self._contacts(part, link)
-                except TransientFailure as problem:
-                    failed = failed or problem  # one bad folder does not keep the others away
-        if failed is not None:
-            raise failed
+        wanted = (one for one in feeds.items() if one[0] not in finished)
+        yield from each_whole(self._contacts(part, link) for part, link in wanted)
 
     def fetch(
         self, change: Change, leave: Collection[str] = ()

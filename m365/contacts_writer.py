@@ -27,6 +27,7 @@ from base.clock import Clock, SystemClock
 from base.errors import Problem
 from base.item import Cause, StoredItem, Trouble
 from m365.contact_folders import DEFAULT, ROOT
+from m365.feeds import with_marker
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, MaybeDone
@@ -228,18 +229,8 @@ class ContactsWriter:
     def _contacts(self, folder_id: str) -> Iterator[dict[str, Any]]:
         """What lies in a folder, with our marker where the target gives it."""
         path = self._path(folder_id)
-        params = {"$select": _COMPARED, "$top": "200", "$expand": _EXPAND_MARKER}
-        started = False
-        try:
-            for page in follow(self._writer, path, params, scope=self._scope):
-                started = True
-                yield from page.value
-        except GraphProblem as problem:
-            if started or problem.status_code != 400:
-                raise
-            del params["$expand"]
-            for page in follow(self._writer, path, params, scope=self._scope):
-                yield from page.value
+        params = {"$select": _COMPARED, "$top": "200"}
+        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
 
     def _children(self, folder_id: str) -> str:
         """Where the folders in a folder are listed and made."""

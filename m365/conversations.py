@@ -38,6 +38,7 @@ from m365.conversation_json import (
     root,
     thread_folder,
 )
+from m365.feeds import each_whole
 from m365.graph.client import BatchAnswer, BatchRequest, GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
@@ -46,7 +47,6 @@ from m365.graph.errors import (
     ItemGone,
     ResourceGone,
     ResyncNeeded,
-    TransientFailure,
 )
 from m365.mail_attachments import AttachmentReader
 from m365.service import Column, LiveCount, Resource, Service
@@ -73,16 +73,10 @@ class ConversationSource:
                 for part in page.dropped_parts:
                     feeds.pop(part, None)
                 yield page
-        failed: TransientFailure | None = None
-        for part, link in feeds.items():
-            if part == FEED or part in finished or ThreadLink.read(link).is_read:
-                continue
-            try:
-                yield from self._posts(part, ThreadLink.read(link))
-            except TransientFailure as problem:
-                failed = failed or problem  # one bad thread does not keep the others away
-        if failed is not None:
-            raise failed
+        done = {FEED, *finished}
+        threads = {part: ThreadLink.read(link) for part, link in feeds.items() if part not in done}
+        waiting = (one for one in threads.items() if not one[1].is_read)
+        yield from each_whole(self._posts(part, link) for part, link in waiting)
 
     def fetch(
         self, change: Change, leave: Collection[str] = ()

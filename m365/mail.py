@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import quote
 
 from base.item import Change, FeedPage, Gone, Part, Trouble
+from m365.feeds import each_whole
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
@@ -32,7 +33,6 @@ from m365.graph.errors import (
     GraphProblem,
     ItemGone,
     ResyncNeeded,
-    TransientFailure,
 )
 from m365.mail_attachments import AttachmentReader, without_bytes
 from m365.mail_folders import ROOT, FolderChanges, FolderTree
@@ -87,15 +87,8 @@ class MailSource:
                     feeds.pop(part, None)
                 yield page
         tree = feeds.pop("folders")
-        failed: TransientFailure | None = None
-        for part, link in feeds.items():
-            if part not in finished:
-                try:
-                    yield from self._messages(part, link, tree)
-                except TransientFailure as problem:
-                    failed = failed or problem  # one bad folder does not keep the others away
-        if failed is not None:
-            raise failed
+        wanted = (one for one in feeds.items() if one[0] not in finished)
+        yield from each_whole(self._messages(part, link, tree) for part, link in wanted)
 
     def fetch(
         self, change: Change, leave: Collection[str] = ()

@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from base.clock import Clock, SystemClock
 from base.item import Cause, StoredItem, StoredPart, Trouble
+from m365.feeds import with_marker
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
@@ -276,18 +277,8 @@ class MailWriter:
     def _messages(self, folder_id: str) -> Iterator[dict[str, Any]]:
         """What lies in a folder, with our marker where the target gives it."""
         path = f"{self._folder(folder_id)}/messages"
-        params = {"$select": _COMPARED, "$top": _PAGE_ITEMS, "$expand": _EXPAND_MARKER}
-        started = False
-        try:
-            for page in follow(self._writer, path, params, scope=self._scope):
-                started = True
-                yield from page.value
-        except GraphProblem as problem:
-            if started or problem.status_code != 400:
-                raise
-            del params["$expand"]
-            for page in follow(self._writer, path, params, scope=self._scope):
-                yield from page.value
+        params = {"$select": _COMPARED, "$top": _PAGE_ITEMS}
+        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
 
     def _well_known(self, role: str) -> str:
         if role not in self._ids:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from base.item import Change, FeedPage, Gone, Part, Trouble
+from m365.feeds import each_whole
 from m365.graph.client import BatchRequest, GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
@@ -31,7 +32,6 @@ from m365.graph.errors import (
     ItemGone,
     ResourceGone,
     ResyncNeeded,
-    TransientFailure,
     Unauthorized,
 )
 from m365.graph.export import Exported
@@ -107,15 +107,8 @@ class MailboxItemSource:
                 yield page
         tree = feeds.pop("folders")
         notes = Notes.read(tree)
-        failed: TransientFailure | None = None
-        for part, link in feeds.items():
-            if part not in finished:
-                try:
-                    yield from self._items(part, link, tree, notes)
-                except TransientFailure as problem:
-                    failed = failed or problem  # one bad folder does not keep the others away
-        if failed is not None:
-            raise failed
+        wanted = (one for one in feeds.items() if one[0] not in finished)
+        yield from each_whole(self._items(part, link, tree, notes) for part, link in wanted)
 
     def fetch(
         self, change: Change, leave: Collection[str] = ()

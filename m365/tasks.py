@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from base.errors import Problem
 from base.item import Change, FeedPage, Gone, Part, Trouble
+from m365.feeds import each_whole
 from m365.graph.client import BatchAnswer, BatchRequest, GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
@@ -30,7 +31,6 @@ from m365.graph.errors import (
     GraphProblem,
     ItemGone,
     ResyncNeeded,
-    TransientFailure,
 )
 from m365.service import PASSED_ON, Column, LiveCount, Resource, Service, trouble_of
 from m365.task_json import FILES, LINKS, STEPS, file_bytes, lacks, task_change
@@ -63,15 +63,8 @@ class TasksSource:
                     feeds.pop(part, None)
                 yield page
         feeds.pop("lists")
-        failed: TransientFailure | None = None
-        for part, link in feeds.items():
-            if part not in finished:
-                try:
-                    yield from self._tasks(part, link)
-                except TransientFailure as problem:
-                    failed = failed or problem  # one bad list does not keep the others away
-        if failed is not None:
-            raise failed
+        wanted = (one for one in feeds.items() if one[0] not in finished)
+        yield from each_whole(self._tasks(part, link) for part, link in wanted)
 
     def fetch(
         self, change: Change, leave: Collection[str] = ()

@@ -26,6 +26,7 @@ from urllib.parse import quote
 from base.clock import Clock, SystemClock
 from base.errors import Problem
 from base.item import Cause, StoredItem, StoredPart, Trouble
+from m365.feeds import with_marker
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import GraphProblem, ItemGone, MaybeDone
@@ -276,18 +277,8 @@ class TasksWriter:
     def _tasks(self, list_id: str) -> Iterator[dict[str, Any]]:
         """The tasks of a list, with our marker where the target gives it."""
         path = f"{self._lists}/{quote(list_id)}/tasks"
-        params = {"$top": "100", "$expand": _EXPAND_MARKER}
-        started = False
-        try:
-            for page in follow(self._writer, path, params, scope=self._scope):
-                started = True
-                yield from page.value
-        except GraphProblem as problem:
-            if started or problem.status_code != 400:
-                raise
-            del params["$expand"]
-            for page in follow(self._writer, path, params, scope=self._scope):
-                yield from page.value
+        params = {"$top": "100"}
+        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
 
     def _all(self) -> list[dict[str, Any]]:
         if self._held is None:
