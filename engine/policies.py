@@ -23,7 +23,6 @@ from vault.retention import Retention
 PROGRESSIVE = "progressive"  # in a first round the items; their parts once everybody had theirs
 FULL = "full"  # everything at once
 FAST = "fast"  # items only, the parts never
-PROTECTIONS = (PROGRESSIVE, FULL, FAST)
 
 DEFAULT: Mapping[str, Any] = {
     "services": [name for name, service in SERVICES.items() if not service.optional],

@@ -22,10 +22,9 @@ from typing import Any
 
 from base.item import StoredItem
 from base.zones import zone_of
+from m365 import marks
 from m365.calendar_json import CANCELLED, EXCEPTIONS
 
-MARKER = "String {8d0f9f1c-3c5e-4d0b-9a53-5f1c7b2e6a41} Name HoldfastEvent"
-OPEN = "/open"  # ends the marker of an event that is not complete yet
 SETTABLE = (
     "subject", "body", "categories", "importance", "sensitivity", "showAs", "isAllDay",
     "isReminderOn", "reminderMinutesBeforeStart", "responseRequested", "allowNewTimeProposals",
@@ -130,11 +129,8 @@ def same_of(raw: Mapping[str, Any]) -> str:
 
 def mark_of(raw: Mapping[str, Any]) -> tuple[str, str]:
     """(marker, key) that a restore left on an event; ("", "") where it was made by nobody of us."""
-    for one in raw.get("singleValueExtendedProperties") or ():
-        if str(one.get("id", "")).lower() == MARKER.lower():
-            mark, _, key = str(one.get("value") or "").partition(" ")
-            return mark, key
-    return "", ""
+    mark, _, key = marks.read(raw, marks.EVENT_MARKER).partition(" ")
+    return mark, key
 
 
 def with_attendees(body: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:

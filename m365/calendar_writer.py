@@ -24,9 +24,8 @@ from urllib.parse import quote
 from base import ids
 from base.clock import Clock, SystemClock
 from base.item import Cause, StoredItem, StoredPart, Trouble
+from m365 import marks
 from m365.calendar_body import (
-    MARKER,
-    OPEN,
     event_body,
     key_of,
     mark_of,
@@ -37,7 +36,6 @@ from m365.calendar_event import OCCURRENCE
 from m365.calendar_folders import CalendarFolders
 from m365.calendar_list import ROOT
 from m365.calendar_series import SeriesWriter
-from m365.feeds import with_marker
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.errors import Clash, GraphProblem, ItemGone
 from m365.mail_upload import AttachmentWriter
@@ -45,7 +43,7 @@ from m365.service import Existing, Folder, Identity, Resource, Written
 
 REQUEST_BYTES_MAX = 3_800_000  # a request may have 4 MB
 _COMPARED = "id,iCalUId,subject,start,end,isAllDay,recurrence"
-_EXPAND_MARKER = f"singleValueExtendedProperties($filter=id eq '{MARKER}')"
+_MARKED = marks.expand(marks.EVENT_MARKER)
 
 
 class CalendarWriter:
@@ -90,13 +88,7 @@ class CalendarWriter:
         calendar = self._folders.calendar(into, make=False)
         for raw in self._events(calendar) if calendar else ():
             mark, key = mark_of(raw)
-            yield Existing(
-                raw["id"],
-                key or key_of(raw),
-                same_of(raw),
-                marker=mark.removesuffix(OPEN),
-                complete=not mark.endswith(OPEN),
-            )
+            yield marks.existing(raw["id"], key or key_of(raw), same_of(raw), mark)
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -109,7 +101,9 @@ class CalendarWriter:
         too_large = _size(item.raw) > REQUEST_BYTES_MAX
         has_more = too_large or bool(item.parts) or self._series.has_work(item)
         key = key_of(item.raw)
-        made = self._create(item, calendar, f"{marker}{OPEN if has_more else ''} {key}", troubles)
+        made = self._create(
+            item, calendar, f"{marker}{marks.OPEN if has_more else ''} {key}", troubles
+        )
         if has_more:
             self._add_files(item, made, too_large, troubles)
             self._series.write(item, made, troubles)
@@ -188,14 +182,14 @@ class CalendarWriter:
         """What lies in a calendar, with our marker where the target gives it."""
         path = f"{self._base}/calendars/{quote(calendar)}/events"
         params = {"$select": _COMPARED, "$top": "200"}
-        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
+        yield from marks.listed(self._writer, path, params, _MARKED, self._scope)
 
     def _event(self, event_id: str) -> str:
         return f"{self._base}/events/{quote(event_id)}"
 
 
 def _mark(value: str) -> dict[str, str]:
-    return {"id": MARKER, "value": value}
+    return {"id": marks.EVENT_MARKER, "value": value}
 
 
 def _size(raw: Mapping[str, Any]) -> int:

@@ -26,12 +26,11 @@ from urllib.parse import quote
 from base.clock import Clock, SystemClock
 from base.errors import Problem
 from base.item import Cause, StoredItem, Trouble
+from m365 import marks
 from m365.contact_folders import DEFAULT, ROOT
-from m365.feeds import with_marker
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, MaybeDone
-from m365.mail_json import MARKER, OPEN
 from m365.service import PASSED_ON, Existing, Folder, Identity, Resource, Written, trouble_of
 from m365.visibility import patiently
 
@@ -47,7 +46,7 @@ _LISTS = ("businessPhones", "categories", "children", "homePhones", "imAddresses
 _ADDRESSES = ("businessAddress", "homeAddress", "otherAddress")
 _RANKED = ("primaryEmailAddress", "secondaryEmailAddress", "tertiaryEmailAddress")
 _COMPARED = "id,displayName,fileAs,companyName,givenName,surname,emailAddresses,mobilePhone"
-_EXPAND_MARKER = f"singleValueExtendedProperties($filter=id eq '{MARKER}')"
+_MARKED = marks.expand()
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -102,14 +101,8 @@ class ContactsWriter:
 
     def existing(self, into: Folder) -> Iterator[Existing]:
         for raw in self._contacts(into.id):
-            mark = _mark(raw)
-            yield Existing(
-                raw["id"],
-                _key(raw),
-                _same(raw),
-                marker=mark.removesuffix(OPEN),
-                complete=not mark.endswith(OPEN),
-            )
+            mark = marks.read(raw)
+            yield marks.existing(raw["id"], _key(raw), _same(raw), mark)
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -141,7 +134,7 @@ class ContactsWriter:
     ) -> tuple[str, bool]:
         """The id of the new contact, and whether it bears the mark of unfinished work."""
         wanted = contact_body(item.raw)
-        mark = marker + OPEN if more else marker
+        mark = marker + marks.OPEN if more else marker
         try:
             made = self._post(into, _marked(wanted, mark), mark)
             left = differing(wanted, made)
@@ -150,7 +143,7 @@ class ContactsWriter:
         except GraphProblem as problem:
             if problem.status_code != 400:
                 raise
-            more, mark = True, marker + OPEN
+            more, mark = True, marker + marks.OPEN
             named = {name: wanted.pop(name) for name in _NAMES if name in wanted}
             made = self._post(into, _marked(named, mark), mark)
             left = {
@@ -170,7 +163,7 @@ class ContactsWriter:
             return self._writer.post(path, body, scope=self._scope)
         except MaybeDone:
             for raw in self._contacts(into.id):
-                if _mark(raw) == mark:
+                if marks.read(raw) == mark:
                     return self._writer.get(self._contact(raw["id"]), scope=self._scope)
             return self._writer.post(path, body, scope=self._scope)
 
@@ -230,7 +223,7 @@ class ContactsWriter:
         """What lies in a folder, with our marker where the target gives it."""
         path = self._path(folder_id)
         params = {"$select": _COMPARED, "$top": "200"}
-        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
+        yield from marks.listed(self._writer, path, params, _MARKED, self._scope)
 
     def _children(self, folder_id: str) -> str:
         """Where the folders in a folder are listed and made."""
@@ -290,15 +283,7 @@ def _filled(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _marked(body: Mapping[str, Any], mark: str) -> dict[str, Any]:
-    return {**body, "singleValueExtendedProperties": [{"id": MARKER, "value": mark}]}
-
-
-def _mark(raw: Mapping[str, Any]) -> str:
-    """The marker of a restore, as it was written; "" where the target does not give it."""
-    for one in raw.get("singleValueExtendedProperties") or ():
-        if str(one.get("id", "")).lower() == MARKER.lower():
-            return str(one.get("value") or "")
-    return ""
+    return {**body, "singleValueExtendedProperties": [{"id": marks.MARKER, "value": mark}]}
 
 
 def _key(raw: Mapping[str, Any]) -> str:

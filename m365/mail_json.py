@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MARKER = "String {8d0f9f1c-3c5e-4d0b-9a53-5f1c7b2e6a41} Name HoldfastRestore"
-OPEN = "/open"  # ends the marker of a message whose attachments are still on their way
+from m365.marks import MARKER
+
 READ, UNREAD = "1", "0"  # MSGFLAG_READ or nothing; 8 would be MSGFLAG_UNSENT, a draft
 _FLAGS = "Integer 0x0E07"
 _SENT = "SystemTime 0x0039"

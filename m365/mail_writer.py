@@ -23,14 +23,12 @@ from urllib.parse import quote
 
 from base.clock import Clock, SystemClock
 from base.item import Cause, StoredItem, StoredPart, Trouble
-from m365.feeds import with_marker
+from m365 import marks
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
 from m365.mail_folders import RECOVERABLE, ROOT
 from m365.mail_json import (
-    MARKER,
-    OPEN,
     READ,
     UNREAD,
     attempts,
@@ -44,7 +42,7 @@ from m365.service import Existing, Folder, Identity, Resource, Written
 
 REQUEST_BYTES_MAX = 3_800_000  # a request may have 4 MB
 _COMPARED = "id,internetMessageId,sentDateTime,subject,from,isDraft,bodyPreview"
-_EXPAND_MARKER = f"singleValueExtendedProperties($filter=id eq '{MARKER}')"
+_MARKED = marks.expand()
 _PAGE_ITEMS = "200"
 _LEFT_OUT = {"recipients": "invalid-recipients-left-out", "properties": "not-set"}
 _DEPTH_MAX = 100  # of folders inside folders; more is a circle
@@ -100,14 +98,8 @@ class MailWriter:
 
     def existing(self, into: Folder) -> Iterator[Existing]:
         for raw in self._messages(into.id):
-            mark = _mark(raw)
-            yield Existing(
-                raw["id"],
-                _key(raw),
-                _same(raw),
-                marker=mark.removesuffix(OPEN),
-                complete=not mark.endswith(OPEN),
-            )
+            mark = marks.read(raw)
+            yield marks.existing(raw["id"], _key(raw), _same(raw), mark)
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -121,7 +113,7 @@ class MailWriter:
         if too_large:
             wanted["body"] = {"contentType": "text", "content": item.raw.get("bodyPreview") or ""}
         has_more = too_large or any(part.role == "attachment" for part in item.parts)
-        mark = marker + OPEN if has_more else marker
+        mark = marker + marks.OPEN if has_more else marker
         answer = self._create(item, wanted, into, mark, troubles)
         if has_more:
             self._add_attachments(item, answer["id"], too_large, troubles)
@@ -178,7 +170,7 @@ class MailWriter:
             return self._writer.post(path, body, scope=self._scope)
         except MaybeDone:
             for raw in self._messages(into.id):
-                if _mark(raw) == mark:
+                if marks.read(raw) == mark:
                     return self._writer.get(self._message(raw["id"]), scope=self._scope)
             return self._writer.post(path, body, scope=self._scope)
 
@@ -213,7 +205,7 @@ class MailWriter:
     ) -> None:
         """Sets what create did not take, and ends the message with its final marker."""
         changes = differing(wanted, answer)
-        mark = {"singleValueExtendedProperties": [{"id": MARKER, "value": marker}]}
+        mark = {"singleValueExtendedProperties": [{"id": marks.MARKER, "value": marker}]}
         if not changes and not marker:
             return
         path = self._message(answer["id"])
@@ -278,7 +270,7 @@ class MailWriter:
         """What lies in a folder, with our marker where the target gives it."""
         path = f"{self._folder(folder_id)}/messages"
         params = {"$select": _COMPARED, "$top": _PAGE_ITEMS}
-        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
+        yield from marks.listed(self._writer, path, params, _MARKED, self._scope)
 
     def _well_known(self, role: str) -> str:
         if role not in self._ids:
@@ -315,14 +307,6 @@ def _same(raw: Mapping[str, Any]) -> str:
         facts[1] = " ".join(str(raw.get("bodyPreview") or "").split())
     text = json.dumps(facts).encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest()[:32]
-
-
-def _mark(raw: Mapping[str, Any]) -> str:
-    """The marker of a restore, as it was written; "" where the target does not give it."""
-    for one in raw.get("singleValueExtendedProperties") or ():
-        if str(one.get("id", "")).lower() == MARKER.lower():
-            return str(one.get("value") or "")
-    return ""
 
 
 def _missing(item: StoredItem) -> list[Trouble]:

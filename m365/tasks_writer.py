@@ -26,11 +26,10 @@ from urllib.parse import quote
 from base.clock import Clock, SystemClock
 from base.errors import Problem
 from base.item import Cause, StoredItem, StoredPart, Trouble
-from m365.feeds import with_marker
+from m365 import marks
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import GraphProblem, ItemGone, MaybeDone
-from m365.mail_json import OPEN
 from m365.service import PASSED_ON, Existing, Folder, Identity, Resource, Written, trouble_of
 from m365.task_json import (
     EXTENSION,
@@ -51,7 +50,7 @@ POST_BYTES_MAX = 3_000_000  # as base64 still under the 4 MB a request may have
 SESSION_BYTES_MAX = 25 * 1024 * 1024
 BLOCK_BYTES = 11 * 327_680  # ranges have to stay under 4 MB
 _ID = f"microsoft.graph.openTypeExtension.{EXTENSION}"
-_EXPAND_MARKER = f"extensions($filter=id eq '{_ID}')"
+_MARKED = f"extensions($filter=id eq '{_ID}')"
 _REFUSABLE = ("completedDateTime", "extensions", LINKS)  # the links are then added one by one
 _NOT_KEPT = (400, 404, 405, 501)
 _ATTEMPTS = 3  # sessions begun for one file
@@ -103,13 +102,7 @@ class TasksWriter:
         for raw in self._tasks(into.id) if there else ():
             self._where[raw["id"]] = into.id
             mark = _mark(raw)
-            yield Existing(
-                raw["id"],
-                _key(raw),
-                _same(raw),
-                marker=mark.removesuffix(OPEN),
-                complete=not mark.endswith(OPEN),
-            )
+            yield marks.existing(raw["id"], _key(raw), _same(raw), mark)
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -123,7 +116,7 @@ class TasksWriter:
         troubles = [Trouble(item.id, part, cause, retry=False) for part, _, cause in rows]
         files = [part for part in item.parts if part.role == "attachment"]
         more = bool(files or item.raw.get(STEPS))
-        made = self._create(item, into, marker + OPEN if more else marker, troubles)
+        made = self._create(item, into, marker + marks.OPEN if more else marker, troubles)
         if more:
             self._add_steps(made, item.raw.get(STEPS) or ())
             for part in files:
@@ -278,7 +271,7 @@ class TasksWriter:
         """The tasks of a list, with our marker where the target gives it."""
         path = f"{self._lists}/{quote(list_id)}/tasks"
         params = {"$top": "100"}
-        yield from with_marker(self._writer, path, params, _EXPAND_MARKER, self._scope)
+        yield from marks.listed(self._writer, path, params, _MARKED, self._scope)
 
     def _all(self) -> list[dict[str, Any]]:
         if self._held is None:

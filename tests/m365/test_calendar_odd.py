@@ -10,8 +10,8 @@ import pytest
 from base.clock import Clock
 from base.item import Change, StoredItem
 from m365.calendar import CalendarSource
-from m365.calendar_body import MARKER
 from m365.calendar_writer import CalendarWriter
+from m365.marks import EVENT_MARKER
 from m365.service import Folder
 from tests.m365.scripted_graph import ScriptedGraph
 from tests.m365.scripted_mail import BOX, GONE, LOST, REFUSED, U
@@ -189,7 +189,7 @@ def test_what_is_sent_names_nobody_and_makes_no_meeting() -> None:
         "subject", "body", "start", "end", "transactionId", "singleValueExtendedProperties",
     }  # fmt: skip
     assert body["start"] == {"dateTime": "2026-11-03T19:00:00", "timeZone": "Tokyo Standard Time"}
-    assert body["singleValueExtendedProperties"] == [{"id": MARKER, "value": "run:1 uid-a"}]
+    assert body["singleValueExtendedProperties"] == [{"id": EVENT_MARKER, "value": "run:1 uid-a"}]
 
 
 def test_a_recurrence_is_sent_with_what_its_type_needs() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from base.item import StoredPart, Trouble
 from m365.graph.errors import MaybeDone, SessionGone
-from m365.mail_json import MARKER, OPEN
+from m365.marks import MARKER, OPEN
 from tests.m365.scripted_graph import ScriptedGraph
 from tests.m365.scripted_mail import GONE, REFUSED, attachment
 from tests.m365.scripted_restore import (

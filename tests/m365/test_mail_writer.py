@@ -11,8 +11,8 @@ import pytest
 from base.errors import Throttled
 from base.item import StoredItem
 from m365.graph.errors import Clash, GraphProblem, MaybeDone
-from m365.mail_json import MARKER, OPEN
 from m365.mail_writer import MailWriter
+from m365.marks import MARKER, OPEN
 from m365.service import Existing, Folder
 from tests.m365.scripted_graph import ScriptedGraph
 from tests.m365.scripted_mail import BOX, GONE, REFUSED, U, attachment, message
