@@ -95,6 +95,7 @@ class PolicyOut(Out):
     drives: SelectionOut | None = Field(description="null: the OneDrives of those in selection")
     sites: SiteSelectionOut
     protection: str
+    choices: dict[str, dict[str, bool | int | str]]
     schedule: ScheduleOut | None
     retention: dict[str, int] | None
     paused: bool

@@ -146,6 +146,13 @@ class Policy(In):
         description="of mail: items first and their MIME once everybody has had a first pass; "
         "everything at once; items only",
     )
+    choices: dict[str, dict[str, bool | int | str]] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="how services are backed up, by service and name; drive: versions (latest, "
+        "all, or how many)",
+        examples=[{"drive": {"versions": 5}}],
+    )
     schedule: Schedule | None = None
     retention: RetentionRules | None = Field(None, description="left out: everything is kept")
     paused: bool = False

@@ -88,11 +88,24 @@ def policy(form: Fields) -> tuple[dict[str, Any], int]:
             "patterns": _entries(form, "sites_patterns"),
         },
         "protection": protection,
+        "choices": _choices(form),
         "schedule": _schedule(form),
         "retention": _retention(form),
         "paused": one(form, "paused") == "yes",
     }
     return document, int(version) if re.fullmatch(r"[0-9]{1,8}", version) else 0
+
+
+def _choices(form: Fields) -> dict[str, dict[str, bool | int | str]]:
+    """What fields named choice.{service}.{name} hold; a number goes before a word."""
+    found: dict[str, dict[str, bool | int | str]] = {}
+    for field in sorted(name for name in form if name.startswith("choice.")):
+        _, service, name = (*field.split("."), "", "")[:3]
+        words = [word.strip() for word in form[field] if word.strip()]
+        text = next((word for word in words if word.isdecimal()), words[0] if words else "")
+        value = int(text[:6]) if text.isdecimal() else {"true": True, "false": False}.get(text)
+        found.setdefault(service, {})[name] = text if value is None else value
+    return found
 
 
 def _people(form: Fields, prefix: str) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def policy(
         "protections": forms.PROTECTIONS,
         "rhythms": {name: title for name, (title, _) in forms.RHYTHMS.items()},
         "services": policies.services(),
+        "choices": policies.offered(),
         "rules": forms.RETENTION,
         "time_zones": sorted(available_timezones()),
         "problem": problem,

@@ -124,9 +124,10 @@ class _Work:
         first = round_.parent is None or self.request.follow_up
         purpose = Purpose.FIRST if first else Purpose.BACKUP
         reader = self.app.reader(self.request.org, purpose=purpose)
-        source = SERVICES[self.request.service].source(
-            reader, resources.resource_of(self.request.resource)
-        )
+        org, service = self.request.org, self.request.service
+        chosen = policies.choices(self.app, org, service)
+        resource = resources.resource_of(self.request.resource)
+        source = SERVICES[service].source(reader, resource, **chosen)
         self.copier = Copier(repository, source, round_, self._left_out)
         try:
             return self._follow(source)

@@ -15,6 +15,7 @@ from base.errors import InvalidInput, Problem
 from engine import directory, selection
 from engine.assembly import App
 from m365 import SERVICES
+from m365.service import Choice
 from state.organizations import Organization
 from state.policies import Policy
 from vault.retention import Retention
@@ -30,10 +31,13 @@ DEFAULT: Mapping[str, Any] = {
     "drives": None,  # another one for OneDrives
     "sites": selection.WEB,
     "protection": PROGRESSIVE,
+    "choices": {},  # by service and name, see m365.service.Choice
     "schedule": None,
     "retention": None,
     "paused": False,
 }
+
+_CHOOSING = [name for name, service in SERVICES.items() if service.choices]
 
 
 class PolicyInvalid(InvalidInput):
@@ -45,7 +49,19 @@ class PolicyInvalid(InvalidInput):
 def current(app: App, org: str) -> dict[str, Any]:
     """The document in force, whatever its age, with everything filled in."""
     policy = app.policies.current(org)
-    return selection.whole({**DEFAULT, **(policy.document if policy else {})})
+    document = selection.whole({**DEFAULT, **(policy.document if policy else {})})
+    named = document["choices"]
+    return {**document, "choices": {name: _chosen(name, named) for name in _CHOOSING}}
+
+
+def choices(app: App, org: str, service: str) -> dict[str, Any]:
+    """What the policy in force decides about how a service is backed up, by keyword."""
+    return dict(current(app, org)["choices"].get(service, {}))
+
+
+def _chosen(service: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    known, given = SERVICES[service].choices, named.get(service) or {}
+    return {name: given.get(name, choice.default) for name, choice in known.items()}
 
 
 def show(app: App, org: str) -> dict[str, Any]:
@@ -67,6 +83,7 @@ def change(
     unknown = [name for name in document["services"] if name not in SERVICES]
     if unknown:
         raise PolicyInvalid("The policy names a service that does not exist.", services=unknown)
+    _check_choices(document.get("choices") or {})
     Retention.from_json(document.get("retention") or {})
     selection.check_shape(document)
     _check_known(app, org, document)
@@ -85,6 +102,28 @@ def change(
 
     app.organizations.change(org, scheduled)
     return show(app, org)
+
+
+def _check_choices(named: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises PolicyInvalid for what no service lets a policy decide."""
+    for service, chosen in named.items():
+        known = SERVICES[service].choices if service in SERVICES else {}
+        for name, value in chosen.items():
+            if name not in known:
+                raise PolicyInvalid(
+                    "There is nothing of that name to be decided.", field=f"choices.{service}"
+                )
+            if not known[name].allows(value):
+                raise PolicyInvalid(
+                    "That value cannot be chosen.",
+                    hint=f"{known[name].says} {_values(known[name])}",
+                    field=f"choices.{service}.{name}",
+                )
+
+
+def _values(choice: Choice) -> str:
+    shown = ", ".join(str(one).lower() for one in choice.values)
+    return f"Values: {shown}{f', or 1 to {choice.most}' if choice.most else ''}."
 
 
 def _check_known(app: App, org: str, document: Mapping[str, Any]) -> None:
@@ -133,3 +172,8 @@ def next_start(cron: str, time_zone: str, after: datetime) -> datetime:
 def services() -> dict[str, str]:
     """Every service that a policy may name, with its title for people."""
     return {name: service.title for name, service in SERVICES.items()}
+
+
+def offered() -> dict[str, Mapping[str, Choice]]:
+    """What policies may decide, by service and name."""
+    return {name: SERVICES[name].choices for name in _CHOOSING}

@@ -192,6 +192,25 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Something a policy decides about how a service is backed up: a keyword of its source.
+
+    The value is one of `values`, or a whole number from 1 to `most`.
+    """
+
+    says: str  # for people: what is decided
+    default: bool | int | str
+    values: tuple[bool | str, ...] = (False, True)
+    most: int = 0
+
+    def allows(self, value: Any) -> bool:
+        """Whether a policy may hold this value."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return 1 <= value <= self.most
+        return any(type(value) is type(one) and value == one for one in self.values)
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One entry of the registry."""
 
@@ -202,12 +221,14 @@ class Service:
     reads: tuple[str, ...]  # least application permissions to back up
     writes: tuple[str, ...]  # least application permissions to restore
     columns: tuple[Column, ...]
-    source: Callable[[GraphReader, Resource], Source]
+    source: Callable[..., Source]  # of a GraphReader, a Resource and the choices by keyword
     writer: Callable[..., Writer] | None  # of a GraphWriter and a Resource; None: export only
-    not_restorable: Sequence[str] = field(default_factory=tuple)  # sentences shown in every plan
+    not_restorable: Sequence[str] = ()  # sentences shown in every plan
+    not_captured: Sequence[str] = ()  # sentences: what Graph does not give, and what is left out
     follows: tuple[str, ...] = ()  # roles of parts that may be copied after the items themselves
     options: Mapping[str, str] = field(default_factory=dict)  # of restores: keyword of the writer
     # that is true where somebody asks for it, and the sentence that says what it does
+    choices: Mapping[str, Choice] = field(default_factory=dict)
     optional: bool = False  # protected only where a policy names it
     refusable: bool = False  # 401 and 403 are how some tenants answer: coverage, not an error
 
