@@ -19,6 +19,7 @@ from m365.mailbox_copies import READS, WRITES
 from m365.mailbox_items import (
     COLUMNS,
     KIND,
+    NOT_CAPTURED,
     NOT_RESTORABLE,
     MailboxItemSource,
 )
@@ -104,6 +105,7 @@ SERVICE = Service(
     columns=COLUMNS,
     source=_source,
     writer=_writer,
+    not_captured=NOT_CAPTURED,
     not_restorable=NOT_RESTORABLE,
     optional=True,
     refusable=True,

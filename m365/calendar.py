@@ -283,6 +283,12 @@ SERVICE = Service(
     source=CalendarSource,
     writer=CalendarWriter,
     options={"list_attendees": "Write who attended below the text of each event; nobody is mailed"},
+    not_captured=(
+        "Calendars that somebody else shared: they are protected in the mailbox of their owner.",
+        "With whom a calendar is shared: no application may read it.",
+        "Calendars of groups: Graph shows an application a window of them only.",
+        "What other programs attach to an event as extended properties or open extensions.",
+    ),
     not_restorable=(
         "Attendees are kept in the backup and not put back: Graph would invite every one of them.",
         "The link of an online meeting is not made anew; it stays in the text of the event.",

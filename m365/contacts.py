@@ -237,6 +237,11 @@ SERVICE = Service(
     ),
     source=ContactsSource,
     writer=ContactsWriter,
+    not_captured=(
+        "Personal distribution lists: mailbox copies carry them, where a policy names those.",
+        "The directory's picture of a colleague who was added as a contact.",
+        "What other programs attach to a contact as extended properties or open extensions.",
+    ),
     not_restorable=(
         "A restored contact has dates of creation and change of its own.",
         "Personal distribution lists are not among the contacts that Graph gives.",

@@ -243,6 +243,10 @@ SERVICE = Service(
     ),
     source=ConversationSource,
     writer=None,
+    not_captured=(
+        "The MIME of posts: Graph has none.",
+        "The calendar of a group: Graph shows an application a window of it only.",
+    ),
     not_restorable=(
         "Graph lets no application write into the conversations of a group: export them instead.",
     ),

@@ -263,6 +263,11 @@ SERVICE = Service(
     ),
     source=DriveSource,
     writer=DriveWriter,
+    not_captured=(
+        "Files that Microsoft 365 takes for malware, and some .one files: it keeps them back.",
+        "Pages of OneNote one by one: no application may read them; notebooks are kept as files.",
+        "What lies in a recycle bin; and what a shortcut leads to, which its own drive protects.",
+    ),
     not_restorable=(
         "This application becomes the author of restored files; the backup keeps the names.",
         "Shortcuts to files of other drives are listed, not restored.",

@@ -331,6 +331,12 @@ SERVICE = Service(
     source=MailSource,
     writer=MailWriter,
     follows=("mime",),
+    not_captured=(
+        "Purged and held items (Purges, Versions, DiscoveryHolds): no application can read them.",
+        "Public folders: Graph does not reach them.",
+        "Search folders: what they show are copies of messages that are protected.",
+        "Files that a message only links to: the drive they lie in protects them.",
+    ),
     not_restorable=(
         "Transport headers (Received, DKIM) are kept in the backup; a restored message has none.",
         "Meeting requests come back as ordinary messages; they no longer act on the calendar.",

@@ -13,6 +13,7 @@ from m365.graph.errors import ResourceGone
 from m365.mailbox_items import (
     COLUMNS,
     KIND,
+    NOT_CAPTURED,
     NOT_RESTORABLE,
     MailboxItemSource,
 )
@@ -61,6 +62,7 @@ SERVICE = Service(
     columns=COLUMNS,
     source=_source,
     writer=_writer,
+    not_captured=NOT_CAPTURED,
     not_restorable=NOT_RESTORABLE,
     optional=True,
     refusable=True,

@@ -49,6 +49,12 @@ COLUMNS = (
     Column("type", "Type", "text"),
     Column("size", "Size", "bytes"),
 )
+NOT_CAPTURED = (
+    "Public folders, mailboxes of groups and Recoverable Items: the interface does not reach them.",
+    "Hidden folders, which hold settings of programs: the feed does not tell of them.",
+    "Search folders: what they show are copies of items that are protected.",
+    "Words to read or to search: the stream opens in no program and is good for an import only.",
+)
 NOT_RESTORABLE = (
     "Items get new ids; links and conversations that name the old ones do not find them.",
     "Two items that agree in type, sender, subject and times are taken for the same.",

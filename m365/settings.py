@@ -244,6 +244,10 @@ SERVICE = Service(
     ),
     source=SettingsSource,
     writer=SettingsWriter,
+    not_captured=(
+        "Actions of rules that only Outlook on a computer can run: Graph does not show them.",
+        "Signatures, rules of the server's administrator, delegates, permissions of folders.",
+    ),
     not_restorable=(
         "Settings of the mailbox itself are only put back by a restore that replaces.",
         "Automatic replies and rules that forward mail stay switched off in another mailbox.",

@@ -314,6 +314,10 @@ SERVICE = Service(
     source=TasksSource,
     writer=TasksWriter,
     refusable=True,
+    not_captured=(
+        "Tasks of Outlook's older interface as such: To Do shows the same ones.",
+        "What other programs attach to a task as open extensions.",
+    ),
     not_restorable=(
         "A restored task has dates of creation and change of its own.",
         f"The list of flagged mail ({FLAGGED}) follows the mail; its tasks are not written.",
