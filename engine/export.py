@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from base.errors import NotFound, Problem
 from base.messages import Exported, ExportRun
 from engine import runs
 from engine.assembly import App
 from engine.browse import View, open_view
+from engine.gathering import LEFT_OUT, Gathering
 from engine.restore_plan import RestoreRequest, selected
-from formats import archive_entry
+from formats import ArchiveEntry, archive_entry
 from formats.zip import zip_stream
-from vault import Missing, VaultDamaged
+from vault import Entry
 
 PART_BYTES = 8 * 1024 * 1024
 
@@ -76,18 +76,29 @@ class _Writing:
         self.incomplete = 0
 
     def blocks(self) -> Iterator[bytes]:
-        return zip_stream(self._entries(), left_out=(VaultDamaged, Missing))
+        return zip_stream(self._entries(), left_out=LEFT_OUT)
 
-    def _entries(self) -> Iterator[Any]:
+    def _entries(self) -> Iterator[ArchiveEntry]:
+        gathering = Gathering(self._view, self._folders, self._pulse.beat)
+        alone = frozenset(self._wanted.items)
         for entry in selected(self._view, self._wanted):
-            if entry.kind == "folder":
+            if entry.kind == "folder" or gathering.takes(entry, alone=entry.id in alone):
                 continue
-            folders = [above.name for above in self._view.path(entry)][1:]
             item = self._view.item(entry.id)
-            self.items += 1
-            self.incomplete += bool(item.missing)
-            self._pulse.beat()
-            yield archive_entry(item, folders)
+            self._count(item.missing)
+            yield archive_entry(item, self._folders(entry))
+        for one in gathering.entries():
+            if one.within:
+                self._count(one.item.missing or one.problem)
+            yield one
+
+    def _folders(self, entry: Entry) -> list[str]:
+        return [above.name for above in self._view.path(entry)][1:]
+
+    def _count(self, lacks: object) -> None:
+        self.items += 1
+        self.incomplete += bool(lacks)
+        self._pulse.beat()
 
 
 def _parts(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,11 @@ from typing import Any
 from base.clock import Clock, SystemClock
 from base.errors import Conflict, NotFound
 from engine.browse import View
+from engine.gathering import LEFT_OUT, Gathering
 from formats import ArchiveEntry, archive_entry
 from formats.files import Placement
 from vault import (
+    Entry,
     KeySlot,
     Missing,
     PassphraseSlot,
@@ -175,23 +177,37 @@ class _Writing:
     def chain(self, view: View) -> Iterator[None]:
         """Writes the items of one restore point, one at a time."""
         chain = view.snapshot.chain
+
+        def place(entry: Entry) -> list[str]:
+            return [*chain.split("/", 1), *(above.name for above in view.path(entry)[1:])]
+
+        gathering = Gathering(view, place)
         for entry in view.catalog.items():
-            if entry.kind == "folder":
+            if entry.kind == "folder" or gathering.takes(entry):
                 continue
-            place = [*chain.split("/", 1), *(above.name for above in view.path(entry)[1:])]
             try:
-                self._write(archive_entry(view.item(entry.id), place))
-            except (VaultDamaged, Missing) as damage:
-                self._done.lost.append(("/".join([*place, entry.name]), damage.code))
+                self._write(archive_entry(view.item(entry.id), place(entry)))
+            except LEFT_OUT as damage:
+                self._lose((*place(entry), entry.name), damage.code)
+            yield
+        for one in gathering.entries():
+            try:
+                self._write(one)
+            except LEFT_OUT as damage:
+                self._lose((*one.folders, one.item.name), damage.code)
             yield
 
+    def _lose(self, seen: Sequence[str], reason: str) -> None:
+        self._done.lost.append(("/".join(seen), reason))
+
     def _write(self, entry: ArchiveEntry) -> None:
-        seen = "/".join([*entry.folders, entry.item.name])
-        self._done.lost += [(seen, reason) for reason in entry.item.missing]
         if entry.file is None:
-            if not entry.item.missing:
-                self._done.lost.append((seen, "no-content"))
+            reasons = [*entry.item.missing, *filter(None, [entry.problem])]
+            for reason in reasons or ([] if entry.within else ["no-content"]):
+                self._lose((*entry.folders, entry.item.name), reason)
             return
+        for reason in () if entry.item.kind == "folder" else entry.item.missing:
+            self._lose((*entry.folders, entry.item.name), reason)
         path = self._target / self._placement.place(entry.folders, entry.file.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(_UNFINISHED)

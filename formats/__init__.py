@@ -8,6 +8,8 @@ from base.errors import NotFound
 from base.item import StoredItem
 from formats.as_is import stored_file
 from formats.as_json import object_file
+from formats.collection import Collect
+from formats.conversation import conversation_files
 from formats.eml import message_file
 from formats.ics import event_file
 from formats.item_file import ItemFile
@@ -17,7 +19,15 @@ from formats.vcf import contact_file
 from formats.vtodo import task_file
 from formats.zip import ArchiveEntry
 
-__all__ = ["FORMATS", "ArchiveEntry", "ContentMissing", "ItemFile", "archive_entry", "file_of"]
+__all__ = [
+    "COLLECTIONS",
+    "FORMATS",
+    "ArchiveEntry",
+    "ContentMissing",
+    "ItemFile",
+    "archive_entry",
+    "file_of",
+]
 
 FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "message": message_file,
@@ -28,6 +38,15 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "mailbox-item": stream_file,
     "setting": object_file,
     "post": post_file,
+    "channel-message": object_file,
+    "chat-message": object_file,
+}
+
+# Kinds of items that an export gives as files of the folder they lie in: a channel, a list. What
+# FORMATS says of such a kind is for one item downloaded by itself.
+COLLECTIONS: Mapping[str, Collect] = {
+    "channel-message": conversation_files,
+    "chat-message": conversation_files,
 }
 
 

@@ -46,11 +46,17 @@ _LAST = (2107, 12, 31, 23, 59, 58)
 
 @dataclass(frozen=True, slots=True)
 class ArchiveEntry:
-    """One item of an archive. `file` is None where the backup holds no content of it."""
+    """One item of an archive. `file` is None where the backup holds no content of it.
+
+    A folder with a file is a collection (a channel, say); its items come without files of their
+    own and name it in `within`. `problem`: the code of what kept such an item out of it.
+    """
 
     item: StoredItem
     folders: tuple[str, ...]
     file: ItemFile | None
+    within: str = ""
+    problem: str = ""
 
 
 def zip_stream(
@@ -135,6 +141,7 @@ def _entry(
     }
     if entry.item.missing:
         line["missing"] = list(entry.item.missing)
+    line |= {key: getattr(entry, key) for key in ("within", "problem") if getattr(entry, key)}
     if entry.file is not None:
         info = _info(placement.place(entry.folders, entry.file.name), entry.file)
         hash_ = hashlib.sha256()
