@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from simulator import contoso_directory, contoso_people
+from simulator import contoso_directory, contoso_people, sites
 from simulator.content import Person
 from simulator.content_files import Furnisher
 from simulator.content_kinds import pdf
@@ -31,7 +31,6 @@ _PEOPLE_MAX = 200  # contacts of one mailbox, and tasks
 _EVENTS_MAX = 400
 _DOMAIN = "contoso.onmicrosoft.com"
 _PROJECT = "Harbour Project"
-_SHAREPOINT = "contoso.sharepoint.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +194,9 @@ def _add_team(tenant: Tenant, users: list[User], plan: Profile, dice: random.Ran
         tenant, owner, f"{url}/Shared%20Documents", "documentLibrary", plan.team_files, plan, dice
     )
     furnisher.done()
-    group.drive_id = furnisher.drive.id
-    site_id = f"contoso.sharepoint.com,{tenant.new_id()},{tenant.new_id()}"
-    tenant.sites[site_id] = {
-        "id": site_id, "displayName": "Harbour Project", "name": "HarbourProject", "webUrl": url,
-        "createdDateTime": "2024-11-20T09:00:00Z", "siteCollection": {"hostname": _SHAREPOINT},
-    }  # fmt: skip
-    tenant.room.setdefault("site drives", {})[site_id] = [furnisher.drive.id]
+    site_id = sites.add_site(tenant, _PROJECT, url, drives=0)
+    sites.attach(tenant, site_id, furnisher.drive.id)
+    sites.give_group(tenant, group.id, site_id)
 
 
 def _furnished(

@@ -1,4 +1,4 @@
-"""The directory: users, groups and their members, the organization, sites."""
+"""The directory: users, groups and their members, the organization."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from simulator import directory_state
-from simulator.directory_delta import groups_delta, sites_delta, users_delta
+from simulator.directory_delta import groups_delta, users_delta
 from simulator.directory_json import (
     GROUP_DEFAULT,
     USER_DEFAULT,
@@ -24,7 +24,6 @@ _GROUPS = ("GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Dir
            "Directory.ReadWrite.All")  # fmt: skip
 _ORGANIZATION = ("Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All",
                  "User.Read.All", "User.ReadWrite.All")  # fmt: skip
-_SITES = ("Sites.Read.All", "Sites.ReadWrite.All", "Sites.FullControl.All")
 _RESTORERS = ("User.ReadWrite.All", "User.DeleteRestore.All", "Group.ReadWrite.All",
               "Directory.ReadWrite.All")  # fmt: skip
 _PAGE, _PAGE_MAX = 100, 999
@@ -121,23 +120,6 @@ def organization(tenant: Tenant, request: Request) -> Answer:
         facts = {k: v for k, v in facts.items() if k in names}
     context = f"{request.url_base}/$metadata#organization"
     return Answer(200, {"@odata.context": context, "value": [facts]})
-
-
-def all_sites(tenant: Tenant, request: Request) -> Answer:
-    """GET /sites/getAllSites: SharePoint and OneDrive sites."""
-    rows = [{"id": key} | site for key, site in tenant.sites.items()]
-    return _page(request, "/sites/oneDrive.getAllSites", "sites", None, rows, len(rows))
-
-
-def get_site(tenant: Tenant, request: Request, site: str) -> Answer:
-    """GET /sites/{site}."""
-    if site == "root":
-        chosen = next(iter(tenant.sites), None)
-    else:
-        chosen = site if site in tenant.sites else None
-    if chosen is None:
-        raise GraphError(404, "itemNotFound", "Requested site could not be found")
-    return Answer(200, {"id": chosen} | tenant.sites[chosen])
 
 
 def list_deleted_users(tenant: Tenant, request: Request) -> Answer:
@@ -306,7 +288,4 @@ ROUTES: tuple[Route, ...] = (
         _RESTORERS,
         "identity",
     ),
-    Route("GET", "/sites/delta", sites_delta, _SITES, "sharepoint"),
-    Route("GET", "/sites/getAllSites", all_sites, _SITES, "sharepoint", 2),
-    Route("GET", "/sites/{site}", get_site, _SITES, "sharepoint"),
 )

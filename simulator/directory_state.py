@@ -34,8 +34,9 @@ class State:
 def looked(tenant: Tenant) -> State:
     """The state, brought up to what the tenant is now."""
     state: State = tenant.room.setdefault(_ROOM, State())
+    hidden = tenant.room["sites"].hidden if "sites" in tenant.room else {}
     for key, site in tenant.sites.items():
-        if state.sites.get(key) != site:
+        if state.sites.get(key) != site and "delta" not in hidden.get(key, ()):
             state.sites[key] = dict(site)
             state.site_log.record(key, tenant.next_sequence(), "full")
     for key in state.sites.keys() - tenant.sites.keys():

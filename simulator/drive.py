@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from simulator import drive_delta, drive_upload
+from simulator import drive_delta, drive_upload, sites
 from simulator.drive_download import (
     Downloads,
     all_versions,
@@ -32,6 +32,7 @@ from simulator.drive_json import (
 from simulator.drive_names import BEHAVIORS, Behavior, invalid, not_found
 from simulator.drive_state import Drive, truth
 from simulator.filebytes import Content, LiteralBytes, SpooledBytes
+from simulator.plain_lists import listed
 from simulator.web import Answer, GraphError, Json, Request, Route
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ def find_drive(tenant: "Tenant", where: dict[str, str]) -> Drive:
         drive = found[0] if found else None
     if drive is None:
         raise not_found()
+    site = sites.site_of(tenant, drive.id)
+    if site:
+        sites.refuse_locked(tenant, site)
     if drive.locked is not None:
         status, inner_code = drive.locked
         raise GraphError(status, "notAllowed", _LOCKED, inner_code=inner_code)
@@ -75,12 +79,9 @@ def _owned(tenant: "Tenant", where: dict[str, str]) -> list[Drive]:
     if "user" in where:
         return [find_drive(tenant, where)]
     if "group" in where:
-        group = tenant.groups.get(where["group"])
-        ids = [group.drive_id] if group and group.drive_id else []
+        ids = sites.group_drives(tenant, where["group"])
     else:
-        if where["site"] not in tenant.sites:
-            raise not_found()
-        ids = list(tenant.room.get("site drives", {}).get(where["site"], []))
+        ids = sites.site_drives(tenant, where["site"])
     return [tenant.drives[drive_id] for drive_id in ids]
 
 
@@ -100,11 +101,13 @@ def _names(path: str) -> list[str]:
 
 
 def get_drive(tenant: "Tenant", request: Request, **where: str) -> Answer:
-    return Answer(200, drive_json(find_drive(tenant, where)))
+    return Answer(200, _drive(tenant, request, find_drive(tenant, where)))
 
 
 def list_drives(tenant: "Tenant", request: Request, **where: str) -> Answer:
-    return Answer(200, {"value": [drive_json(drive) for drive in _owned(tenant, where)]})
+    found = [drive_json(drive) for drive in _owned(tenant, where)]
+    owner = next(name for name in ("user", "group", "site") if name in where)
+    return listed(tenant, request, f"/{owner}s/{where[owner]}/drives", found)
 
 
 def get_item(tenant: "Tenant", request: Request, **where: str) -> Answer:
@@ -240,6 +243,15 @@ def create_upload_session(tenant: "Tenant", request: Request, **where: str) -> A
 
 
 # Parts
+
+
+def _drive(tenant: "Tenant", request: Request, drive: Drive) -> Json:
+    """A drive; sharePointIds come only where $select names them."""
+    shown = {**drive_json(drive), "sharePointIds": sites.sharepoint_ids(tenant, drive.id)}
+    names = {name.strip() for name in request.query.get("$select", "").split(",")}
+    if names == {""}:
+        names = shown.keys() - {"sharePointIds"}
+    return {name: value for name, value in shown.items() if name in names | {"id"}}
 
 
 def _item(tenant: "Tenant", request: Request, drive: Drive, item: Item) -> Answer:

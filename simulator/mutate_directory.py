@@ -5,8 +5,7 @@ principal name or displayName.
 from collections.abc import Callable
 from typing import Any
 
-from simulator import directory_state
-from simulator.contoso_directory import add_site
+from simulator import directory_state, sites
 from simulator.mailbox import Mailbox
 from simulator.tenant import Group, Tenant
 from simulator.web import Json
@@ -54,17 +53,47 @@ def _remove_group(tenant: Tenant, a: Json) -> None:
 
 
 def _add_site(tenant: Tenant, a: Json) -> Json:
-    """{name, url}."""
-    return {"id": add_site(tenant, str(a["name"]), str(a["url"]))}
+    """{name, url, parent="", drives=1, geography=""}; parent: id or displayName of a site."""
+    parent = _site(tenant, a["parent"]) if a.get("parent") else ""
+    drives, geography = int(a.get("drives", 1)), str(a.get("geography", ""))
+    name, url = str(a["name"]), str(a["url"])
+    return {
+        "id": sites.add_site(tenant, name, url, parent=parent, drives=drives, geography=geography)
+    }
+
+
+def _add_library(tenant: Tenant, a: Json) -> Json:
+    """{site, name}."""
+    return {"id": sites.add_library(tenant, _site(tenant, a["site"]), str(a["name"])).id}
 
 
 def _remove_site(tenant: Tenant, a: Json) -> None:
     """{site}: its id or displayName."""
     directory_state.looked(tenant)
-    text = str(a["site"])
-    for key, site in list(tenant.sites.items()):
+    sites.delete_site(tenant, _site(tenant, a["site"]))
+
+
+def _lock_site(tenant: Tenant, a: Json) -> None:
+    """{site, status=423}."""
+    sites.lock_site(tenant, _site(tenant, a["site"]), status=int(a.get("status", 423)))
+
+
+def _unlock_site(tenant: Tenant, a: Json) -> None:
+    """{site}: from a lock or an archive."""
+    sites.unlock_site(tenant, _site(tenant, a["site"]))
+
+
+def _archive_site(tenant: Tenant, a: Json) -> None:
+    """{site, status=403}."""
+    sites.archive_site(tenant, _site(tenant, a["site"]), status=int(a.get("status", 403)))
+
+
+def _site(tenant: Tenant, reference: Any) -> str:
+    text = str(reference)
+    for key, site in tenant.sites.items():
         if text in (key, site["displayName"]):
-            del tenant.sites[key]
+            return key
+    raise KeyError(f"no site {text!r}")
 
 
 def _id(tenant: Tenant, reference: Any) -> str:
@@ -81,5 +110,6 @@ def _id(tenant: Tenant, reference: Any) -> str:
 ACTIONS: dict[str, Callable[[Tenant, Json], Json | None]] = {
     "change_user": _change_user, "add_mailbox": _add_mailbox, "restore_user": _restore_user,
     "add_group": _add_group, "change_members": _change_members, "remove_group": _remove_group,
-    "add_site": _add_site, "remove_site": _remove_site,
+    "add_site": _add_site, "remove_site": _remove_site, "add_library": _add_library,
+    "lock_site": _lock_site, "unlock_site": _unlock_site, "archive_site": _archive_site,
 }  # fmt: skip

@@ -20,6 +20,7 @@ from simulator import (
     mailbox_export,
     mailbox_transfer,
     settings,
+    sites,
     todo_attachments,
     todo_routes,
 )
@@ -34,6 +35,7 @@ def routes() -> tuple[Route, ...]:
         *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
+        *sites.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
         found += importlib.import_module("simulator.drive").ROUTES

@@ -3,7 +3,8 @@
 import pytest
 
 from simulator import Tenant, directory_state, hostile, serve
-from simulator.contoso_directory import add_site, furnish
+from simulator.contoso_directory import furnish
+from simulator.sites import add_site
 from tests.simulator.wire import Wire, settled
 
 
