@@ -141,6 +141,7 @@ class ResourceOut(Out):
     last_code: str
     head: int | None = Field(description="number of the newest restore point")
     head_at: str | None
+    first_at: str | None = Field(description="when its first restore point was made")
     items: int
     waiting: int = Field(description="items of which parts (MIME) are still to be copied, about")
     drift: int = Field(description="items counted otherwise by the tenant, after a full read")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -27,9 +27,9 @@ from base.item import Trouble
 from base.messages import Message
 from engine import audit, runs
 from engine.assembly import App
-from engine.backlog import Backlog
 from engine.mirror import kept_names, kept_row, newest_version
 from engine.patience import WAIT_S, passes
+from engine.resources import mirror_of
 from m365 import SERVICES
 from state.names import ORGANIZATIONS
 from state.organizations import ALL
@@ -216,20 +216,7 @@ class _Rebuild:
         _, sha256 = self._vault.stored_snapshot(chain, head.number)
         catalog, at = self._vault.catalog(head), parse_iso(head.created)
         self._ledger(service, resource, head.by, catalog.items(), at)
-
-        def known(row: ResourceRow) -> ResourceRow:
-            if row.head >= head.number:
-                return row  # a backup was faster
-            return replace(
-                row,
-                head=head.number,
-                head_sha256=sha256,
-                head_at=at,
-                items=catalog.total,
-                waiting=Backlog.of(head.links).waiting,
-                cursor_stored_at=at,
-            )
-
+        known = mirror_of(self._vault, head, sha256)
         if before is None:
             try:
                 self._app.resources.create(known(self._described(service, resource, head)))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from base.clock import parse_iso
@@ -22,10 +24,16 @@ from m365.service import Resource
 from state.listing import RecordMissing
 from state.progress import Progress
 from state.resources import GONE, PROTECTED, SKIPPED, ResourceRow
-from vault import Repository, SnapshotInfo
+from vault import Catalog, Entry, Missing, Repository, Snapshot, SnapshotInfo, VaultDamaged
 
+# Services whose top folders people take for things of their own, and the word for one.
+THINGS_BELOW: Mapping[str, str] = {"lists": "list", "teams": "channel", "planner": "plan"}
 REFUSED = "refused-by-tenant"  # 401 or 403 where the documentation says that some tenants do so
 _FINISHED = frozenset({"done", "unchanged"})
+_FOLDERS_AT_ONCE = 500
+_MOMENTS = (
+    "last_seen", "head_at", "first_at", "verified_at", "cursor_stored_at", "reconciled_at",
+)  # fmt: skip
 
 # What becomes a segment of a path in Graph: nothing that could end the segment or climb out of it.
 _GRAPH_ID = re.compile(r"(?!\.{1,2}$)[^/\\?#%\s\x00-\x1f\x7f]{1,1000}")
@@ -105,26 +113,62 @@ def note_snapshot(app: App, request: Drain, repository: Repository, number: int)
     snapshot, sha256 = repository.stored_snapshot(named, number)
     if snapshot.status != "ok":
         return
-    total = repository.catalog(snapshot).total
-
-    def newer(row: ResourceRow) -> ResourceRow:
-        if row.head >= number:
-            return row
-        at = parse_iso(snapshot.created)
-        return replace(
-            row,
-            head=number,
-            head_sha256=sha256,
-            head_at=at,
-            items=total,
-            waiting=Backlog.of(snapshot.links).waiting,
-            cursor_stored_at=at,
-        )
-
+    newer = mirror_of(repository, snapshot, sha256)
     try:
         app.resources.change(request.org, request.service, request.resource, newer)
     except RecordMissing:
         return
+
+
+def mirror_of(
+    repository: Repository, snapshot: Snapshot, sha256: str
+) -> Callable[[ResourceRow], ResourceRow]:
+    """What makes a row say that this is its newest restore point; a row that has a newer one stays
+    as it is.
+    """
+    catalog, at = repository.catalog(snapshot), parse_iso(snapshot.created)
+    finer = snapshot.chain.partition("/")[0] in THINGS_BELOW
+    folders = sum(1 for _ in top_folders(catalog)) if finer else 0
+
+    def newer(row: ResourceRow) -> ResourceRow:
+        if row.head >= snapshot.number:
+            return row
+        return replace(
+            row,
+            head=snapshot.number,
+            head_sha256=sha256,
+            head_at=at,
+            first_at=row.first_at or _first_at(repository, snapshot),
+            items=catalog.total,
+            top_folders=folders,
+            waiting=Backlog.of(snapshot.links).waiting,
+            cursor_stored_at=at,
+        )
+
+    return newer
+
+
+def top_folders(catalog: Catalog) -> Iterator[Entry]:
+    """The folders right below the top one; a few reads, as folders come first in every listing."""
+    root, after = next(iter(catalog.children("", limit=1)[0]), None), ""
+    while root is not None:
+        entries, after = catalog.children(root.id, after=after, limit=_FOLDERS_AT_ONCE)
+        for entry in entries:
+            if entry.kind != "folder":
+                return
+            yield entry
+        if not after:
+            return
+
+
+def _first_at(repository: Repository, newest: Snapshot) -> datetime:
+    """When the oldest restore point that is left was made."""
+    for number in repository.numbers(newest.chain) if newest.number > 1 else ():
+        with suppress(VaultDamaged, Missing):  # a verification names it; or it expired
+            snapshot = repository.snapshot(newest.chain, number)
+            if snapshot.status == "ok":
+                return parse_iso(snapshot.created)
+    return parse_iso(newest.created)
 
 
 def note_counts(
@@ -158,7 +202,8 @@ def row_json(row: ResourceRow) -> dict[str, Any]:
     shown["permissions"] = list(row.facts.get("permissions", ()))  # those that are missing
     shown["purpose"] = row.facts.get("purpose")  # of a mailbox: user, shared, room, equipment
     shown["deleted_at"] = row.facts.get("deleted")  # when its owner left, where that is known
-    for key in ("last_seen", "head_at", "verified_at", "cursor_stored_at", "reconciled_at"):
+    shown.pop("top_folders")
+    for key in _MOMENTS:
         moment = shown[key]
         shown[key] = moment.isoformat() if moment else None
     shown["head"] = row.head if row.head >= 0 else None

@@ -40,7 +40,9 @@ class ResourceRow:
     head: int = -1
     head_sha256: str = ""  # of the snapshot as it is stored: a roll-back of the storage shows
     head_at: datetime | None = None
+    first_at: datetime | None = None  # of its first restore point, as far as anybody remembers
     items: int = 0
+    top_folders: int = 0  # where they are things of their own: lists, channels, plans
     waiting: int = 0  # items of which parts are still to follow, about
     reconciled_at: datetime | None = None  # when live counts were last compared with stored ones
     drift: Mapping[str, int] = field(default_factory=dict)  # live minus stored that a sweep left
