@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from simulator import drive_delta, drive_upload, sites
+from simulator import drive_delta, drive_sharing, drive_upload, sites
 from simulator.drive_download import (
     Downloads,
     all_versions,
@@ -194,6 +194,7 @@ def update_item(tenant: "Tenant", request: Request, **where: str) -> Answer:
     drive = find_drive(tenant, where)
     item = find_item(drive, where)
     _match(request, item)
+    _refuse_open(item)
     wish, now = request.json(), tenant.clock.now()
     reference = wish.get("parentReference") or {}
     if reference.get("driveId", drive.id) != drive.id:
@@ -212,6 +213,7 @@ def delete_item(tenant: "Tenant", request: Request, **where: str) -> Answer:
     drive = find_drive(tenant, where)
     item = find_item(drive, where)
     _match(request, item)
+    _refuse_open(item)
     drive.delete(item, tenant.clock.now())
     return Answer(204)
 
@@ -233,6 +235,9 @@ def put_content(tenant: "Tenant", request: Request, **where: str) -> Answer:
 
 def create_upload_session(tenant: "Tenant", request: Request, **where: str) -> Answer:
     drive = find_drive(tenant, where)
+    if drive.quirks.sessions_need_sites and request.app is not None:
+        if not request.app.roles & {"Sites.ReadWrite.All", "Sites.FullControl.All"}:
+            raise GraphError(403, "accessDenied", "Access denied")
     wish = request.json() if request.body else {}
     properties = wish.get("item") or {}
     parent, name = _target(drive, where)
@@ -240,6 +245,23 @@ def create_upload_session(tenant: "Tenant", request: Request, **where: str) -> A
         tenant, drive, parent, str(properties.get("name", name)), wish, request,
         _identity(request), _times(properties), _behavior(properties, "replace"),
     )  # fmt: skip
+
+
+def restore_version(tenant: "Tenant", request: Request, version: str, **where: str) -> Answer:
+    drive = find_drive(tenant, where)
+    item = find_item(drive, where)
+    return drive_sharing.restore_version(tenant, drive, item, version, _identity(request))
+
+
+def _on_item(act: "_Handler") -> "_Handler":
+    """A handler that is given the drive and the item of the path."""
+
+    def handle(tenant: "Tenant", request: Request, **where: str) -> Answer:
+        drive = find_drive(tenant, where)
+        rest = {name: where[name] for name in ("permission",) if name in where}
+        return act(tenant, request, drive, find_item(drive, where), **rest)
+
+    return handle
 
 
 # Parts
@@ -276,6 +298,11 @@ def _match(request: Request, item: Item) -> None:
     expected = request.headers.get("if-match")
     if expected not in (None, "*", f'"{{{item.guid}}},{item.etag}"'):
         raise GraphError(412, "resourceModified", "ETag does not match current item's value.")
+
+
+def _refuse_open(item: Item) -> None:
+    if item.open_elsewhere:
+        raise GraphError(423, "resourceLocked", "The resource is locked.")
 
 
 def _behavior(source: Json | dict[str, str], default: Behavior) -> Behavior:
@@ -339,6 +366,14 @@ _OPERATIONS: tuple[tuple[str, str, _Handler, tuple[str, ...], int], ...] = (
     ("GET", "/versions/{version}", get_version, READ, 1),
     ("GET", "/versions/{version}/content", get_version_content, READ, 1),
     ("GET", "/permissions", list_permissions, READ, 5),
+    ("POST", "/versions/{version}/restoreVersion", restore_version, WRITE, 2),
+    ("POST", "/permanentDelete", _on_item(drive_sharing.delete_for_good), WRITE, 2),
+    ("POST", "/restore", drive_sharing.restore_deleted, WRITE, 2),
+    ("POST", "/invite", _on_item(drive_sharing.invite), WRITE, 5),
+    ("POST", "/createLink", _on_item(drive_sharing.create_link), WRITE, 5),
+    ("GET", "/permissions/{permission}", _on_item(drive_sharing.get_permission), READ, 5),
+    ("PATCH", "/permissions/{permission}", _on_item(drive_sharing.update_permission), WRITE, 5),
+    ("DELETE", "/permissions/{permission}", _on_item(drive_sharing.delete_permission), WRITE, 5),
 )
 
 

@@ -41,6 +41,10 @@ class Item:
     versions: list[Version] = field(default_factory=list)
     permissions: list[Json] = field(default_factory=list)
     deleted: bool = False
+    recycled: bool = False
+    """Deleted, and in the recycle bin."""
+    open_elsewhere: bool = False
+    """Somebody edits it: whoever changes or deletes it is told 423."""
     infected: bool = False
     hashless: bool = False
     out_of_order: tuple[int, str] | tuple[int, str, int] | None = None
@@ -92,3 +96,12 @@ class DriveQuirks:
     download_url_name: str = "@microsoft.graph.downloadUrl"
     download_url_ttl_s: int = 600
     rewrite_office: bool = True
+    versions_kept: int = 500
+    """Older versions of a file that the library keeps; 0: versioning is off."""
+    rename_dates: bool = False
+    """Renaming sets the modified date to now."""
+    sessions_need_sites: bool = False
+    """Upload sessions of applications take Sites.ReadWrite.All, as Microsoft's table says."""
+    anonymous_links: bool = True
+    invite_errors_inside: bool = False
+    """Whom the directory does not know is an error inside of a 207, also where he is alone."""

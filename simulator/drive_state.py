@@ -180,6 +180,7 @@ class Drive:
             if item.content is not None:
                 before = Version(item.version, item.content, item.modified, item.modified_by)
                 item.versions.insert(0, before)
+                del item.versions[self.quirks.versions_kept :]
             item.version += 1
             self._used_bytes -= item.size
             item.content = self._as_stored(item.name, item.id, content)
@@ -204,6 +205,7 @@ class Drive:
             assert item.parent_id is not None
             self._children[item.parent_id].pop(item.name.lower(), None)
             item.name, item.parent_id, item.modified_by = name, parent.id, by
+            item.modified = at if self.quirks.rename_dates else item.modified
             self._children.setdefault(parent.id, {})[name.lower()] = item.id
             self._record(item, at)
 
@@ -218,13 +220,18 @@ class Drive:
             item.permissions.append(permission)
             self._record(item, at, sharing=True)
 
-    def delete(self, item: Item, at: datetime) -> None:
-        """Delete an item and everything below it."""
+    def shared(self, item: Item, at: datetime) -> None:
+        """Somebody changed an item's permissions."""
+        with self.lock:
+            self._record(item, at, sharing=True)
+
+    def delete(self, item: Item, at: datetime, for_good: bool = False) -> None:
+        """Delete an item and everything below it: into the recycle bin, or past it."""
         with self.lock:
             if item.kind == "root":
                 raise invalid("The root cannot be deleted.")
             for each in self._subtree(item):
-                each.deleted = True
+                each.deleted, each.recycled = True, not for_good
                 self._used_bytes -= each.size
                 self._record(each, at, cause_id=None if each is item else item.id)
             assert item.parent_id is not None
@@ -335,10 +342,17 @@ def truth(drive: Drive) -> list[Json]:
     """What the drive holds, for comparisons: living items without the root.
 
     Each is {id, path (list of names), kind, size, quickXorHash, sha256, created, modified,
-    infected}; sha256 is a function, as a large file takes seconds.
+    infected, readable, versions (older ones, newest first), permissions (its own)}; sha256 is a
+    function, as a large file takes seconds.
     """
     with drive.lock:
         return [_true(drive, item) for item in drive.living() if item.kind != "root"]
+
+
+def recycled(drive: Drive) -> list[Json]:
+    """What lies in the recycle bin, as truth() tells it of what lives."""
+    with drive.lock:
+        return [_true(drive, item) for item in drive.items.values() if item.recycled]
 
 
 def _true(drive: Drive, item: Item) -> Json:
@@ -354,7 +368,14 @@ def _true(drive: Drive, item: Item) -> Json:
         "modified": item.modified,
         "infected": item.infected,
         "readable": not item.infected and item.out_of_order is None,
+        "versions": [_version(one) for one in item.versions],
+        "permissions": [dict(one) for one in item.permissions],
     }
+
+
+def _version(one: Version) -> Json:
+    when = one.modified.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"id": f"{one.number}.0", "size": one.content.size, "modified": when}
 
 
 def _guid(dice: random.Random) -> str:

@@ -105,6 +105,7 @@ def put_range(tenant: "Tenant", request: Request, session: str) -> Answer:
         found.content.append(request.body[: units * RANGE_UNIT])
         return Answer(202, broken_off(), {"Content-Length": "100"})
     found.content.append(request.body)
+    found.expires = tenant.clock.now() + _SESSION_LIFE  # every range makes it live longer
     if found.content.size < total:
         answer = Answer(202, found.status())
     else:

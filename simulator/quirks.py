@@ -66,6 +66,8 @@ class Limits:
     outlook_upload_window_s: float = 300.0
     sharepoint_ru_per_minute: int = 1_250
     sharepoint_ru_per_day: int = 1_200_000
+    sharing_calls: int = 300
+    """Of one app to "specific sharing APIs", in five minutes."""
     app_requests: int = 130_000
     """Of one app, over everything it asks for."""
     app_window_s: float = 10.0

@@ -134,6 +134,8 @@ class Counters:
     throttled: Counter[str] = field(default_factory=Counter)
     meeting_mail: Counter[str] = field(default_factory=Counter)
     """Mails Exchange would have sent to attendees: "invitation", "update", "cancellation"."""
+    sharing_mail: Counter[str] = field(default_factory=Counter)
+    """Mails SharePoint would have sent to those a file is shared with: "invitation", "link"."""
     highest_concurrency: dict[str, int] = field(default_factory=dict)
     """Per mailbox, the most requests of one app ever in flight."""
 

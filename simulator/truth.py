@@ -11,6 +11,7 @@ from typing import Any
 from simulator import mail_mime
 from simulator.calendar_truth import calendar_truth
 from simulator.conversations_content import conversations_truth
+from simulator.drive_state import recycled
 from simulator.drive_state import truth as drive_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
@@ -57,6 +58,11 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
         },
         "drives": {
             key: [_drive_item(entry, hashes) for entry in drive_truth(tenant.drives[key])]
+            for key in drives
+            if key in tenant.drives
+        },
+        "recycle_bins": {
+            key: [_drive_item(entry, hashes) for entry in recycled(tenant.drives[key])]
             for key in drives
             if key in tenant.drives
         },
