@@ -20,6 +20,7 @@ from simulator.contoso_mail import Writer, fill_mailbox
 from simulator.contoso_month import month
 from simulator.conversations_content import fill_conversations
 from simulator.drive import Drive
+from simulator.lists_content import fill_lists
 from simulator.settings_content import fill_settings
 from simulator.tenant import Clock, Tenant, User
 from simulator.web import Json
@@ -163,6 +164,9 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
         talk = random.Random(f"{seed} conversations {group.properties['displayName']}")
         fill_conversations(tenant, group.id, talk, plan.conversations, UNTIL)
     contoso_directory.furnish(tenant)
+    for site_id, site in tenant.sites.items():
+        if not site.get("isPersonalSite"):
+            fill_lists(tenant, site_id, random.Random(f"{seed} lists {site['webUrl']}"))
     return tenant
 
 

@@ -16,6 +16,7 @@ from simulator.conversations_content import conversations_month
 from simulator.drive_item import Item
 from simulator.drive_state import Drive
 from simulator.filebytes import LiteralBytes, SeededBytes
+from simulator.lists_content import lists_month
 from simulator.mailbox import Folder, Mailbox, Message
 from simulator.settings_content import settings_month
 from simulator.tenant import Tenant
@@ -47,6 +48,9 @@ def month(tenant: Tenant) -> dict[str, int]:
         for group in (one for one in tenant.groups.values() if one.unified):
             dice = random.Random(f"{tenant.seed} month {number} group {group.id}")
             conversations_month(tenant, group.id, dice, now, done)
+        for site_id in tenant.room.get("lists", {}):
+            dice = random.Random(f"{tenant.seed} month {number} lists {site_id}")
+            lists_month(tenant, site_id, dice, done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")
             _Desk(drive, dice, now, number, done).month()

@@ -12,6 +12,7 @@ from simulator import (
     conversations,
     directory,
     licences,
+    lists,
     login,
     mail,
     mail_attachments,
@@ -35,7 +36,7 @@ def routes() -> tuple[Route, ...]:
         *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
-        *sites.ROUTES,
+        *sites.ROUTES, *lists.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
         found += importlib.import_module("simulator.drive").ROUTES

@@ -34,7 +34,7 @@ RESTORE_ROLES = (
     "Calendars.ReadWrite", "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read",
     "Mail.ReadWrite", "MailboxFolder.ReadWrite.All", "MailboxItem.ImportExport.All",
     "MailboxItem.ReadWrite.All", "MailboxSettings.Read", "MailboxSettings.ReadWrite",
-    "Sites.ReadWrite.All", "Tasks.ReadWrite.All", "User.Read.All",
+    "Sites.Manage.All", "Sites.ReadWrite.All", "Tasks.ReadWrite.All", "User.Read.All",
 )  # fmt: skip
 
 

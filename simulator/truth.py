@@ -13,6 +13,7 @@ from simulator.calendar_truth import calendar_truth
 from simulator.conversations_content import conversations_truth
 from simulator.drive_state import recycled
 from simulator.drive_state import truth as drive_truth
+from simulator.lists_content import lists_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
 from simulator.people_truth import people_truth
@@ -55,6 +56,11 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             key: conversations_truth(box)
             for key, box in tenant.room.get("group mailboxes", {}).items()
             if not chosen
+        },
+        "lists": {
+            key: lists_truth(tenant, key)
+            for key in tenant.room.get("lists", {})
+            if not chosen and key in tenant.sites
         },
         "drives": {
             key: [_drive_item(entry, hashes) for entry in drive_truth(tenant.drives[key])]
