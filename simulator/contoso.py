@@ -22,6 +22,7 @@ from simulator.conversations_content import fill_conversations
 from simulator.drive import Drive
 from simulator.lists_content import fill_lists
 from simulator.settings_content import fill_settings
+from simulator.teams_content import fill_teams
 from simulator.tenant import Clock, Tenant, User
 from simulator.web import Json
 
@@ -167,6 +168,7 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
     for site_id, site in tenant.sites.items():
         if not site.get("isPersonalSite"):
             fill_lists(tenant, site_id, random.Random(f"{seed} lists {site['webUrl']}"))
+    fill_teams(tenant, plan.conversations, UNTIL)
     return tenant
 
 

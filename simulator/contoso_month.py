@@ -19,6 +19,7 @@ from simulator.filebytes import LiteralBytes, SeededBytes
 from simulator.lists_content import lists_month
 from simulator.mailbox import Folder, Mailbox, Message
 from simulator.settings_content import settings_month
+from simulator.teams_content import team_month
 from simulator.tenant import Tenant
 
 _SENDER = Person("Harbour Supplies", "orders@harbour-supplies.example")
@@ -48,6 +49,7 @@ def month(tenant: Tenant) -> dict[str, int]:
         for group in (one for one in tenant.groups.values() if one.unified):
             dice = random.Random(f"{tenant.seed} month {number} group {group.id}")
             conversations_month(tenant, group.id, dice, now, done)
+            team_month(tenant, group.id, dice, now, done)
         for site_id in tenant.room.get("lists", {}):
             dice = random.Random(f"{tenant.seed} month {number} lists {site_id}")
             lists_month(tenant, site_id, dice, done)

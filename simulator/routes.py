@@ -22,6 +22,9 @@ from simulator import (
     mailbox_transfer,
     settings,
     sites,
+    teams,
+    teams_messages,
+    teams_migration,
     todo_attachments,
     todo_routes,
 )
@@ -37,6 +40,7 @@ def routes() -> tuple[Route, ...]:
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
         *sites.ROUTES, *lists.ROUTES,
+        *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
         found += importlib.import_module("simulator.drive").ROUTES

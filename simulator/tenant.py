@@ -24,17 +24,21 @@ if TYPE_CHECKING:
     from simulator.drive import Drive
 
 BACKUP_ROLES = (
-    "Application.Read.All", "Calendars.Read", "Contacts.Read", "Files.Read.All",
+    "Application.Read.All", "Calendars.Read", "Channel.ReadBasic.All", "ChannelMember.Read.All",
+    "ChannelMessage.Read.All", "Contacts.Read", "Files.Read.All",
     "Group-Conversation.Read.All", "Group.Read.All", "GroupMember.Read.All", "Mail.Read",
     "MailboxFolder.Read.All", "MailboxItem.Export.All", "MailboxItem.Read.All",
     "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All", "Sites.Read.All",
-    "Tasks.Read.All", "User.Read.All",
+    "Tasks.Read.All", "Team.ReadBasic.All", "TeamMember.Read.All", "TeamsTab.Read.All",
+    "User.Read.All",
 )  # fmt: skip
 RESTORE_ROLES = (
-    "Calendars.ReadWrite", "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read",
+    "Calendars.ReadWrite", "Channel.ReadBasic.All", "ChannelMessage.Read.All",
+    "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read",
     "Mail.ReadWrite", "MailboxFolder.ReadWrite.All", "MailboxItem.ImportExport.All",
     "MailboxItem.ReadWrite.All", "MailboxSettings.Read", "MailboxSettings.ReadWrite",
-    "Sites.Manage.All", "Sites.ReadWrite.All", "Tasks.ReadWrite.All", "User.Read.All",
+    "Sites.Manage.All", "Sites.ReadWrite.All", "Tasks.ReadWrite.All", "Teamwork.Migrate.All",
+    "User.Read.All",
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
 from simulator.people_truth import people_truth
 from simulator.settings_content import settings_truth
+from simulator.teams_content import teams_truth
 from simulator.tenant import Tenant
 from simulator.web import Json
 
@@ -57,6 +58,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             for key, box in tenant.room.get("group mailboxes", {}).items()
             if not chosen
         },
+        "teams": {} if chosen else teams_truth(tenant),
         "lists": {
             key: lists_truth(tenant, key)
             for key in tenant.room.get("lists", {})
