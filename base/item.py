@@ -7,7 +7,8 @@ and formats a StoredItem back. Nobody here knows how bytes are stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -54,6 +55,10 @@ class Change:
     Download URLs are secrets and live in `secret` only: never stored, never logged.
     `fingerprint` covers everything the parts (MIME, attachments, file bytes) depend on: where it
     equals the stored one, parts need not be fetched again; "" never equals.
+    `prints` holds, by role, what parts of that role depend on beside it (who an item is shared
+    with, how many versions are wanted): where one differs from the stored one, or where the tags in
+    `volatile` changed and nothing else did, parts of these roles are fetched and all others stay.
+    `stale` names roles whose parts the feed itself says have changed, whatever the prints.
     `partial` says that raw holds only the changed properties (a read-state flip): merge, do not
     replace.
     """
@@ -68,6 +73,8 @@ class Change:
     row: Mapping[str, Any] = field(default_factory=dict)  # values of the service's columns
     fingerprint: str = ""
     partial: bool = False
+    prints: Mapping[str, str] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +109,48 @@ class FeedPage:
     dropped_parts: tuple[str, ...] = ()  # feeds that no longer exist: their folder was deleted
 
 
+class Pieces(ABC):
+    """The bytes of a part that may take longer than a step: pieces, each kept by itself until all
+    are there. Part.same has to say which state of the bytes they are pieces of.
+    """
+
+    count: int
+
+    @abstractmethod
+    def read(self, number: int) -> Iterator[bytes]:
+        """The bytes of one piece, from 0 on; raises what its source raises."""
+
+    @abstractmethod
+    def mark(self, number: int) -> str:
+        """What check() has to know of a piece that has just been read to its end."""
+
+    @abstractmethod
+    def check(self, marks: Sequence[str]) -> None:
+        """Raises a Problem where the pieces, by their marks, are not the whole."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All of them at once, for who has the time."""
+        marks = []
+        for number in range(self.count):
+            yield from self.read(number)
+            marks.append(self.mark(number))
+        self.check(marks)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Bytes that belong to an item: its MIME, one attachment, a file's content.
 
-    `meta` is stored with it (an attachment's JSON without its bytes). `data` is bytes, or an
-    iterable of bytes for what may be large, read once.
+    `meta` is stored with it (an attachment's JSON without its bytes). `data` is bytes, or for what
+    may be large or dear an iterable of bytes, read once, which asks for nothing before it is read.
+    `same` tells parts of a role apart and changes with their bytes: where the stored item has a
+    part of this role that says the same, that one is kept and `data` is not read.
     """
 
     role: str  # "mime", "attachment", "content"
     data: bytes | Iterable[bytes]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    same: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,10 @@ class _Work:
         return self._reconciled(live, source, state) if live is not None or self._sweep else state
 
     def _read_feeds(self, source: Source) -> None:
-        if self.round.pages == 0:  # what earlier runs could not copy and whose pause is over
-            self.copier.retry(ledger.due(self.app, self.request), self._after_each)
+        # What earlier runs could not copy and whose pause is over, or the last step left half done.
+        new = self.round.pages == 0
+        again = ledger.due(self.app, self.request) if new else self.copier.interrupted()
+        self.copier.retry(again, self._after_each)
         links = feeds_of(self.round.links)
         for part in self._sweep:
             if part in links and part not in self.round.state.links:
@@ -285,7 +287,7 @@ class _Work:
         """Commits the step. Where another attempt of it was faster, this one ends: the feed may
         have been read further here than the winner's page says.
         """
-        self.copier.keep_backlog()
+        self.copier.keep_place()
         step = self.copier.step
         if not (complete or step.dirty):
             self._note()

@@ -2,13 +2,14 @@
 in the ledger.
 
 Rule 1: an item whose fingerprint is the stored one is not downloaded again; moves, renames and read
-        flips cost a few bytes.
+        flips cost a few bytes. Of one that changed in part only those parts are fetched.
 Rule 2: one bad item is a Trouble beside what could be kept of it; only Throttled, a vanished
         resource and a lost permission end the page.
 Rule 3: parts that may follow are left out where the protection wants items first: in the first
         round, or always. Their entries say so, and catch_up() copies them later.
 Rule 4: whatever was put into the step may be committed at any moment, also in the middle of a page:
-        the feed's link moves on only when the whole page is in.
+        the feed's link moves on only when the whole page is in. An item whose parts take longer
+        than a step goes in unfinished (engine/parts.py).
 
 Theory of operation: a few threads look ahead and fetch parts (the wire keeps the mailbox's slots);
 this thread alone adds to the step, in the order of the feed, so that the last occurrence of an item
@@ -17,54 +18,52 @@ wins.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from base.errors import Problem, Throttled
+from base.errors import Problem
 from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
+from engine.ahead import in_turn, ready
 from engine.backlog import LATER, Backlog, waiting_in
-from engine.entries import MIME, RAW, change_of, completed, encode_raw, entry_of, raw_of
-from m365.graph.errors import Forbidden, ItemGone, ResourceGone, Unauthorized
-from m365.service import Source, trouble_of
+from engine.entries import (
+    ITEM,
+    RAW,
+    change_of,
+    completed,
+    encode_raw,
+    entry_of,
+    is_at,
+    lacking_the_same,
+    raw_of,
+    standing,
+    unfinished,
+    unfinished_by,
+)
+from engine.parts import ENDS_THE_PAGE, Gathering, failed, known_of
+from m365.graph.errors import ItemGone
+from m365.service import Source
 from vault import Content, Entry, Lost, Missing, Repository, Round, Step, VaultDamaged
 
 FETCHERS = 4  # threads; the wire lets at most three reads of one mailbox fly
+_RETRY = "retry"  # the feed that entries of retry() are put down to
 _FOLLOWING = "following"  # the feed that entries of catch_up() are put down to
-AHEAD = 5  # items being fetched or waiting to be added: bounds memory
 
-_T = TypeVar("_T")
-_ENDS_THE_PAGE = (Throttled, ResourceGone, Unauthorized)
-
-
-class _SourceBroke(Exception):
-    """A part broke while it was being read: its item's trouble, unlike a fault of the vault."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.code)
-        self.problem = problem
-
-
-def _from_source(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    try:
-        yield from blocks
-    except _ENDS_THE_PAGE:
-        raise
-    except Problem as problem:
-        raise _SourceBroke(problem) from problem
+TOUCHED_MAX = 50_000  # ids remembered of a step; then pieces of items are completed one by one
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """An item ready to be put, or nothing where it vanished between list and get. `later`: roles
-    that are to follow.
+    """An item ready to be put, or nothing where it vanished between list and get. `kept`: roles of
+    which all parts stay as they are stored; `whole`: that is all there is to the item. `later`:
+    roles that are to follow.
     """
 
     change: Change | None
     previous: Entry | None = None
-    reuse: bool = False
+    whole: bool = False
+    kept: Collection[str] = ()
     parts: tuple[Part, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     later: Collection[str] = ()
@@ -112,6 +111,7 @@ class Copier:
         self._touched: set[str] = set()
         self.step: Step = round_.step()
         self.backlog = Backlog.of(round_.links)
+        self._under_way: tuple[Entry, str] | None = None  # an unfinished item, and its feed
         self._troubles: list[Trouble] = []
         self._mended: list[str] = []  # ids whose rows in the ledger are done with
 
@@ -123,8 +123,10 @@ class Copier:
         self._round = round_
         self.step = round_.step()
 
-    def keep_backlog(self) -> None:
-        """Puts what waits, and how far it has come, into the step; to be called before a commit."""
+    def keep_place(self) -> None:
+        """Puts what is half done into the step, and what waits; to be called before a commit."""
+        if self._under_way is not None:
+            self.step.put(*self._under_way)
         if self.backlog != Backlog.of(self._round.links):
             self.step.link(*self.backlog.link())
 
@@ -141,23 +143,27 @@ class Copier:
         for item_id in item_ids:
             try:
                 change = self._source.complete(item_id)
-                later = self._leave(change)
-                parts, troubles = self._source.fetch(change, later)
+                fetched = self._read(change, self._stored(change)[0])
             except ItemGone:
                 self._mended.append(item_id)
                 continue
-            except _ENDS_THE_PAGE:
+            except ENDS_THE_PAGE:
                 raise
             except Problem as problem:
-                self._troubles.append(_failed(item_id, "item", problem))
+                self._troubles.append(failed(item_id, ITEM, problem))
                 continue
-            if troubles:
-                self._troubles.extend(troubles)
+            if fetched.troubles:
+                self._troubles.extend(fetched.troubles)
             else:
-                self._touched.add(item_id)
-                if self._put(_Fetched(change, parts=tuple(parts), later=later), "retry"):
+                self._touch(item_id)
+                if self._put(fetched, _RETRY, after_each):
                     self._mended.append(item_id)
             after_each()
+
+    def interrupted(self) -> list[str]:
+        """The item that retry() was reading when the last step ended."""
+        entries = self._round.recent_entries()
+        return [entry.id for entry in entries if unfinished_by(entry) == _RETRY]
 
     def can_catch_up(self) -> bool:
         """Whether anything waits, and the round holds no pages but those of catching up."""
@@ -172,7 +178,7 @@ class Copier:
         self.backlog = replace(self.backlog, round=self._round.number)
         entries = waiting_in(catalog, self.backlog.mark)
         jobs = (self._pool.submit(self._fetch_left_out, entry) for entry in entries)
-        for followed in _in_turn(jobs):
+        for followed in in_turn(jobs):
             self._put_left_out(followed)
             after_each()
         self.backlog = self.backlog.ended()
@@ -193,7 +199,7 @@ class Copier:
                     self.step.put(job, page.part)
                     continue
                 case _Fetched():
-                    self._put(job, page.part)
+                    self._put(job, page.part, after_each)
             after_each()
         for part in page.dropped_parts:
             self.step.drop_part(part)
@@ -206,15 +212,15 @@ class Copier:
         def jobs() -> Iterator[Future[_Job]]:
             for entry in entries:
                 if isinstance(entry, Gone):
-                    yield _ready(entry)
+                    yield ready(entry)
                 elif (known := self._is_in(entry)) is not None:
-                    yield _ready(known)
+                    yield ready(known)
                 else:
                     again = entry.id in self._touched or not self._fresh
-                    self._touched.add(entry.id)
+                    self._touch(entry.id)
                     yield self._pool.submit(self._fetch, entry, again)
 
-        return _in_turn(jobs())
+        return in_turn(jobs())
 
     def _is_in(self, change: Change) -> Entry | None:
         """The entry, where a step that was cut has already committed exactly this state of the
@@ -223,14 +229,18 @@ class Copier:
         known = self._round.recent(change.id)
         same = (
             known is not None
-            and not change.partial
-            and change.fingerprint != ""
-            and known.facts.get("fingerprint") == change.fingerprint
-            and known.facts.get("volatile", {}) == dict(change.volatile)
-            and (known.parent, known.name) == (change.parent, change.name)
+            and is_at(change, known)
             and (not known.facts.get("retry", False) or _refused_for_now(known))
         )
         return known if same else None
+
+    def _touch(self, item_id: str) -> None:
+        """Notes that a stored object is no longer the newest; a step that notes too many stops."""
+        if self._fresh:
+            self._touched.add(item_id)
+            if len(self._touched) > TOUCHED_MAX:
+                self._fresh = False
+                self._touched.clear()
 
     def _fetch(self, change: Change, again: bool) -> _Job:
         previous, stored = self._stored(change)
@@ -239,24 +249,24 @@ class Copier:
                 change = self._source.merge(stored, change)
             elif change.partial:  # never stored, or changed in this round already
                 change = self._source.complete(change.id)
-            reuse = (
-                previous is not None
-                and change.fingerprint != ""
-                and previous.facts.get("fingerprint") == change.fingerprint
-                and not previous.facts.get("retry", False)
-            )
-            if reuse:
-                later = previous.facts.get(LATER, ()) if previous else ()
-                return _Fetched(change, previous, reuse=True, later=later)
-            later = self._leave(change)
-            parts, troubles = self._source.fetch(change, later)
-            return _Fetched(change, previous, False, tuple(parts), tuple(troubles), later)
+            return self._read(change, previous)
         except ItemGone:
             return _Fetched(None)
-        except _ENDS_THE_PAGE:
+        except ENDS_THE_PAGE:
             raise
         except Problem as problem:
-            return _Fetched(change, previous, troubles=(_failed(change.id, "item", problem),))
+            return _Fetched(change, previous, troubles=(failed(change.id, ITEM, problem),))
+
+    def _read(self, change: Change, previous: Entry | None) -> _Fetched:
+        """What of an item is to be read; bytes that may be kept are not asked for yet."""
+        whole, kept = standing(change, previous)
+        waiting = previous.facts.get(LATER, ()) if previous else ()
+        if whole:
+            return _Fetched(change, previous, True, kept, later=waiting)
+        later = waiting if kept else self._leave(change)
+        parts, troubles = self._source.fetch(change, kept.union(later))
+        kept = kept.difference(part.role for part in parts)
+        return _Fetched(change, previous, False, kept, tuple(parts), tuple(troubles), later)
 
     def _fetch_left_out(self, entry: Entry) -> _Followed:
         here = {content.role for content in entry.contents}
@@ -266,20 +276,23 @@ class Copier:
             return _Followed(entry, tuple(parts), tuple(troubles))
         except ItemGone:  # its feed will say so
             return _Followed(entry, None)
-        except _ENDS_THE_PAGE:
+        except ENDS_THE_PAGE:
             raise
         except Problem as problem:
-            return _Followed(entry, (), (_failed(entry.id, "item", problem),))
+            return _Followed(entry, (), (failed(entry.id, ITEM, problem),))
 
     def _put_left_out(self, followed: _Followed) -> None:
         entry = followed.entry
         self.backlog = self.backlog.passed(entry)
         if followed.parts is None:
             return
-        contents, troubles = list(entry.contents), list(followed.troubles)
+        gathering = Gathering(entry.id, lambda: self.step, {}, lambda _: None)
+        gathering.contents += entry.contents
+        gathering.troubles += followed.troubles
         for part in followed.parts:
-            self._add(entry.id, part, contents, troubles)
-        self.step.put(completed(entry, contents, troubles), _FOLLOWING)
+            gathering.add(part)
+        troubles = gathering.troubles
+        self.step.put(completed(entry, gathering.contents, troubles), _FOLLOWING)
         self._note(troubles)
 
     def _leave(self, change: Change) -> Collection[str]:
@@ -302,7 +315,7 @@ class Copier:
             self._lost = self._repository.lost()
         return self._repository.needs_lost(entry, self._lost)
 
-    def _put(self, fetched: _Fetched, part: str) -> bool:
+    def _put(self, fetched: _Fetched, feed: str, after_each: Progress) -> bool:
         """Whether the item is whole now."""
         change = fetched.change
         if change is None:
@@ -311,33 +324,42 @@ class Copier:
             self._note(fetched.troubles)
             return False
         before = fetched.previous
-        stored = next((c for c in before.contents if c.role == RAW), None) if before else None
-        contents = []
-        if change.raw:
-            contents.append(self.step.add(RAW, encode_raw(change.raw), previous=stored))
-        troubles = list(fetched.troubles)
-        if fetched.reuse and before is not None:
-            contents += [content for content in before.contents if content.role != RAW]
-        for one in fetched.parts:
-            self._add(change.id, one, contents, troubles)
-        self.step.put(entry_of(change, contents, troubles, fetched.later), part)
+        gathering = self._gathering(change, before, feed, after_each)
+        gathering.troubles += fetched.troubles
+        if before is not None:
+            kept = [one for one in before.contents if one.role in fetched.kept]
+            gathering.contents += kept
+        for part in fetched.parts:
+            gathering.add(part)
+        self._under_way = None
+        troubles = gathering.troubles
+        entry = entry_of(change, gathering.contents, troubles, fetched.later)
+        if fetched.whole and before is not None:
+            entry = lacking_the_same(entry, before)
+        self.step.put(entry, feed)
         if fetched.later:
             self.backlog = self.backlog.joined(new=not (before and LATER in before.facts))
-        if not troubles and before and before.facts.get("missing"):
+        missing = bool(entry.facts.get("missing"))
+        if not missing and before and before.facts.get("missing"):
             self._mended.append(change.id)
         self._note(troubles)
-        return not troubles
+        return not missing
 
-    def _add(
-        self, item_id: str, part: Part, contents: list[Content], troubles: list[Trouble]
-    ) -> None:
-        """Adds one part; a download that breaks for good costs this part, not the item."""
-        data = part.data if isinstance(part.data, bytes) else _from_source(part.data)
-        try:
-            lift = part.role == MIME  # the same file lies in other mails and in drives
-            contents.append(self.step.add(part.role, data, dict(part.meta), lift=lift))
-        except _SourceBroke as broke:
-            troubles.append(_failed(item_id, part.role, broke.problem))
+    def _gathering(
+        self, change: Change, before: Entry | None, feed: str, after_each: Progress
+    ) -> Gathering:
+        """What collects the parts of an item, the object itself first."""
+
+        def reached(contents: Sequence[Content]) -> None:
+            self._under_way = (unfinished(entry_of(change, contents, ()), feed), feed)
+            after_each()
+
+        known = known_of((before, self._round.recent(change.id)), change.stale)
+        gathering = Gathering(change.id, lambda: self.step, known, reached)
+        stored = next((c for c in before.contents if c.role == RAW), None) if before else None
+        if change.raw:
+            gathering.contents.append(self.step.add(RAW, encode_raw(change.raw), previous=stored))
+        return gathering
 
     def _note(self, troubles: tuple[Trouble, ...] | list[Trouble]) -> None:
         for trouble in troubles:
@@ -359,36 +381,9 @@ def _refused_for_now(entry: Entry) -> bool:
     return all(str(missing).endswith(tail) for missing in entry.facts.get("missing", ()))
 
 
-def _in_turn(jobs: Iterator[Future[_T]]) -> Iterator[_T]:
-    """Yields in order while later jobs are being done."""
-    waiting: deque[Future[_T]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(job)
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for left in waiting:
-            left.cancel()
-
-
-def _ready(job: _Job) -> Future[_Job]:
-    done: Future[_Job] = Future()
-    done.set_result(job)
-    return done
-
-
 def _last_of_each(page: FeedPage) -> list[Change | Gone]:
     """A page without earlier occurrences of the same item; pieces are not folded away."""
     if any(isinstance(entry, Change) and entry.partial for entry in page.entries):
         return list(page.entries)
     last = {entry.id: entry for entry in page.entries}
     return [entry for entry in page.entries if last[entry.id] is entry]
-
-
-def _failed(item_id: str, part: str, problem: Problem) -> Trouble:
-    """A row of the ledger. Rights may come back, so what was forbidden is tried again."""
-    trouble = trouble_of(item_id, part, problem)
-    return replace(trouble, retry=True) if isinstance(problem, Forbidden) else trouble

@@ -14,7 +14,12 @@ from engine.backlog import LATER
 from vault import Content, Entry, Repository
 
 MIME = "mime"  # the role of a message as RFC 5322 has it, attachments and all
-RAW = "raw"  # the role of the object as Graph sent it; every other role is a Part's
+RAW = "raw"  # the role of the object as Graph sent it; every other role is a Part's,
+PIECE = "piece"  # but for this one: a piece of a long part of which not all is there
+SAME = ".same"  # in a content's meta: Part.same; properties of a service begin with a letter
+ITEM = "item"  # what is missing where nothing of an item could be had
+UNFINISHED = "unfinished"  # the cause an entry names while its parts are still being read
+_PRINTS, _FEED = "prints", "unfinished"  # keys of an entry's facts
 
 
 def encode_raw(raw: Mapping[str, Any]) -> bytes:
@@ -36,6 +41,8 @@ def entry_of(
     facts: dict[str, Any] = {"fingerprint": change.fingerprint}
     if change.volatile:
         facts["volatile"] = dict(change.volatile)
+    if change.prints:
+        facts[_PRINTS] = dict(change.prints)
     facts.update(_lack(troubles))
     if later:
         facts[LATER] = sorted(later)
@@ -47,6 +54,68 @@ def entry_of(
         row=dict(change.row),
         facts=facts,
         contents=tuple(contents),
+    )
+
+
+def unfinished(entry: Entry, feed: str) -> Entry:
+    """The entry while parts of it are still to be read: nobody takes it for whole."""
+    facts = {"missing": [f"{ITEM}: {UNFINISHED}"], "retry": True, _FEED: feed}
+    return replace(entry, facts={**entry.facts, **facts})
+
+
+def unfinished_by(entry: Entry) -> str:
+    """The feed that was naming the item when a step ended in the middle of it; "": it is not."""
+    return str(entry.facts.get(_FEED, ""))
+
+
+def lacking_the_same(entry: Entry, before: Entry) -> Entry:
+    """The entry of an item of which nothing was fetched: what was missing for good still is."""
+    lack = {key: before.facts[key] for key in ("missing", "retry") if key in before.facts}
+    return replace(entry, facts={**entry.facts, **lack})
+
+
+def standing(change: Change, stored: Entry | None) -> tuple[bool, frozenset[str]]:
+    """Whether all that is stored of an item's parts is as the service has it now, and the roles of
+    which that is true.
+    """
+    if stored is None or not change.fingerprint:
+        return False, frozenset()
+    if stored.facts.get("fingerprint") != change.fingerprint:
+        return False, frozenset()
+    roles = frozenset(content.role for content in stored.contents) - {RAW, PIECE}
+    wrong = _outdated(change, stored)
+    if not wrong and not stored.facts.get("retry", False):
+        return True, roles
+    wrong |= {str(lack).partition(":")[0] for lack in stored.facts.get("missing", ())}
+    return False, frozenset() if ITEM in wrong else roles - wrong
+
+
+def _outdated(change: Change, stored: Entry) -> frozenset[str]:
+    """Roles whose parts have changed though the fingerprint is the same."""
+    before = stored.facts.get(_PRINTS, {})
+    found = {
+        role for role in {*before, *change.prints} if before.get(role) != change.prints.get(role)
+    }
+    tags = stored.facts.get("volatile", {}) != dict(change.volatile)
+    if tags and not found and _looks_like(change, stored):
+        found = set(change.prints)  # something changed that the feed does not show
+    return change.stale.union(found)
+
+
+def _looks_like(change: Change, stored: Entry) -> bool:
+    seen = change.parent, change.name, dict(change.row)
+    return seen == (stored.parent, stored.name, dict(stored.row))
+
+
+def is_at(change: Change, entry: Entry) -> bool:
+    """Whether an entry is exactly this state of the item, as far as its feed says."""
+    return (
+        not change.partial
+        and change.fingerprint != ""
+        and entry.facts.get("fingerprint") == change.fingerprint
+        and entry.facts.get("volatile", {}) == dict(change.volatile)
+        and entry.facts.get(_PRINTS, {}) == dict(change.prints)
+        and (entry.parent, entry.name) == (change.parent, change.name)
     )
 
 
@@ -80,6 +149,7 @@ def change_of(entry: Entry, raw: Mapping[str, Any]) -> Change:
         volatile=dict(entry.facts.get("volatile", {})),
         row=dict(entry.row),
         fingerprint=str(entry.facts.get("fingerprint", "")),
+        prints=dict(entry.facts.get(_PRINTS, {})),
     )
 
 
@@ -99,7 +169,7 @@ def stored_item(repository: Repository, entry: Entry) -> StoredItem:
         return StoredPart(
             role=content.role,
             size=content.size,
-            meta=content.meta,
+            meta={key: value for key, value in content.meta.items() if key != SAME},
             open=lambda: repository.read(content),
         )
 
@@ -110,6 +180,6 @@ def stored_item(repository: Repository, entry: Entry) -> StoredItem:
         name=entry.name,
         row=entry.row,
         raw=raw_of(repository, entry),
-        parts=tuple(part(content) for content in entry.contents if content.role != RAW),
+        parts=tuple(part(one) for one in entry.contents if one.role not in (RAW, PIECE)),
         missing=tuple(entry.facts.get("missing", ())),
     )

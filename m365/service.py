@@ -82,7 +82,8 @@ class Source(Protocol):
     def fetch(
         self, change: Change, leave: Collection[str] = ()
     ) -> tuple[list[Part], list[Trouble]]:
-        """The parts of one item, without those whose roles `leave` names (of Service.follows).
+        """The parts of one item, a folder too, without those whose roles `leave` names: they follow
+        later (Service.follows), or are stored as they are. Who gives them all the same is believed.
 
         An item that vanished meanwhile raises ItemGone.
         """

@@ -165,10 +165,18 @@ class Round:
         Seeing it again in the feed, put it again into the step (nothing is stored twice): a sweep
         must know that it is still there.
         """
+        line = self._since_link.get(id_)
+        return None if line is None else Entry.from_json(json.loads(line))
+
+    def recent_entries(self) -> Iterator[Entry]:
+        """All of those entries, one after another."""
+        return (Entry.from_json(json.loads(line)) for line in self._since_link.values())
+
+    @property
+    def _since_link(self) -> dict[str, bytes]:
         if self._recent is None:
             self._recent = self._trail()
-        line = self._recent.get(id_)
-        return None if line is None else Entry.from_json(json.loads(line))
+        return self._recent
 
     def step(self, clock: Clock | None = None) -> Step:
         """A fresh step for the next page."""
