@@ -14,7 +14,7 @@ from m365.graph.shares import Shared
 from m365.graph.throttle import INSTALLATION
 
 _DAY_S = 86_400
-_MAILBOX = "mailbox:"
+_MAILBOX, _TEAM = "mailbox:", "team:"
 _SHAREPOINT = "sharepoint"
 _ASK_S = 7 * _DAY_S
 _COUNTS = ("requests", "units", "refused", "held", "waited_ms")
@@ -36,6 +36,8 @@ def shown(app: App, org: str) -> dict[str, Any]:
         if name.startswith(_MAILBOX):
             mailboxes += _mailbox(name.removeprefix(_MAILBOX), shared, now)
             continue
+        if name.startswith(_TEAM):
+            continue  # counted with all teams
         licences = max(licences, shared.licences)
         scopes.append(_scope(app, name, shared, now))
         pauses += [
@@ -51,7 +53,8 @@ def shown(app: App, org: str) -> dict[str, Any]:
 def give_back(app: App, org: str, resource: str) -> None:
     """A step of a restore into a resource is over: backups get what it held."""
     kind, _, graph_id = resource.partition(":")
-    scope = Scope.mailbox(graph_id) if kind == "mailbox" else Scope.sharepoint()
+    of_one = {"mailbox": Scope.mailbox, "team": Scope.team}.get(kind)
+    scope = of_one(graph_id) if of_one else Scope.sharepoint()
     app.limiter.finished(app.organization(org).tenant_id, scope, Purpose.RESTORE)
 
 

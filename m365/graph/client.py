@@ -318,6 +318,14 @@ class GraphWriter(GraphReader):
             return False
         return True
 
+    def take_place(self, scope: Scope) -> None:
+        """Counts the next request against a limit beside that of its own scope; waits for it, or
+        raises Throttled.
+        """
+        self._exchange.limiter.enter(
+            self.tenant, scope, writing=True, purpose=self._exchange.purpose
+        ).leave()
+
     def upload(
         self,
         session_url: str,

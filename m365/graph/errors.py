@@ -230,6 +230,7 @@ _OTHERS = frozenset(
         "unsupportedworkload", "generalexception", "invalidrequest", "badrequest",
         "unknownerror", "conflict", "gone",
         "errorirresolvableconflict", "preconditionfailed", "errorfoldernotfound",
+        "pathistoolong", "pathtoodeep",
     )
 )  # fmt: skip
 _KNOWN = _RESOURCE_GONE | _RESYNC | _CORRUPT | _LOCKED | _MALWARE | _QUOTA | _OTHERS

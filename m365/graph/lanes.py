@@ -30,7 +30,7 @@ class Lane:
     limits: Limits
     sole: bool
     has_slots: bool  # whether the number of requests at the same time is limited
-    others: list[Stake] = field(default_factory=list)  # of the application, of all mailboxes
+    others: list[Stake] = field(default_factory=list)  # of the application, of all of its kind
     paused_until: float = 0.0
     strikes: int = 0  # refusals in a row that named no time
     reading: int = 0  # in flight for backups
@@ -97,7 +97,7 @@ class Lane:
         wait_s = self.paused_until - now
         if stake.valid(now):
             wait_s = max(wait_s, stake.wait_s(now, costs))
-        return max(wait_s, self.others[0].wait_s(now, costs))
+        return max(wait_s, *(one.wait_s(now, costs) for one in self.others))
 
     def has_room(self, purpose: Purpose, alone: bool, now: float) -> bool:
         """Whether there is a slot."""

@@ -26,7 +26,9 @@ class Purpose(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which limits a request falls under. `key` is the mailbox's user id, "" elsewhere."""
+    """Which limits a request falls under. `key` is the mailbox's user id or the team's id, ""
+    elsewhere.
+    """
 
     kind: str
     key: str = ""
@@ -45,6 +47,11 @@ class Scope:
     def directory(cls) -> Self:
         """Users, groups, organization."""
         return cls("directory")
+
+    @classmethod
+    def team(cls, team_id: str) -> Self:
+        """Everything in one team: its channels and their messages."""
+        return cls("team", team_id.lower())
 
     @classmethod
     def other(cls, kind: str) -> Self:
@@ -154,8 +161,12 @@ def _per_second(requests: int) -> tuple[Part, ...]:
     return (Part(UNITS, requests * 5, 5, 0.05, 0.2),)
 
 
-# Per app and tenant. Teams counts by the kind of request; a team or channel of its own allows four
-# requests a second besides.
+# Behind every lane of a kind with keys stands one more limit, of all of them together. Teams counts
+# by the kind of request; messages, of which there are most, may be asked for least often, and what
+# is asked for in one team counts among them. One team allows four requests a second besides.
+BEHIND = {"mailbox": "mailboxes", "team": "teams-messages"}
+
+# Per app and tenant.
 OTHERS: dict[str, tuple[Part, ...]] = {
     "teams": _per_second(30),
     "teams-channels": _per_second(60),
@@ -163,7 +174,8 @@ OTHERS: dict[str, tuple[Part, ...]] = {
     "teams-message-writes": _per_second(50),
     "teams-all-messages": _per_second(200),
     "teams-creation": _per_second(10),
-    "team": _per_second(4),
+    "team": (Part(UNITS, 4, 1, 0.05, 0.2, first=2, least=4),),  # counted by the second
+    "sharing": (Part(UNITS, 300, 300, 2.0, 1.0),),  # SharePoint's "specific sharing APIs"
     "onenote": (Part(UNITS, 240, 60, 0.5, 0.5),),
     "subscriptions": (Part(UNITS, 5_000, 20, 0.2, 0.3),),
     "reports": (Part(UNITS, 14, 600, 2.0, 1.0),),

@@ -16,8 +16,8 @@ Rules
 Theory of operation
 A lane holds the moment its pause ends, requests in flight, and a stake in each limit. Before a
 request its stakes are asked in turn; one whose record is due is looked at first, outside the lock.
-Behind every lane stand two more stakes: the application's over all tenants, and for mailboxes
-the tenant's, through which workers tell one another of pauses.
+Behind every lane stand two more stakes: the application's over all tenants, and for mailboxes and
+teams the tenant's, through which workers tell one another of pauses.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from base.clock import Clock, SystemClock
 from base.errors import Throttled
 from base.ids import fraction, fresh_slug
 from m365.graph.lanes import Lane
-from m365.graph.limits import UNITS, UPLOADS, WRITES, Limits, Part, Purpose, Scope
+from m365.graph.limits import BEHIND, UNITS, UPLOADS, WRITES, Limits, Part, Purpose, Scope
 from m365.graph.record import MemoryRecord, SharedRecord
 from m365.graph.stake import LOOK_S, Keeping, Stake
 from m365.graph.windows import Window
 
 __all__ = ["Limiter", "Limits", "Permit", "Purpose", "Scope", "SharedRecord", "Window"]
 
+_KIND_OF = {behind: kind for kind, behind in BEHIND.items()}
 INSTALLATION = "installation"  # the tenant under which the application's own limit is kept
-MAILBOXES = "mailboxes"
 _BACKOFF_MAX_S = 300.0
 _IDLE_LANES_MAX = 2000  # mailboxes remembered although nothing is going on in them
 # Longer than any request may take; only an abandoned stream holds a slot so long.
@@ -93,7 +93,7 @@ class Limiter:
         self._worker = worker or fresh_slug("worker")
         self._keeping = Keeping(record or MemoryRecord(), self._clock, self._changed, self._sole)
         self._app = self._stake(INSTALLATION, "app", "app")
-        self._mailboxes: dict[str, Stake] = {}
+        self._behind: dict[tuple[str, str], Stake] = {}
 
     def enter(
         self,
@@ -142,7 +142,7 @@ class Limiter:
 
     def finished(self, tenant: str, scope: Scope, purpose: Purpose = Purpose.BACKUP) -> None:
         """A step will send nothing more: gives back what others may be waiting for."""
-        if scope.kind != "mailbox" and purpose != Purpose.RESTORE:
+        if not scope.key and purpose != Purpose.RESTORE:
             return  # the next step goes on with it
         with self._changed:
             lane = self._lanes.get((tenant.lower(), scope))
@@ -158,7 +158,7 @@ class Limiter:
             now = self._clock.monotonic()
             lanes = [lane for (of, _), lane in self._lanes.items() if of == tenant.lower()]
             stakes = {one for lane in lanes if not lane.has_slots for one in lane.stakes.values()}
-            stakes.add(self._mailboxes.get(tenant.lower(), self._app))
+            stakes |= {one for (of, _), one in self._behind.items() if of == tenant.lower()}
             stakes.add(self._app)
             due = [stake for stake in stakes if stake.tell(now)]
             for stake in due:
@@ -253,11 +253,12 @@ class Limiter:
         has_slots = kind == "mailbox"
         stakes = dict.fromkeys(Purpose, stake)
         lane = Lane(scope, stakes, self.limits, self._sole, has_slots, others)
-        if has_slots:
-            if tenant not in self._mailboxes:
-                self._mailboxes[tenant] = self._stake(tenant, MAILBOXES, MAILBOXES)
-            others.append(self._mailboxes[tenant])
-            lane.paused_until = self._until(self._mailboxes[tenant], scope.key)
+        if scope.key:
+            behind = (tenant, BEHIND[kind])
+            if behind not in self._behind:
+                self._behind[behind] = self._stake(tenant, behind[1], behind[1])
+            others.append(self._behind[behind])
+            lane.paused_until = self._until(self._behind[behind], scope.key)
         return lane
 
     def _stake(self, tenant: str, kind: str, name: str, purpose: Purpose | None = None) -> Stake:
@@ -324,8 +325,8 @@ class Limiter:
         finally:
             with self._changed:
                 for name in stake.pauses:
-                    scope = Scope("mailbox", name) if name else Scope(stake.name)
-                    lane = self._lanes.get((stake.tenant, scope))
+                    kind = _KIND_OF.get(stake.name, stake.name) if name else stake.name
+                    lane = self._lanes.get((stake.tenant, Scope(kind, name)))
                     if lane is not None:
                         lane.paused_until = max(lane.paused_until, self._until(stake, name))
                 self._changed.notify_all()

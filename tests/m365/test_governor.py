@@ -225,6 +225,35 @@ def test_a_pause_of_a_mailbox_is_known_to_the_worker_that_comes_next() -> None:
     assert workers.send(1, Scope.mailbox("ben")) == 1
 
 
+# --- Teams ---
+
+
+def test_all_workers_together_ask_a_team_four_times_a_second_and_all_teams_as_the_tenant() -> None:
+    workers = Workers(2)
+    teams = [Scope.team(f"team {number}") for number in range(12)]
+    sent: list[tuple[float, Scope]] = []
+    for _ in range(400):
+        for number in range(2):
+            sent += [(workers.clock.monotonic(), t) for t in teams if workers.send(number, t, 1, 0)]
+        workers.clock.sleep(0.05)
+    for start, team in sent[::20]:
+        within = [one for at, one in sent if start <= at < start + 1]
+        assert within.count(team) <= 4
+        assert sum(1 for at, _ in sent if start <= at < start + 5) <= 100
+    assert len(sent) >= 0.5 * 20 * 20
+
+
+def test_a_pause_of_a_team_is_known_to_the_worker_that_comes_next() -> None:
+    workers = Workers()
+    team = Scope.team("Harbour")
+    workers.send(0, team)
+    workers[0].refused(TENANT, team, 120)
+    workers[0].finished(TENANT, team)
+    assert workers.send(1, team) == 0
+    assert workers.send(1, Scope.team("Crane")) == 1
+    assert workers.send(1) == 1
+
+
 def test_a_restore_takes_over_within_a_look_of_the_backups() -> None:
     workers = Workers(3)
     for number in (0, 1):
