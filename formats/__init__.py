@@ -14,6 +14,7 @@ from formats.eml import message_file
 from formats.ics import event_file
 from formats.item_file import ItemFile
 from formats.mailbox_item import stream_file
+from formats.page import page_file
 from formats.post import post_file
 from formats.vcf import contact_file
 from formats.vtodo import task_file
@@ -38,6 +39,7 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "mailbox-item": stream_file,
     "setting": object_file,
     "post": post_file,
+    "page": page_file,
     "channel-message": object_file,
     "chat-message": object_file,
 }

@@ -15,6 +15,7 @@ from m365.conversations import SERVICE as CONVERSATIONS
 from m365.drive import SERVICE as DRIVE
 from m365.mail import SERVICE as MAIL
 from m365.mailbox_copies import SERVICE as MAILBOX_COPIES
+from m365.pages import SERVICE as PAGES
 from m365.service import Service
 from m365.settings import SERVICE as SETTINGS
 from m365.tasks import SERVICE as TASKS
@@ -29,5 +30,6 @@ _ALL = (
     CONVERSATIONS,
     MAILBOX_COPIES,
     ARCHIVE,
+    PAGES,
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

@@ -21,6 +21,7 @@ from simulator.contoso_month import month
 from simulator.conversations_content import fill_conversations
 from simulator.drive import Drive
 from simulator.lists_content import fill_lists
+from simulator.pages_content import fill_sites
 from simulator.settings_content import fill_settings
 from simulator.teams_content import fill_teams
 from simulator.tenant import Clock, Tenant, User
@@ -62,6 +63,8 @@ class Profile:
     """Files of the one team site; -1 means there is none."""
     conversations: int = 3
     """Of the group, beside the odd ones."""
+    pages: int = 3
+    """Of each site, beside the odd ones of the first."""
     later: bool = False
     """Mailboxes above 5,000 messages are made while they are read."""
 
@@ -165,6 +168,7 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
         talk = random.Random(f"{seed} conversations {group.properties['displayName']}")
         fill_conversations(tenant, group.id, talk, plan.conversations, UNTIL)
     contoso_directory.furnish(tenant)
+    fill_sites(tenant, plan.pages)
     for site_id, site in tenant.sites.items():
         if not site.get("isPersonalSite"):
             fill_lists(tenant, site_id, random.Random(f"{seed} lists {site['webUrl']}"))

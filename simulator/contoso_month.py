@@ -18,6 +18,7 @@ from simulator.drive_state import Drive
 from simulator.filebytes import LiteralBytes, SeededBytes
 from simulator.lists_content import lists_month
 from simulator.mailbox import Folder, Mailbox, Message
+from simulator.pages_content import pages_month
 from simulator.settings_content import settings_month
 from simulator.teams_content import team_month
 from simulator.tenant import Tenant
@@ -53,6 +54,7 @@ def month(tenant: Tenant) -> dict[str, int]:
         for site_id in tenant.room.get("lists", {}):
             dice = random.Random(f"{tenant.seed} month {number} lists {site_id}")
             lists_month(tenant, site_id, dice, done)
+        pages_month(tenant, random.Random(f"{tenant.seed} month {number} pages"), done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")
             _Desk(drive, dice, now, number, done).month()

@@ -20,6 +20,7 @@ from simulator import (
     mail_folders,
     mailbox_export,
     mailbox_transfer,
+    pages,
     settings,
     sites,
     teams,
@@ -39,7 +40,7 @@ def routes() -> tuple[Route, ...]:
         *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
-        *sites.ROUTES, *lists.ROUTES,
+        *pages.ROUTES, *sites.ROUTES, *lists.ROUTES,
         *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:

@@ -16,6 +16,7 @@ from simulator.drive_state import truth as drive_truth
 from simulator.lists_content import lists_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
+from simulator.pages_content import pages_truth
 from simulator.people_truth import people_truth
 from simulator.settings_content import settings_truth
 from simulator.teams_content import teams_truth
@@ -64,6 +65,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             for key in tenant.room.get("lists", {})
             if not chosen and key in tenant.sites
         },
+        "pages": {} if chosen else pages_truth(tenant),
         "drives": {
             key: [_drive_item(entry, hashes) for entry in drive_truth(tenant.drives[key])]
             for key in drives
