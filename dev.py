@@ -49,6 +49,8 @@ DEPLOYED_FILES = (
     "requirements.txt",
 )
 
+EVERY_TEST = ["-n", "auto", "--dist", "loadfile"]  # a file's tests share what they set up
+
 
 class Trouble(Exception):
     """Something a person has to mend; the text is the whole message."""
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         if arguments[:1] == ["test"]:  # all that follows is pytest's, --help too
-            return _hand_over("pytest", list(arguments[1:]))
+            return _hand_over("pytest", list(arguments[1:]) or EVERY_TEST)
         options = _parser().parse_args(arguments)
         return int(options.run(options))
     except Trouble as trouble:

@@ -121,6 +121,7 @@ WEAKER: dict[str, type[Collector]] = {
 }
 
 
+@pytest.mark.timeout(600)  # as long as the search takes
 @pytest.mark.parametrize("name", WEAKER)
 def test_hypothesis_finds_how_a_weaker_protocol_loses_data(name: str) -> None:
     machine = type("Weaker", (Collecting,), {"collector": WEAKER[name]})
