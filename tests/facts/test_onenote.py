@@ -1,4 +1,4 @@
-"""OneNote: no application may ask for pages, so nothing here does, and it is said where people look."""
+"""OneNote: no application may ask for its pages, so nothing here does, and people are told."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_no_service_asks_for_a_permission_of_onenote_which_opens_nothing() -> No
 
 def test_no_code_asks_onenote_for_anything() -> None:
     files = project.python_files("m365")
-    assert not [path for path in files if "/onenote" in project.text(path)]
+    assert not [path for path in files if "/onenote/" in project.text(path)]
 
 
 def test_it_is_said_with_its_date_in_the_registry_and_in_the_documentation() -> None:
