@@ -28,14 +28,26 @@ from engine.holding import holding
 from engine.restore_plan import RestoreRequest, batches, selected
 from m365.graph.errors import (
     GraphProblem,
+    ItemGone,
+    Locked,
     MaybeDone,
     QuotaFull,
     ResourceGone,
     TransientFailure,
     Unauthorized,
 )
-from m365.service import Existing, Folder, Identity, OnConflict, Writer, Written
+from m365.service import (
+    Existing,
+    Folder,
+    FolderFinisher,
+    Identity,
+    OnConflict,
+    Writer,
+    Written,
+)
 from vault import Entry
+
+Clashes = dict[str, list[str]]  # by item of the batch: ids of what lay there before
 
 
 def plan_restore(app: App, request: RestoreRun) -> RestorePlanned:
@@ -80,7 +92,9 @@ def write_batch(app: App, request: WriteBatch) -> BatchWritten:
 WRITES_MAX = 3  # attempts at one item within a batch; each of them looks before it writes
 # The target is gone, full, or no longer opens to us: what is left fails without being tried.
 _ENDS_THE_RESTORE = (ResourceGone, QuotaFull, Unauthorized)
-REWRITTEN = "rewritten-by-service"  # Office files, by SharePoint; said in every plan
+# What happened to an item that is whole all the same, as every plan says: Office files that
+# SharePoint rewrote, links with a new address.
+_NOTES = ("rewritten-by-service", "link-has-new-address", Cause.DERIVED)
 
 
 class _Batch:
@@ -123,7 +137,7 @@ class _Batch:
             )
             try:
                 self._write(_Writing(self.request.run, view, writer, wanted), entries, rows)
-            except _ENDS_THE_RESTORE as problem:
+            except (*_ENDS_THE_RESTORE, Locked) as problem:
                 stopped = {"code": problem.code}
                 self.repository.put_record(f"{self.base}/stopped", stopped)
             finally:
@@ -137,7 +151,7 @@ class _Batch:
         if before is None:
             self.repository.put_record(name, writing.clashes(entries))
         else:
-            writing.repeats(frozenset(before))
+            writing.repeats(before)
         pulse = runs.Pulse(self.app, self.request.org, self.request.run)
         for entry in entries:
             self.insist()
@@ -189,23 +203,25 @@ class _Writing:
         self._run, self._view, self._writer, self._wanted = run, view, writer, wanted
         self._placing = _Placing(view, writer, wanted)
         self._existing: dict[str, list[Existing]] = {}
-        self._before: frozenset[str] | None = None  # None in a first attempt
-        self._seen_before: frozenset[str] = frozenset()
+        self._before: Clashes | None = None  # None in a first attempt
+        self._seen_before: Clashes = {}
 
-    def clashes(self, entries: list[Entry]) -> list[str]:
-        """Ids in the target that items of the batch collide with; none in a folder of our own."""
-        if self._wanted.fresh:
-            return []
-        found = []
+    def clashes(self, entries: list[Entry]) -> Clashes:
+        """Ids in the target that items of the batch collide with, by item; none in a folder of our
+        own.
+        """
+        found: Clashes = {}
         for entry in entries:
-            if entry.kind != "folder":
+            if entry.kind != "folder" and not self._wanted.fresh:
                 key = self._writer.identity(self._view.item(entry.id)).key
                 present = self._present(self._placing.folder(entry.parent))
-                found += [one.id for one in present if one.key == key]
-        self._seen_before = frozenset(found)
+                there = [one.id for one in present if one.key == key]
+                if there:
+                    found[entry.id] = there
+        self._seen_before = found
         return found
 
-    def repeats(self, before: frozenset[str]) -> None:
+    def repeats(self, before: Clashes) -> None:
         """Says that an earlier attempt may have written something, and what it had found there."""
         self._before = before
 
@@ -223,13 +239,19 @@ class _Writing:
                 self.repeats(self._before if self._before is not None else self._seen_before)
                 self._existing.clear()
             except GraphProblem as problem:
+                if isinstance(problem, (Locked, ItemGone)):
+                    self._writer.root()  # raises where it is the whole target
                 return _failed(entry, problem.code, problem.graph_code)
         raise AssertionError("the last attempt returns")
 
     def _written(self, entry: Entry) -> Written:
-        if entry.kind == "folder":
-            return Written(self._placing.folder(entry.id).id, "folder")
-        return self._write(self._view.item(entry.id), self._placing.folder(entry.parent))
+        if entry.kind != "folder":
+            return self._write(self._view.item(entry.id), self._placing.folder(entry.parent))
+        folder = self._placing.folder(entry.id)
+        troubles = folder.troubles
+        if isinstance(self._writer, FolderFinisher):
+            troubles += self._writer.finish_folder(self._view.item(entry.id), folder)
+        return Written(folder.id, "folder", troubles)
 
     def _write(self, item: StoredItem, into: Folder) -> Written:
         marker = _marker(self._run, item.id)
@@ -248,13 +270,18 @@ class _Writing:
         if mine is not None:
             return self._adopted(mine, others, conflict)
         ours = next((one for one in others if self._is_new(one, identity)), None)
+        before = (self._before or {}).get(item.id, [])
         if ours is not None and not self._writer.keeps_markers:
-            return Written(ours.id, "created")
+            swapped = before and conflict is OnConflict.REPLACE
+            return Written(ours.id, "replaced" if swapped else "created")
         if ours is not None and not any(one.marker.startswith(self._run) for one in present):
             # The target may be hiding our markers: better nothing than the same mail twice.
             unsure = Trouble(item.id, "item", "perhaps-written-before", retry=False)
             return Written(ours.id, "skipped", (unsure,))
         clash = others[0] if others else None
+        if clash is None and before and conflict is OnConflict.REPLACE:
+            if not self._writer.keeps_markers:  # a killed attempt may have taken it away already
+                clash = Existing(before[0], identity.key, "")
         if clash is not None and conflict is OnConflict.SKIP:
             return Written(clash.id, "skipped")
         replace = clash if conflict is OnConflict.REPLACE else None
@@ -268,7 +295,7 @@ class _Writing:
         """
         return (
             self._before is not None
-            and clash.id not in self._before
+            and all(clash.id not in ids for ids in self._before.values())
             and not clash.marker
             and clash.same == identity.same
         )
@@ -295,7 +322,7 @@ def _lacks_something(row: dict[str, Any]) -> bool:
     """Whether an item came back less than whole; what the service changes or makes by itself does
     not count.
     """
-    return any(trouble["cause"] not in (REWRITTEN, Cause.DERIVED) for trouble in row["troubles"])
+    return any(trouble["cause"] not in _NOTES for trouble in row["troubles"])
 
 
 def _failed(entry: Entry, cause: str, detail: str = "") -> dict[str, Any]:

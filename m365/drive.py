@@ -271,7 +271,16 @@ SERVICE = Service(
     not_restorable=(
         "This application becomes the author of restored files; the backup keeps the names.",
         "Shortcuts to files of other drives are listed, not restored.",
-        "Sharing links and permissions are not set on restored files.",
         "SharePoint rewrites Office files when they arrive, so their size and hash may differ.",
+        "A replaced file goes to the recycle bin with its id, links, sharing and versions; no "
+        "application can take it out again.",
+        "Links get a new address; anonymous ones, those with a password and those that prevent "
+        "downloads are not made again, and new guests are not invited.",
+        "Owners, site groups and applications a file was shared with are left to the target.",
     ),
+    options={
+        "versions": "Restore older versions too, oldest first, each with its date",
+        "permissions": "Share again with whom items were shared explicitly; nobody is mailed",
+    },
+    swaps=True,
 )

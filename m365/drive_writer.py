@@ -1,95 +1,116 @@
-"""Files restored into a drive, with their dates.
+"""Files restored into a drive: structure, dates, versions in order, and sharing by choice.
 
 Rules
-- What is there is never lost: a file is replaced by an upload session on the item itself, which
-  takes effect in one moment behind the last byte; until then, and as a version afterwards, the old
-  content stays. Nothing is deleted to make room for an upload.
-- A file and its dates appear together: fileSystemInfo goes into the session. Only what cannot use
-  a session (empty files, tenants that refuse sessions) is uploaded first and dated afterwards.
-- A lost session is never resumed from byte 0: a new one is made.
+- Whoever sees a restored file under its name sees all of it. One request does that for a plain
+  file (drive_upload.py); what takes more is built under another name first (drive_making.py), and
+  that is the only way a file is replaced.
+- What is there is never overwritten: the old file of a replacement goes to the recycle bin once the
+  new one is complete. Folders are never replaced.
 - What arrived is compared by size and quickXorHash, except where SharePoint rewrites content.
-- A copy beside an existing file has a name that follows from the marker, so that a repeated step
-  meets its own copy and not a third one.
+- A name that SharePoint does not take becomes a safe one, and a path that is too long ends in a
+  folder of few characters at the top; both say so.
 
-Facts this file rests on: learn.microsoft.com/graph/api/driveitem-createuploadsession,
-/api/driveitem-put-content, /api/driveitem-post-children, /resources/filesysteminfo;
-onedrive-api-docs issue 935 (Office files change on upload).
+Facts this file rests on: learn.microsoft.com/graph/api/resources/driveitem,
+/resources/filesysteminfo; onedrive-api-docs issue 935 (Office files change on upload).
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace as with_
 from typing import Any
-from urllib.parse import quote
 
-from base.item import StoredItem, StoredPart, Trouble
+from base.item import StoredItem, Trouble
+from m365 import drive_names as names
+from m365 import drive_sharing
+from m365.drive_history import editions, is_at, is_rewritten
+from m365.drive_making import MISMATCH, NAME_TAKEN, Making, Wish, differences
+from m365.drive_sharing import DriveSharing
+from m365.drive_tree import DriveTree, is_folder, is_too_long
+from m365.drive_upload import Edition, Place, Uploads, seconds_of, times_of
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.delta import follow
-from m365.graph.errors import Clash, Forbidden, ItemGone, MaybeDone, SessionGone
-from m365.quickxorhash import QuickXorHash
+from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
 from m365.service import Existing, Folder, Identity, Resource, Written
 
-NAME_CHARACTERS_MAX = 255  # of one name in SharePoint
-PUT_BYTES_MAX = 4 * 1024 * 1024  # sent as one request where a tenant refuses upload sessions
-_ATTEMPTS = 3  # sessions begun for one file
-_LISTED = {"$select": "id,name,size,file,folder,package,fileSystemInfo,createdBy", "$top": "200"}
-_CONFLICT = "@microsoft.graph.conflictBehavior"
-_TIMES = ("createdDateTime", "lastModifiedDateTime")
-_REWRITTEN = frozenset(  # SharePoint promotes properties into these, so their bytes change
-    "doc docx docm dot dotx dotm xls xlsx xlsm xlsb xlt xltx xltm ppt pptx pptm pot potx potm pps "
-    "ppsx ppsm vsd vsdx one onetoc2 onepkg pub mpp msg htm html aspx".split()
-)
+RENAMED = "renamed"  # SharePoint does not take the name
+PATH_SHORTENED = "path-shortened"  # it lies in a folder "deep-…" at the top
+PATH_TOO_LONG = "path-too-long"
+_LOOKS_MAX = 3  # after answers that were lost
 
 
 class DriveWriter:
-    """Restores into one drive."""
+    """Restores into one drive.
+
+    `versions`: older versions first, each with its dates. `permissions`: what items are explicitly
+    shared with is shared again, without mailing anybody.
+    """
 
     keeps_markers = False  # a file has no place of its own for one; its description is the owner's
 
-    def __init__(self, writer: GraphWriter, resource: Resource) -> None:
-        self._writer = writer
-        self._scope = Scope.sharepoint()
-        self._base = f"/drives/{quote(resource.graph_id, safe='!')}"
+    def __init__(
+        self,
+        writer: GraphWriter,
+        resource: Resource,
+        *,
+        versions: bool = False,
+        permissions: bool = False,
+    ) -> None:
+        scope = Scope.sharepoint()
+        self._tree = DriveTree(writer, scope, resource.graph_id)
+        self._uploads = Uploads(writer, scope)
+        self._sharing = DriveSharing(writer, scope) if permissions else None
+        self._making = Making(self._tree, self._uploads, self._sharing)
+        self._versions = versions
+        self._top: Folder | None = None  # of the restore, where it has a folder of its own
 
     def root(self) -> Folder:
-        return Folder(self._get(f"{self._base}/root", {"$select": "id"})["id"])
+        return Folder(self._tree.root())
 
     def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
-        body: dict[str, Any] = {"name": name, "folder": {}, _CONFLICT: "fail"}
-        times = _times(stored.raw) if stored else {}
-        if times:
-            body["fileSystemInfo"] = times
+        times = times_of(stored.raw) if stored else {}
+        item_id = stored.id if stored else ""
+        safe = names.safe(name)
+        troubles = [Trouble(item_id, "item", RENAMED, retry=False)] if safe != name else []
         try:
-            made = self._writer.post(
-                f"{self._item(into.id)}/children", body, scope=self._scope, repeatable=True
-            )
-        except Clash:
-            found = self._child(into.id, name)
-            if found is None or not _is_folder(found):
-                raise  # a file has that name
-            made = found
-        return Folder(made["id"], (*into.path, name))
+            made = self._tree.make_folder(into, safe, times)
+        except GraphProblem as problem:
+            if not is_too_long(problem):
+                raise
+            made, safe = self._deep(f"{into.id}/{safe}", times), ""
+            troubles = [Trouble(item_id, "item", PATH_SHORTENED, retry=False)]
+        folder = Folder(str(made["id"]), (*into.path, safe), tuple(troubles))
+        if stored is None:
+            self._top = folder
+        return folder
 
     def original_folder(self, stored: StoredItem) -> Folder | None:
         if not stored.parent:
             return self.root()
         try:
-            found = self._get(self._item(stored.id), {"$select": "id,name,folder,package"})
+            found = self._tree.get(stored.id, {"$select": "id,name,folder,package"})
         except ItemGone:
             return None
-        if not _is_folder(found):
+        if not is_folder(found):
             return None
-        return Folder(found["id"], (str(found.get("name") or ""),))
+        return Folder(str(found["id"]), (str(found.get("name") or ""),))
+
+    def finish_folder(self, stored: StoredItem, folder: Folder) -> tuple[Trouble, ...]:
+        """Shares a folder that the restore names with whom it was shared."""
+        if self._sharing is None:
+            return ()
+        return tuple(self._sharing.share(stored, self._tree.item(folder.id)))
 
     def identity(self, item: StoredItem) -> Identity:
         content = item.part("content")
         size = content.size if content else item.row.get("size")
-        return Identity(_key(item.name), _same(item.raw, size))
+        return Identity(names.key(item.name), _same(names.safe(item.name), size, item.raw))
 
     def existing(self, into: Folder) -> Iterator[Existing]:
-        for child in self._children(into.id):
-            yield Existing(child["id"], _key(child.get("name") or ""), _same_and_ours(child))
+        for child in self._tree.children(into.id):
+            name = str(child.get("name") or "")
+            if not is_folder(child):  # no file is a folder's double, whatever its name
+                yield Existing(str(child["id"]), names.key(name), _same_and_ours(name, child))
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -97,209 +118,114 @@ class DriveWriter:
         content = item.part("content")
         if content is None:
             return Written("", "skipped", (_nothing_stored(item),))
-        name = _name_beside(item.name, marker) if new_name else item.name
-        at = _Place(self._item(into.id), name, new_name)
-        if replace is not None:
-            at = _Place(self._item(replace.id), name, overwrite=True, addressed=True)
-        try:
-            made, hasher = self._upload(at, content, _times(item.raw))
-        except Clash:
-            found = self._child(into.id, name)
-            if found is not None and _is_ours(found, item, content):
-                return Written(found["id"], "created")
-            return Written("", "skipped", (Trouble(item.id, "item", "name-taken", retry=False),))
-        if replace is not None and made.get("name", name) != name:
-            made = self._patch(made["id"], {"name": name})
-        outcome = "replaced" if replace else "copied" if new_name else "created"
-        return Written(made["id"], outcome, tuple(self._checked(item, content, made, hasher)))
+        beside = names.beside(item.name, marker)
+        wish = Wish(
+            item=item,
+            editions=editions(item, content, self._versions),
+            into=into,
+            name=beside if new_name else names.safe(item.name),
+            beside=beside,
+            unfinished=names.unfinished(item.name, marker),
+            replaces=replace.id if replace else "",
+            new_name=new_name,
+        )
+        written = self._in_reach(wish)
+        if wish.name not in (item.name, beside) and written.id:
+            renamed = Trouble(item.id, "item", RENAMED, retry=False)
+            return with_(written, troubles=(*written.troubles, renamed))
+        return written
 
     def remove(self, item_id: str) -> None:
-        self._writer.delete(self._item(item_id), scope=self._scope)
+        self._tree.remove(item_id)
 
-    def _upload(
-        self, at: _Place, content: StoredPart, times: Mapping[str, str]
-    ) -> tuple[dict[str, Any], QuickXorHash]:
-        """The new driveItem with its dates set, and the hash of what was sent."""
-        if content.size == 0:
-            return self._put(at, b"", times)
+    def _in_reach(self, wish: Wish) -> Written:
+        """Where it belongs, or where the path is shorter."""
         try:
-            return self._by_session(at, content, times)
-        except Forbidden:
-            # The documented application permission of sessions is Sites.ReadWrite.All; with
-            # Files.ReadWrite.All alone a tenant may refuse them, but not a plain PUT.
-            if content.size > PUT_BYTES_MAX:
+            return self._write(wish)
+        except GraphProblem as problem:
+            if not is_too_long(problem):
                 raise
-        return self._put(at, content.read(), times)
-
-    def _by_session(
-        self, at: _Place, content: StoredPart, times: Mapping[str, str]
-    ) -> tuple[dict[str, Any], QuickXorHash]:
-        item: dict[str, Any] = {_CONFLICT: at.on_conflict}
-        if not at.addressed:
-            item["name"] = at.name
-        if times:
-            item["fileSystemInfo"] = dict(times)
-        for attempt in range(1, _ATTEMPTS + 1):
-            session = self._writer.post(
-                f"{at.path}/createUploadSession",
-                {"item": item},
-                scope=self._scope,
-                repeatable=True,
-            )
-            hasher = QuickXorHash()
-            try:
-                made = self._writer.upload(
-                    session["uploadUrl"],
-                    content.size,
-                    _hashed(content.open(), hasher),
-                    scope=self._scope,
-                )
-                return self._dated(made, times), hasher
-            except (SessionGone, MaybeDone):  # if it was done, the next one meets its own file
-                if attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("the last attempt returns or raises")
-
-    def _put(
-        self, at: _Place, data: bytes, times: Mapping[str, str]
-    ) -> tuple[dict[str, Any], QuickXorHash]:
-        """One request. A PUT replaces what has the name, so a free name is made sure of before."""
-        if at.on_conflict == "fail" and self._is_taken(at):
-            raise Clash("Something of that name is there already.")
-        hasher = QuickXorHash()
-        hasher.update(data)
-        headers = {"Content-Type": "application/octet-stream"}
-        made = self._writer.put(f"{at.path}/content", data=data, headers=headers, scope=self._scope)
-        return self._dated(made, times), hasher
-
-    def _is_taken(self, at: _Place) -> bool:
+        deep = Folder(str(self._deep(wish.into.id, {})["id"]))
         try:
-            self._get(at.path.removesuffix(":"), {"$select": "id"})
-        except ItemGone:
+            written = self._write(with_(wish, into=deep))
+        except GraphProblem as problem:
+            if not is_too_long(problem):
+                raise
+            nowhere = Trouble(wish.item.id, "item", PATH_TOO_LONG, retry=False)
+            return Written("", "failed", (nowhere,))
+        shorter = Trouble(wish.item.id, "item", PATH_SHORTENED, retry=False)
+        return with_(written, troubles=(*written.troubles, shorter))
+
+    def _deep(self, stands_for: str, times: Mapping[str, str]) -> dict[str, Any]:
+        """A folder at the top of the restore that stands for one whose path is too long."""
+        top = self._top or self.root()
+        return self._tree.make_folder(top, f"deep-{names.tag(stands_for, 12)}", times)
+
+    def _write(self, wish: Wish) -> Written:
+        shared = self._sharing is not None and drive_sharing.grants_anything(wish.item)
+        if not (wish.replaces or shared or len(wish.editions) > 1):
+            written = self._at_once(wish)
+            if written is not None:
+                return written
+        return self._making.make(wish)
+
+    def _at_once(self, wish: Wish) -> Written | None:
+        """By one session, which shows the file when it is whole; None where that cannot be."""
+        (edition,) = wish.editions
+        place = Place.in_folder(self._tree.item(wish.into.id), wish.name)
+        outcome = "copied" if wish.new_name else "created"
+        for look in range(1, _LOOKS_MAX + 1):
+            try:
+                sent = self._uploads.by_session(place, edition)
+                break
+            except (Clash, MaybeDone) as problem:
+                found = self._tree.named(wish.into, wish.name)
+                if found is not None and self._is_ours(wish, edition, found):
+                    return Written(str(found["id"]), outcome)
+                if found is not None and isinstance(problem, Clash):
+                    return self._beside(wish)
+                if look == _LOOKS_MAX:
+                    raise
+        if sent is None:
+            return None
+        made = self._tree.dated(sent.made, edition.times)
+        troubles = differences(self._tree, wish.item, edition, made, sent.quick_xor)
+        return Written(str(made["id"]), outcome, tuple(troubles))
+
+    def _beside(self, wish: Wish) -> Written | None:
+        """Something has the name: it stays, and ours is kept under another one."""
+        if wish.name == wish.beside:
+            taken = Trouble(wish.item.id, "item", NAME_TAKEN, retry=False)
+            return Written("", "skipped", (taken,))
+        written = self._at_once(with_(wish, name=wish.beside, new_name=True))
+        if written is None or not written.id:
+            return written
+        taken = Trouble(wish.item.id, "item", NAME_TAKEN, retry=False)
+        return with_(written, troubles=(*written.troubles, taken))
+
+    def _is_ours(self, wish: Wish, edition: Edition, found: Mapping[str, Any]) -> bool:
+        """Whether the file in the way is what we sent before the answer or the session was lost."""
+        if wish.new_name:
+            return True  # the name follows from the marker
+        if found.get("name") != wish.name or is_folder(found):
             return False
-        return True
-
-    def _dated(self, made: dict[str, Any], times: Mapping[str, str]) -> dict[str, Any]:
-        """The same item once its dates are those of the backup."""
-        if not times or _seconds(_times(made)) == _seconds(times):
-            return made
-        return self._patch(made["id"], {"fileSystemInfo": dict(times)})
-
-    def _checked(
-        self, item: StoredItem, content: StoredPart, made: dict[str, Any], sent: QuickXorHash
-    ) -> Iterator[Trouble]:
-        """What differs between what was sent and what the drive says it has."""
-        if made.get("size") is None or not _quick_xor(made):
-            made = {**made, **self._get(self._item(made["id"]), {"$select": "id,name,size,file"})}
-        arrived = _quick_xor(made)
-        equal = made.get("size") == content.size and (not arrived or arrived == sent.base64())
-        if equal:
-            return
-        if _extension(item.name) in _REWRITTEN:
-            yield Trouble(item.id, "content", "rewritten-by-service", retry=False)
-        else:
-            yield Trouble(item.id, "content", "content-mismatch", retry=True)
-
-    def _child(self, parent: str, name: str) -> dict[str, Any] | None:
-        key = _key(name)
-        return next((c for c in self._children(parent) if _key(c.get("name") or "") == key), None)
-
-    def _children(self, parent: str) -> Iterator[dict[str, Any]]:
-        path = f"{self._item(parent)}/children"
-        pages = follow(self._writer, path, _LISTED, scope=self._scope, cost_first=2, cost_next=2)
-        for page in pages:
-            yield from page.value
-
-    def _get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-        return self._writer.get(path, params=params, scope=self._scope)
-
-    def _patch(self, item_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-        return self._writer.patch(self._item(item_id), changes, scope=self._scope)
-
-    def _item(self, item_id: str) -> str:
-        return f"{self._base}/items/{quote(item_id, safe='!')}"
+        if not is_at(edition, wish.item.name, found):
+            return False
+        unlike = differences(self._tree, wish.item, edition, found, "")
+        return all(trouble.cause != MISMATCH for trouble in unlike)
 
 
-class _Place:
-    """Where a file goes: a new name in a folder, or the item itself that it replaces."""
-
-    def __init__(self, base: str, name: str, overwrite: bool, addressed: bool = False) -> None:
-        self.name = name
-        self.addressed = addressed
-        self.on_conflict = "replace" if overwrite else "fail"
-        self.path = base if addressed else f"{base}:/{quote(name, safe='')}:"
+def _same(name: str, size: Any, raw: Mapping[str, Any]) -> str:
+    """Equal for the same state of a file, also where SharePoint rewrote it and gives no hash."""
+    times = seconds_of(times_of(raw))
+    bytes_ = "rewritten" if is_rewritten(name) else size
+    return json.dumps((name, bytes_, *times.values()))
 
 
-def _is_folder(raw: Mapping[str, Any]) -> bool:
-    return raw.get("folder") is not None or raw.get("package") is not None
-
-
-def _is_ours(found: Mapping[str, Any], item: StoredItem, content: StoredPart) -> bool:
-    """Whether the file in the way is what we sent before the answer or the session was lost."""
-    hashes = {_quick_xor(found), _quick_xor(item.raw)} - {""}
-    same_content = found.get("size") == content.size and len(hashes) <= 1
-    same_content = same_content or _extension(item.name) in _REWRITTEN
-    return same_content and _seconds(_times(found)) == _seconds(_times(item.raw))
-
-
-def _hashed(blocks: Iterator[bytes], hasher: QuickXorHash) -> Iterator[bytes]:
-    for block in blocks:
-        hasher.update(block)
-        yield block
-
-
-def _key(name: str) -> str:
-    """Names collide in SharePoint whatever their case."""
-    return name.casefold()
-
-
-def _same(raw: Mapping[str, Any], size: Any) -> str:
-    """Equal for equal content; without a hash only the very same state of the item is equal."""
-    quick_xor = _quick_xor(raw)
-    if size == 0:
-        return "empty"
-    if quick_xor:
-        return f"{quick_xor}:{size}"
-    times = _seconds(_times(raw))
-    return f"no-hash:{size}:{times.get('lastModifiedDateTime', '')}"
-
-
-def _same_and_ours(child: Mapping[str, Any]) -> str:
+def _same_and_ours(name: str, child: Mapping[str, Any]) -> str:
     """What a repeated step may take for its own write: never what a person put there."""
-    if _is_folder(child):
-        return "folder"
     by_application = (child.get("createdBy") or {}).get("application") is not None
-    return _same(child, child.get("size")) if by_application else "by-a-person"
-
-
-def _quick_xor(raw: Mapping[str, Any]) -> str:
-    return str(((raw.get("file") or {}).get("hashes") or {}).get("quickXorHash") or "")
-
-
-def _times(raw: Mapping[str, Any]) -> dict[str, str]:
-    """The dates a person sees: those of the file system, else those of the service."""
-    system = raw.get("fileSystemInfo") or {}
-    found = {name: system.get(name) or raw.get(name) for name in _TIMES}
-    return {name: str(value) for name, value in found.items() if value}
-
-
-def _seconds(times: Mapping[str, str]) -> dict[str, str]:
-    """Without fractions of seconds, which SharePoint does not keep."""
-    return {name: value.split(".")[0].rstrip("Z") for name, value in times.items()}
-
-
-def _extension(name: str) -> str:
-    return name.rpartition(".")[2].lower()
-
-
-def _name_beside(name: str, marker: str) -> str:
-    """ "Plan.pdf" becomes "Plan (restored 3fa9c1).pdf": the same for the same marker."""
-    tag = hashlib.sha256(marker.encode()).hexdigest()[:6]
-    stem, dot, extension = name.rpartition(".")
-    if not stem:
-        stem, dot, extension = name, "", ""
-    tail = f" (restored {tag}){dot}{extension}"
-    return stem[: NAME_CHARACTERS_MAX - len(tail)] + tail
+    return _same(name, child.get("size"), child) if by_application else "by-a-person"
 
 
 def _nothing_stored(item: StoredItem) -> Trouble:

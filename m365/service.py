@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, FeedPage, Part, StoredItem, Trouble
@@ -116,6 +116,7 @@ class Folder:
 
     id: str
     path: tuple[str, ...] = ()
+    troubles: tuple[Trouble, ...] = ()  # it is not quite what was stored: renamed, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,15 @@ class Choice:
         return any(type(value) is type(one) and value == one for one in self.values)
 
 
+@runtime_checkable
+class FolderFinisher(Protocol):
+    """A Writer whose folders have something that is set once they are there."""
+
+    def finish_folder(self, stored: StoredItem, folder: Folder) -> tuple[Trouble, ...]:
+        """Of a folder that the restore names: what it is shared with, say. Safe to repeat."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One entry of the registry."""
@@ -230,6 +240,8 @@ class Service:
     options: Mapping[str, str] = field(default_factory=dict)  # of restores: keyword of the writer
     # that is true where somebody asks for it, and the sentence that says what it does
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    swaps: bool = False  # a replacement takes the place of the old item, which goes to the recycle
+    # bin: taking the restore back takes the replacement away too
     optional: bool = False  # protected only where a policy names it
     refusable: bool = False  # 401 and 403 are how some tenants answer: coverage, not an error
 

@@ -400,7 +400,7 @@ def test_without_a_restore_credential_nothing_starts(place: Place) -> None:
 def test_a_missing_permission_is_named_before_anything_is_written(
     place: Place, service: str, permission: str
 ) -> None:
-    place.tenant.restore_app.roles -= {permission, "Sites.ReadWrite.All"}
+    place.tenant.restore_app.roles -= {permission, "Sites.ReadWrite.All", "Sites.Manage.All"}
     before = place.ids(place.resource(service))
 
     with pytest.raises(PermissionMissing) as refused:

@@ -82,9 +82,18 @@ class ScriptedGraph(GraphWriter):
         return answer
 
     def download(
-        self, fresh_url: Callable[[], str], size: int | None, scope: Scope
+        self,
+        fresh_url: Callable[[], str],
+        size: int | None,
+        scope: Scope,
+        begin: int = 0,
+        end: int | None = None,
     ) -> Iterator[bytes]:
-        yield self._answer("DOWNLOAD", fresh_url())
+        if end is None:
+            yield self._answer("DOWNLOAD", fresh_url())
+        else:
+            answer: bytes = self._answer("DOWNLOAD", f"{fresh_url()}?{begin}-{end}")
+            yield answer[begin:end]
 
     def batch(self, requests: Sequence[BatchRequest], scope: Scope) -> list[BatchAnswer]:
         self.calls.append("BATCH")
@@ -157,6 +166,9 @@ class ScriptedGraph(GraphWriter):
         self.uploads.append((session_url, b"".join(blocks)))
         answer: dict[str, Any] = self._answer("UPLOAD", session_url)
         return answer
+
+    def take_place(self, scope: Scope) -> None:
+        """Nothing is limited here."""
 
     def sent(self, call: str) -> Any:
         """The body of the first call that begins so."""

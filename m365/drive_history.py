@@ -1,0 +1,74 @@
+"""The history of a file as it is written again: which editions, in which order, and how many of
+them a killed attempt has written.
+
+Nothing makes history in Graph; it is written by uploading every version in its order, each with its
+own dates, so that the newest comes last (learn.microsoft.com/graph/api/driveitem-list-versions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from base.item import StoredItem, StoredPart
+from m365.drive_names import extension
+from m365.drive_upload import Edition, quick_xor_of, seconds_of, times_of
+
+VERSION = "version"  # the role of older versions; meta: {id, modified, by, size}
+_MODIFIED = "lastModifiedDateTime"
+_REWRITTEN = frozenset(  # SharePoint promotes properties into these, so their bytes change
+    "doc docx docm dot dotx dotm xls xlsx xlsm xlsb xlt xltx xltm ppt pptx pptm pot potx potm pps "
+    "ppsx ppsm vsd vsdx one onetoc2 onepkg pub mpp msg htm html aspx".split()
+)
+
+
+def editions(item: StoredItem, content: StoredPart, with_versions: bool) -> tuple[Edition, ...]:
+    """What is to be written, the oldest first; without versions the current content alone."""
+    times = times_of(item.raw)
+    older = [part for part in item.parts if part.role == VERSION] if with_versions else []
+    found = [Edition(part, _times_then(times, part)) for part in sorted(older, key=_age)]
+    found.append(Edition(content, times, quick_xor_of(item.raw)))
+    return tuple(
+        Edition(one.part, one.times, one.quick_xor, number) for number, one in enumerate(found)
+    )
+
+
+def written(
+    wanted: Sequence[Edition], name: str, raw: Mapping[str, Any], versions: int
+) -> int | None:
+    """How many editions an unfinished file holds, by the state it is in; None: it cannot be told.
+
+    `versions`: how many the service lists of it, the current one included.
+    """
+    fits = [one.number + 1 for one in wanted if is_at(one, name, raw)]
+    if len(fits) > 1:  # several editions look alike: their number tells
+        fits = [count for count in fits if count == versions]
+    return fits[0] if fits else None
+
+
+def is_at(edition: Edition, name: str, raw: Mapping[str, Any]) -> bool:
+    """Whether a file of the drive is, by dates and size, this edition of the one called `name`."""
+    same_size = is_rewritten(name) or raw.get("size") == edition.part.size
+    return same_size and seconds_of(times_of(raw)) == seconds_of(edition.times)
+
+
+def is_rewritten(name: str) -> bool:
+    """Whether SharePoint changes files of that name when they arrive: onedrive-api-docs 935."""
+    return extension(name) in _REWRITTEN
+
+
+def _times_then(times: Mapping[str, str], part: StoredPart) -> dict[str, str]:
+    """The dates of a file when one of its older versions was the newest."""
+    modified = str(part.meta.get("modified") or "")
+    return {**times, _MODIFIED: modified} if modified else dict(times)
+
+
+def _age(part: StoredPart) -> tuple[bool, list[int], str]:
+    """Versions are numbered "1.0", "2.0", …; those that are not go by their date."""
+    numbers = str(part.meta.get("id") or "").split(".")
+    plain = all(one.isdecimal() for one in numbers)
+    return (
+        plain,
+        [int(one) for one in numbers] if plain else [],
+        str(part.meta.get("modified") or ""),
+    )

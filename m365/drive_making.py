@@ -1,0 +1,188 @@
+"""A file that takes more than one request: built under a name that follows from the restore, until
+it is complete; then it takes its own name, or that of the file it replaces.
+
+Rule 1: whoever sees the file under its name sees all of it: bytes, dates, versions, sharing.
+Rule 2: what is there is never lost. The old file goes to the recycle bin only after the new one is
+        complete and compared; then the new one gets the name. What does not compare is taken away
+        again, and the old file stays.
+Rule 3: a repeated step finds the unfinished file by its name and goes on with it: editions it has
+        are not uploaded again. What cannot be told apart is built anew.
+Rule 4: a name that somebody took meanwhile stays theirs: the new file is kept beside, and says so.
+
+Theory of operation
+Requests in order: look for the unfinished file; upload its editions; compare; share; (replacing:)
+DELETE the old file; PATCH name and dates. A death between any two of them leaves either the old
+file untouched, or the new one complete under its unfinished name, which the next attempt renames.
+docs/decisions/replace-swaps.md has the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from base.item import StoredItem, Trouble
+from m365.drive_history import is_at, is_rewritten, written
+from m365.drive_sharing import DriveSharing
+from m365.drive_tree import DriveTree
+from m365.drive_upload import Edition, Place, Sent, Uploads, quick_xor_of
+from m365.graph.errors import Clash, GraphProblem, MaybeDone, TransientFailure
+from m365.service import Folder, Written
+
+MISMATCH = "content-mismatch"
+REWRITTEN = "rewritten-by-service"
+NAME_TAKEN = "name-taken"  # kept beside what has the name
+NAME_NOT_SET = "name-not-set"  # complete, and still called unfinished
+FEWER_VERSIONS = "versions-not-kept"  # by the settings of the library
+_LOOKS_MAX = 3  # after answers that were lost
+_ASKED = {"$select": "id,name,size,file,folder,package,fileSystemInfo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What becomes of one item. `replaces`: the id of the file whose place it takes."""
+
+    item: StoredItem
+    editions: Sequence[Edition]
+    into: Folder
+    name: str
+    beside: str  # the name where that one is taken
+    unfinished: str
+    replaces: str = ""
+    new_name: bool = False
+
+
+class Making:
+    """Builds files in one drive."""
+
+    def __init__(self, tree: DriveTree, uploads: Uploads, sharing: DriveSharing | None) -> None:
+        self._tree = tree
+        self._uploads = uploads
+        self._sharing = sharing
+
+    def make(self, wish: Wish) -> Written:
+        """Raises what ends a step, and GraphProblem where the item cannot be written; then nothing
+        of it is left.
+        """
+        found = self._tree.named(wish.into, wish.unfinished)
+        if found is None and wish.new_name:
+            done = self._tree.named(wish.into, wish.name)
+            if done is not None:  # the name is ours alone, and given last
+                return Written(str(done["id"]), "copied")
+        try:
+            made, troubles = self._complete(wish, found)
+        except (TransientFailure, MaybeDone):
+            raise
+        except GraphProblem:
+            self._take_away(wish)
+            raise
+        if wish.replaces:
+            if any(trouble.cause == MISMATCH for trouble in troubles):
+                self._tree.remove(str(made["id"]))
+                return Written("", "failed", tuple(troubles))
+            self._put_aside(wish)
+        return self._named(wish, made, troubles)
+
+    def _complete(
+        self, wish: Wish, found: Mapping[str, Any] | None
+    ) -> tuple[Mapping[str, Any], list[Trouble]]:
+        """The unfinished file with all that belongs to it."""
+        made, sent = self._built(wish, found)
+        troubles = differences(self._tree, wish.item, wish.editions[-1], made, sent)
+        if len(wish.editions) > 1:
+            kept = self._tree.count_versions(str(made["id"]))
+            if kept < len(wish.editions):
+                troubles.append(Trouble(wish.item.id, "version", FEWER_VERSIONS, retry=False))
+        if self._sharing is not None:
+            troubles += self._sharing.share(wish.item, self._tree.item(str(made["id"])))
+        return made, troubles
+
+    def _built(self, wish: Wish, found: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], str]:
+        """The file at its newest edition, and the hash of what was sent of that ("" if not now)."""
+        done = self._done(wish, found)
+        if found is not None and done is None:
+            self._tree.remove(str(found["id"]))
+            found = None
+        sent = Sent(dict(found or {}))
+        for edition in wish.editions[done or 0 :]:
+            sent = self._edition(wish, edition, str(sent.made.get("id") or ""))
+        return sent.made, sent.quick_xor
+
+    def _edition(self, wish: Wish, edition: Edition, item_id: str) -> Sent:
+        """One more edition; a lost answer is looked for before it is sent again."""
+        place = Place(self._tree.item(item_id)) if item_id else self._place(wish)
+        for look in range(1, _LOOKS_MAX + 1):
+            try:
+                sent = self._uploads.send(place, edition)
+                if edition is not wish.editions[-1]:  # that one is dated with its name
+                    sent.made = dict(self._tree.dated(sent.made, edition.times))
+                return sent
+            except (MaybeDone, Clash):
+                found = self._tree.named(wish.into, wish.unfinished)
+                done = self._done(wish, found)
+                if found is not None and done == edition.number + 1:
+                    return Sent(dict(found))
+                if look == _LOOKS_MAX or done != edition.number:
+                    raise
+        raise AssertionError("the last look returns or raises")
+
+    def _done(self, wish: Wish, found: Mapping[str, Any] | None) -> int | None:
+        if found is None:
+            return 0
+        fits = [one for one in wish.editions if is_at(one, wish.item.name, found)]
+        versions = self._tree.count_versions(str(found["id"])) if len(fits) > 1 else 0
+        return written(wish.editions, wish.item.name, found, versions)
+
+    def _place(self, wish: Wish) -> Place:
+        return Place.in_folder(self._tree.item(wish.into.id), wish.unfinished)
+
+    def _put_aside(self, wish: Wish) -> None:
+        """The old file goes to the recycle bin; gone already is fine."""
+        try:
+            self._tree.remove(wish.replaces)
+        except (TransientFailure, MaybeDone):
+            raise
+        except GraphProblem:  # somebody edits it, say: it stays, and ours goes
+            self._take_away(wish)
+            raise
+
+    def _named(self, wish: Wish, made: Mapping[str, Any], troubles: list[Trouble]) -> Written:
+        item_id, times = str(made["id"]), wish.editions[-1].times
+        outcome = "replaced" if wish.replaces else "copied" if wish.new_name else "created"
+        try:
+            self._tree.rename(item_id, wish.name, times)
+        except Clash:
+            self._tree.rename(item_id, wish.beside, times)
+            outcome = "copied"
+            troubles.append(Trouble(wish.item.id, "item", NAME_TAKEN, retry=False))
+        except (TransientFailure, MaybeDone):
+            raise
+        except GraphProblem as problem:
+            if not wish.replaces:
+                self._take_away(wish)
+                raise
+            # The old file is gone: ours stays, under the name it has.
+            code = problem.graph_code or problem.code
+            troubles.append(Trouble(wish.item.id, "item", NAME_NOT_SET, retry=False, detail=code))
+        return Written(item_id, outcome, tuple(troubles))
+
+    def _take_away(self, wish: Wish) -> None:
+        found = self._tree.named(wish.into, wish.unfinished)
+        if found is not None:
+            self._tree.remove(str(found["id"]))
+
+
+def differences(
+    tree: DriveTree, item: StoredItem, edition: Edition, made: Mapping[str, Any], sent: str
+) -> list[Trouble]:
+    """What differs between what was stored and what the drive says it has."""
+    if made.get("size") is None or not quick_xor_of(made):
+        made = {**made, **tree.get(str(made["id"]), _ASKED)}
+    arrived, expected = quick_xor_of(made), sent or edition.quick_xor
+    same_hash = not arrived or not expected or arrived == expected
+    if made.get("size") == edition.part.size and same_hash:
+        return []
+    if is_rewritten(item.name):
+        return [Trouble(item.id, "content", REWRITTEN, retry=False)]
+    return [Trouble(item.id, "content", MISMATCH, retry=True)]
