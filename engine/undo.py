@@ -1,5 +1,6 @@
-"""Takes a restore back: removes the items it created and nothing else; what it replaced stays
-replaced.
+"""Takes a restore back: removes the items it created and nothing else. What it replaced stays
+replaced, except where the replacement took the old item's place: then it goes too, and the row says
+that the old one lies in the recycle bin, which no application can take it out of.
 
 An undo is a run of its own with the same batches as the restore it takes back; the rows of that
 restore's report say what to remove. Removed items go to Deleted Items or the recycle bin. Folders
@@ -20,6 +21,7 @@ from m365.service import Writer
 from vault import Repository
 
 _MADE = ("created", "copied")
+_IN_THE_BIN = Trouble("", "item", "replaced-one-in-recycle-bin", retry=False)
 
 
 class NotUndoable(Conflict):
@@ -49,18 +51,23 @@ def rows(app: App, org: str, undone: str, batch: int) -> list[dict[str, Any]]:
     names = list(repository.list_records(f"restore/{undone}/done/"))
     wanted = RestoreRequest.from_json(repository.get_record(f"restore/{undone}/request") or {})
     writer = app.restorer(org, wanted.service, wanted.target)
+    swaps = app.service(wanted.service).swaps
     try:
-        return [_taken_back(writer, row) for row in repository.get_record(names[batch]) or ()]
+        return [
+            _taken_back(writer, row, swaps) for row in repository.get_record(names[batch]) or ()
+        ]
     finally:
         throttling.give_back(app, org, wanted.target)
 
 
-def _taken_back(writer: Writer, row: dict[str, Any]) -> dict[str, Any]:
+def _taken_back(writer: Writer, row: dict[str, Any], swaps: bool) -> dict[str, Any]:
     outcome, troubles = "kept", []
-    if row["outcome"] in _MADE and row["new_id"]:
+    swapped = swaps and row["outcome"] == "replaced"
+    if (swapped or row["outcome"] in _MADE) and row["new_id"]:
         try:
             writer.remove(row["new_id"])
             outcome = "removed"
+            troubles = [_IN_THE_BIN] if swapped else []
         except GraphProblem as problem:
             outcome = "failed"
             troubles = [Trouble(row["id"], "item", problem.code, retry=False)]

@@ -25,7 +25,7 @@ from typing import Any
 from base.item import StoredItem, Trouble
 from m365.drive_history import is_at, is_rewritten, written
 from m365.drive_sharing import DriveSharing
-from m365.drive_tree import DriveTree
+from m365.drive_tree import DriveTree, is_folder
 from m365.drive_upload import Edition, Place, Sent, Uploads, quick_xor_of
 from m365.graph.errors import Clash, GraphProblem, MaybeDone, TransientFailure
 from m365.service import Folder, Written
@@ -66,10 +66,10 @@ class Making:
         of it is left.
         """
         found = self._tree.named(wish.into, wish.unfinished)
-        if found is None and wish.new_name:
+        if found is None and not wish.replaces:
             done = self._tree.named(wish.into, wish.name)
-            if done is not None:  # the name is ours alone, and given last
-                return Written(str(done["id"]), "copied")
+            if done is not None and is_ours(self._tree, wish, done):  # the name is given last
+                return Written(str(done["id"]), "copied" if wish.new_name else "created")
         try:
             made, troubles = self._complete(wish, found)
         except (TransientFailure, MaybeDone):
@@ -171,6 +171,19 @@ class Making:
         found = self._tree.named(wish.into, wish.unfinished)
         if found is not None:
             self._tree.remove(str(found["id"]))
+
+
+def is_ours(tree: DriveTree, wish: Wish, found: Mapping[str, Any]) -> bool:
+    """Whether the file that has the name is the one a killed attempt has finished."""
+    if wish.new_name:
+        return True  # the name follows from the marker
+    edition = wish.editions[-1]
+    if found.get("name") != wish.name or is_folder(found):
+        return False
+    if not is_at(edition, wish.item.name, found):
+        return False
+    unlike = differences(tree, wish.item, edition, found, "")
+    return all(trouble.cause != MISMATCH for trouble in unlike)
 
 
 def differences(

@@ -24,11 +24,11 @@ from typing import Any
 from base.item import StoredItem, Trouble
 from m365 import drive_names as names
 from m365 import drive_sharing
-from m365.drive_history import editions, is_at, is_rewritten
-from m365.drive_making import MISMATCH, NAME_TAKEN, Making, Wish, differences
+from m365.drive_history import editions, is_rewritten
+from m365.drive_making import NAME_TAKEN, Making, Wish, differences, is_ours
 from m365.drive_sharing import DriveSharing
 from m365.drive_tree import DriveTree, is_folder, is_too_long
-from m365.drive_upload import Edition, Place, Uploads, seconds_of, times_of
+from m365.drive_upload import Place, Uploads, seconds_of, times_of
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
 from m365.service import Existing, Folder, Identity, Resource, Written
@@ -180,7 +180,7 @@ class DriveWriter:
                 break
             except (Clash, MaybeDone) as problem:
                 found = self._tree.named(wish.into, wish.name)
-                if found is not None and self._is_ours(wish, edition, found):
+                if found is not None and is_ours(self._tree, wish, found):
                     return Written(str(found["id"]), outcome)
                 if found is not None and isinstance(problem, Clash):
                     return self._beside(wish)
@@ -202,17 +202,6 @@ class DriveWriter:
             return written
         taken = Trouble(wish.item.id, "item", NAME_TAKEN, retry=False)
         return with_(written, troubles=(*written.troubles, taken))
-
-    def _is_ours(self, wish: Wish, edition: Edition, found: Mapping[str, Any]) -> bool:
-        """Whether the file in the way is what we sent before the answer or the session was lost."""
-        if wish.new_name:
-            return True  # the name follows from the marker
-        if found.get("name") != wish.name or is_folder(found):
-            return False
-        if not is_at(edition, wish.item.name, found):
-            return False
-        unlike = differences(self._tree, wish.item, edition, found, "")
-        return all(trouble.cause != MISMATCH for trouble in unlike)
 
 
 def _same(name: str, size: Any, raw: Mapping[str, Any]) -> str:

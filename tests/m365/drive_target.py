@@ -106,6 +106,9 @@ def target() -> Iterator[Target]:
     tenant = simulator.Tenant(7)
     with simulator.serve(tenant) as running:
         yield Target(running)
+    assert tenant.counters.violations == []
+    assert not tenant.counters.offences
+    assert not tenant.counters.sharing_mail, "somebody was mailed"
 
 
 def stored(
