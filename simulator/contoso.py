@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from simulator import contoso_directory, contoso_people, sites
+from simulator.chats_content import fill_chats
 from simulator.content import Person
 from simulator.content_files import Furnisher
 from simulator.content_kinds import pdf
@@ -173,6 +174,7 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
         if not site.get("isPersonalSite"):
             fill_lists(tenant, site_id, random.Random(f"{seed} lists {site['webUrl']}"))
     fill_teams(tenant, plan.conversations, UNTIL)
+    fill_chats(tenant, random.Random(f"{seed} chats"), plan.conversations * 4, UNTIL)
     return tenant
 
 

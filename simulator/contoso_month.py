@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from simulator import contoso_people
+from simulator.chats_content import chats_month
 from simulator.content import Letter, Person
 from simulator.content_kinds import ORDINARY
 from simulator.contoso_calendar import calendar_month
@@ -54,6 +55,7 @@ def month(tenant: Tenant) -> dict[str, int]:
         for site_id in tenant.room.get("lists", {}):
             dice = random.Random(f"{tenant.seed} month {number} lists {site_id}")
             lists_month(tenant, site_id, dice, done)
+        chats_month(tenant, random.Random(f"{tenant.seed} month {number} chats"), now, done)
         pages_month(tenant, random.Random(f"{tenant.seed} month {number} pages"), done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")

@@ -8,6 +8,7 @@ from simulator import (
     calendar,
     calendar_attachments,
     calendar_delta,
+    chats,
     contacts_routes,
     conversations,
     directory,
@@ -41,7 +42,7 @@ def routes() -> tuple[Route, ...]:
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
         *pages.ROUTES, *sites.ROUTES, *lists.ROUTES,
-        *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES,
+        *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES, *chats.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
         found += importlib.import_module("simulator.drive").ROUTES

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BACKUP_ROLES = (
     "Application.Read.All", "Calendars.Read", "Channel.ReadBasic.All", "ChannelMember.Read.All",
-    "ChannelMessage.Read.All", "Contacts.Read", "Files.Read.All",
+    "ChannelMessage.Read.All", "Chat.Read.All", "Contacts.Read", "Files.Read.All",
     "Group-Conversation.Read.All", "Group.Read.All", "GroupMember.Read.All", "Mail.Read",
     "MailboxFolder.Read.All", "MailboxItem.Export.All", "MailboxItem.Read.All",
     "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All", "Sites.Read.All",

@@ -10,6 +10,7 @@ from typing import Any
 
 from simulator import mail_mime
 from simulator.calendar_truth import calendar_truth
+from simulator.chats_content import chats_truth
 from simulator.conversations_content import conversations_truth
 from simulator.drive_state import recycled
 from simulator.drive_state import truth as drive_truth
@@ -60,6 +61,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             if not chosen
         },
         "teams": {} if chosen else teams_truth(tenant),
+        "chats": [] if chosen else chats_truth(tenant),
         "lists": {
             key: lists_truth(tenant, key)
             for key in tenant.room.get("lists", {})
