@@ -55,9 +55,9 @@ class Change:
     Download URLs are secrets and live in `secret` only: never stored, never logged.
     `fingerprint` covers everything the parts (MIME, attachments, file bytes) depend on: where it
     equals the stored one, parts need not be fetched again; "" never equals.
-    `prints` holds, by role, what parts of that role depend on beside it (who an item is shared
-    with, how many versions are wanted): where one differs from the stored one, or where the tags in
-    `volatile` changed and nothing else did, parts of these roles are fetched and all others stay.
+    `prints` holds, by role, what parts of that role depend on instead (who an item is shared with,
+    how many versions are wanted): where it equals the stored one they stay whatever else changed.
+    Tags in `volatile` that changed when nothing else did count as a change of all of them.
     `stale` names roles whose parts the feed itself says have changed, whatever the prints.
     `partial` says that raw holds only the changed properties (a read-state flip): merge, do not
     replace.

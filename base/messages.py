@@ -114,7 +114,7 @@ class Drained(Message):
     """How a step ended.
 
     `state`: more, done, unchanged, throttled (wait `retry_after_s`), failed (`code`), gone,
-    refused (`code`), cancelled.
+    locked, refused (`code`), cancelled.
     Counts are of this step.
     """
 

@@ -29,7 +29,7 @@ from engine.assembly import App, OrganizationShredded
 from engine.backlog import Backlog, feeds_of
 from engine.copying import Copier
 from m365 import SERVICES
-from m365.graph.errors import Forbidden, ResourceGone, Unauthorized
+from m365.graph.errors import Forbidden, ResourceGone, ResourceLocked, Unauthorized
 from m365.graph.throttle import Purpose
 from m365.service import Source
 from vault import (
@@ -101,6 +101,8 @@ class _Work:
             return self._failed(refused)
         except ResourceGone as gone:
             return "gone", 0.0, gone.code
+        except ResourceLocked as locked:
+            return "locked", 0.0, locked.code
         except Problem as problem:
             if patience.passes(problem):
                 return "throttled", patience.WAIT_S, problem.code
@@ -192,7 +194,7 @@ class _Work:
         except Throttled:
             self._commit()
             raise
-        except ResourceGone:
+        except (ResourceGone, ResourceLocked):
             # What was copied until then becomes a restore point; unfinished feeds delete nothing.
             if self.copier.step.has_changes or self.round.pages:
                 self._commit(complete=True)

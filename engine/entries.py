@@ -78,33 +78,28 @@ def standing(change: Change, stored: Entry | None) -> tuple[bool, frozenset[str]
     """Whether all that is stored of an item's parts is as the service has it now, and the roles of
     which that is true.
     """
-    if stored is None or not change.fingerprint:
+    if stored is None:
         return False, frozenset()
-    if stored.facts.get("fingerprint") != change.fingerprint:
-        return False, frozenset()
+    same = change.fingerprint != "" and stored.facts.get("fingerprint") == change.fingerprint
     roles = frozenset(content.role for content in stored.contents) - {RAW, PIECE}
-    wrong = _outdated(change, stored)
-    if not wrong and not stored.facts.get("retry", False):
+    before = stored.facts.get(_PRINTS, {})
+    wrong = {one for one in {*before, *change.prints} if before.get(one) != change.prints.get(one)}
+    if not same:
+        roles &= before.keys()  # all others hang on the fingerprint
+    elif not wrong and _changed_unseen(change, stored):
+        wrong = {*change.prints}
+    wrong |= change.stale
+    if same and not wrong and not stored.facts.get("retry", False):
         return True, roles
     wrong |= {str(lack).partition(":")[0] for lack in stored.facts.get("missing", ())}
     return False, frozenset() if ITEM in wrong else roles - wrong
 
 
-def _outdated(change: Change, stored: Entry) -> frozenset[str]:
-    """Roles whose parts have changed though the fingerprint is the same."""
-    before = stored.facts.get(_PRINTS, {})
-    found = {
-        role for role in {*before, *change.prints} if before.get(role) != change.prints.get(role)
-    }
-    tags = stored.facts.get("volatile", {}) != dict(change.volatile)
-    if tags and not found and _looks_like(change, stored):
-        found = set(change.prints)  # something changed that the feed does not show
-    return change.stale.union(found)
-
-
-def _looks_like(change: Change, stored: Entry) -> bool:
+def _changed_unseen(change: Change, stored: Entry) -> bool:
+    """Whether the tags of an item changed, and nothing of it that the feed shows."""
     seen = change.parent, change.name, dict(change.row)
-    return seen == (stored.parent, stored.name, dict(stored.row))
+    tags_are_new = stored.facts.get("volatile", {}) != dict(change.volatile)
+    return tags_are_new and seen == (stored.parent, stored.name, dict(stored.row))
 
 
 def is_at(change: Change, entry: Entry) -> bool:

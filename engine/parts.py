@@ -21,11 +21,11 @@ from typing import Any
 from base.errors import Problem, Throttled
 from base.item import Part, Pieces, Trouble
 from engine.entries import MIME, PIECE, SAME
-from m365.graph.errors import Forbidden, ResourceGone, Unauthorized
+from m365.graph.errors import Forbidden, ResourceGone, ResourceLocked, Unauthorized
 from m365.service import trouble_of
 from vault import Content, Entry, Step
 
-ENDS_THE_PAGE = (Throttled, ResourceGone, Unauthorized)
+ENDS_THE_PAGE = (Throttled, ResourceGone, ResourceLocked, Unauthorized)
 
 Known = Mapping[tuple[str, str], Content]  # by role and what it says it is
 

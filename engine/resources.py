@@ -20,6 +20,7 @@ from base.messages import Drain, Drained
 from engine.assembly import App
 from engine.backlog import Backlog
 from m365 import SERVICES
+from m365.holdings import LOCKED
 from m365.service import Resource
 from state.listing import RecordMissing
 from state.progress import Progress
@@ -71,6 +72,8 @@ def note_step(app: App, request: Drain, answer: Drained) -> None:
         row = replace(row, last_run=request.run, last_outcome=answer.state, last_code=answer.code)
         if answer.state == "gone":
             return replace(row, state=GONE, reason=answer.code)
+        if answer.state == "locked":
+            return replace(row, state=SKIPPED, reason=LOCKED)
         if answer.state == "refused":
             return replace(row, state=SKIPPED, reason=REFUSED)
         if answer.state in _FINISHED:

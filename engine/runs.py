@@ -304,7 +304,7 @@ def _verdict(states: Counter[str], counts: Counter[str], code: str) -> str:
         return "red"
     if states["cancelled"]:
         return "cancelled"
-    if bad or states["gone"] or counts["failed_items"]:
+    if bad or states["gone"] or states["locked"] or counts["failed_items"]:
         return "amber"
     return "green"
 

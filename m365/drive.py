@@ -2,82 +2,120 @@
 
 Rules
 - One feed, "root": root/delta without $select, so that whole objects come with their download
-  URLs.
-- Items are known by id alone: delta answers hold no paths, and renaming a folder names the folder
-  only.
-- A download URL is a secret of the moment: used while its page is worked on, asked for anew by
-  item, never stored; no token goes with it.
-- Bytes are checked against size and quickXorHash while they stream. What does not match is not
-  content.
+  addresses. What an item is stands in drive_item.py, its bytes in drive_content.py, its history in
+  drive_versions.py.
 - A file whose hash and size are the stored ones is not downloaded again, whatever else changed.
+- Permissions cost five units: asked for of the root once, and of items that are shared explicitly
+  when the feed says that their sharing changed. Graph marks that only for applications that may
+  change permissions, which a backup must not: without the mark the `shared` facet is compared, and
+  tags that changed when nothing else did count as one (engine/entries.py).
+- The feed's headers go with every page; a tenant that refuses them is asked without.
+- One refusal is a file's; where the drive itself is locked, the whole page ends.
 
 Facts this file rests on: learn.microsoft.com/graph/api/driveitem-delta,
-/api/driveitem-get-content, /onedrive/developer/rest-api/concepts/scan-guidance.
+/api/driveitem-list-permissions, /onedrive/developer/rest-api/concepts/scan-guidance.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 from urllib.parse import quote
 
 from base.errors import Problem, Throttled
-from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
+from base.item import Cause, Change, FeedPage, Part, Trouble
+from m365.drive_content import CONTENT, PIECE_BYTES, Bytes
+from m365.drive_history import VERSION
+from m365.drive_item import LATEST, change_of, entry_of, is_onenote
+from m365.drive_sharing import COST as COST_PERMISSIONS
+from m365.drive_sharing import PERMISSIONS
+from m365.drive_versions import versions
 from m365.drive_writer import DriveWriter
 from m365.graph.client import GraphReader, Scope
-from m365.graph.delta import follow
-from m365.graph.download import Changed
+from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
     Forbidden,
+    GraphProblem,
     ItemGone,
     LinkExpired,
+    Locked,
     ResyncNeeded,
     TransientFailure,
 )
-from m365.quickxorhash import QuickXorHash
-from m365.service import PASSED_ON, Column, LiveCount, Resource, Service, trouble_of
+from m365.service import PASSED_ON, Choice, Column, LiveCount, Resource, Service, trouble_of
 
-SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
 COST_FIRST = 2  # resource units of a delta without token
 COST = 1  # of a delta with one, of reading an item
-_URLS = ("@microsoft.graph.downloadUrl", "@content.downloadUrl")
-_VOLATILE = frozenset(("@odata.etag", "@odata.context", "eTag", "cTag"))
 _RESYNCS_MAX = 2  # of one step: a service that answers 410 to a fresh start is not asked forever
-_ONENOTE_TYPES = ("application/msonenote", "application/onenote")
-_ONENOTE_NAMES = (".one", ".onetoc2")
+_SHARING = {
+    "Prefer": "deltashowremovedasdeleted, deltatraversepermissiongaps, deltashowsharingchanges, "
+    "hierarchicalsharing",
+    "deltaExcludeParent": "true",
+}
+_REFUSES_HEADERS = (400, 403, 501)
+_VERSIONS_MOST = 500  # what SharePoint keeps of a file unless told otherwise
+_NOTEBOOK = "oneNote"  # the one package type whose files are known to be listed
 # Parts of notebooks may answer 503 or 404 for ever: microsoft-graph-docs, corso (collection.go).
 _ONENOTE_REFUSALS = (LinkExpired, TransientFailure, ItemGone, Throttled)
+_ONENOTE_BYTES_MAX = 2 * 1024**3  # more of a notebook's file is refused in any way
 
 
-class ContentMismatch(Problem):
-    """The bytes of a file are not those its size and hash speak of."""
+@dataclass(frozen=True, slots=True)
+class FeedLink:
+    """Where the feed continues, how many versions were wanted of files when it was read from
+    nothing, and whether the tenant refuses our headers.
+    """
 
-    code = "content-mismatch"
-    status = 502
-    hint = "The file is read again in the next run; it may have changed while it was read."
+    url: str = ""
+    versions: str = LATEST
+    plain: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        return cls(*json.loads(text)) if text.startswith("[") else cls(text)
+
+    def text(self) -> str:
+        """A link of Graph as it is, where there is no more to say."""
+        if (self.versions, self.plain) == (LATEST, False):
+            return self.url
+        return json.dumps([self.url, self.versions, self.plain], separators=(",", ":"))
 
 
 class DriveSource:
     """Reads one drive; safe to use from several threads."""
 
-    def __init__(self, reader: GraphReader, resource: Resource) -> None:
+    def __init__(
+        self,
+        reader: GraphReader,
+        resource: Resource,
+        *,
+        versions: int | str = LATEST,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:
+        """`versions`: "latest", "all", or how many older ones are kept of a file."""
         self._reader = reader
         self._scope = Scope.sharepoint()
         self._base = f"/drives/{quote(resource.graph_id, safe='!')}"
+        self._versions = str(versions)
+        self._files = Bytes(reader, self._scope, piece_bytes)
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
         if "root" in finished:
             return
-        start = f"{self._base}/root/delta"
-        link, reset = links.get("root") or start, not links.get("root")
+        link = FeedLink.of(links.get("root", ""))
+        if self._versions not in (LATEST, link.versions):
+            link = replace(link, url="")  # versions of files that do not change are wanted too
+        link = replace(link, versions=self._versions)
+        reset = not link.url
         for _ in range(_RESYNCS_MAX):
             try:
                 yield from self._follow(link, reset)
                 return
             except ResyncNeeded as lost:
                 # Both resync codes mean the same here: a backup keeps the state of the service.
-                link, reset = lost.location or start, True
+                link, reset = replace(link, url=lost.location), True
         yield from self._follow(link, reset)
 
     def counts(self) -> Iterator[LiveCount]:
@@ -86,152 +124,143 @@ class DriveSource:
     def fetch(
         self, change: Change, leave: Collection[str] = ()
     ) -> tuple[list[Part], list[Trouble]]:
+        parts: list[Part] = []
+        troubles: list[Trouble] = []
         if change.kind == "folder":
-            return [], []
-        refusal = _refusal(change)
-        if refusal is not None:
-            return [], [Trouble(change.id, "content", refusal, retry=False)]
-        try:
-            return [Part("content", self._content(change))], []
-        except Forbidden as problem:
-            self._item(change.id)  # raises when it is the right to read anything that was lost
-            return [], [trouble_of(change.id, "content", problem)]
-        except Problem as problem:
-            if _is_onenote(change) and isinstance(problem, _ONENOTE_REFUSALS):
-                if not isinstance(problem, Throttled):
-                    self._item(change.id)  # raises when the file is gone
-                    return [], [Trouble(change.id, "content", Cause.NOT_DOWNLOADABLE, retry=False)]
-                if "refused" in problem.details:
-                    # It would pause the drive at every step; a later run tries again.
-                    return [], [Trouble(change.id, "content", Cause.NOT_DOWNLOADABLE, retry=True)]
-            if isinstance(problem, (ItemGone, *PASSED_ON)):
-                raise
-            return [], [trouble_of(change.id, "content", problem)]
+            troubles += _not_captured(change)
+        elif CONTENT not in leave:
+            self._add_content(change, parts, troubles)
+        if VERSION in change.prints and VERSION not in leave:
+            self._add_versions(change, parts, troubles)
+        asked = PERMISSIONS in change.prints or PERMISSIONS in change.stale
+        if asked and PERMISSIONS not in leave:
+            self._add_permissions(change, parts, troubles)
+        return parts, troubles
 
     def complete(self, item_id: str) -> Change:
-        return _change(self._item(item_id))
+        return change_of(self._item(item_id), self._versions)
 
     def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
-        return _change({**raw, **change.raw, **change.volatile, **change.secret})
+        whole = {**raw, **change.raw, **change.volatile, **change.secret}
+        return change_of(whole, self._versions)
 
-    def _follow(self, link: str, reset: bool) -> Iterator[FeedPage]:
-        pages = follow(
+    def _follow(self, link: FeedLink, reset: bool) -> Iterator[FeedPage]:
+        for page, plain in self._pages(link, reset):
+            entries = (entry_of(raw, self._versions) for raw in page.value)
+            kept = replace(link, url=page.link, plain=plain).text() if page.link else ""
+            found = tuple(entry for entry in entries if entry is not None)
+            yield FeedPage("root", found, kept, page.more, reset=reset)
+            reset = False
+
+    def _pages(self, link: FeedLink, reset: bool) -> Iterator[tuple[DeltaPage, bool]]:
+        """Pages, and whether they had to be asked for without our headers."""
+        begun = False
+        try:
+            for page in self._asked(link.url, reset, None if link.plain else _SHARING):
+                begun = True
+                yield page, link.plain
+            return
+        except GraphProblem as problem:
+            refused = type(problem) in (GraphProblem, Forbidden)
+            if begun or link.plain or not refused or problem.status_code not in _REFUSES_HEADERS:
+                raise
+        for page in self._asked(link.url, reset, None):
+            yield page, True
+
+    def _asked(
+        self, url: str, reset: bool, headers: Mapping[str, str] | None
+    ) -> Iterator[DeltaPage]:
+        return follow(
             self._reader,
-            link,
+            url or f"{self._base}/root/delta",
+            headers=headers,
             scope=self._scope,
             cost_first=COST_FIRST if reset else COST,
             cost_next=COST,
         )
-        for page in pages:
-            yield FeedPage(
-                "root", tuple(map(_entry, page.value)), page.link, page.more, reset=reset
-            )
-            reset = False
 
-    def _content(self, change: Change) -> bytes | Iterator[bytes]:
-        size = change.raw.get("size")
-        if size == 0:
-            return b""  # the service has no URL for an empty file, and nothing to send
-        if size is None or size > SMALL_BYTES:
-            blocks = self._download(change)
-            first = next(blocks, b"")  # a refusal is to show here, not where the bytes are stored
-            return chain((first,), blocks)
+    def _add_content(self, change: Change, parts: list[Part], troubles: list[Trouble]) -> None:
+        cause = _refusal(change)
+        if cause is not None:
+            troubles.append(Trouble(change.id, CONTENT, cause, retry=False))
+            return
+        path = self._path(change.id)
         try:
-            return b"".join(self._download(change))
-        except (ContentMismatch, Changed):
-            again = _change(self._item(change.id))  # it may have changed since the page was made
-            return b"".join(self._download(again))
+            parts.append(self._files.content(change, path, lambda: self.complete(change.id)))
+        except Problem as problem:
+            troubles.append(self._refused(change, problem))
 
-    def _download(self, change: Change) -> Iterator[bytes]:
-        """The bytes of a file, checked as they pass; raises ContentMismatch behind the last one."""
-        urls = [str(change.secret[name]) for name in _URLS if change.secret.get(name)]
+    def _refused(self, change: Change, problem: Problem) -> Trouble:
+        """What it means that the content of a file is refused; raises what is more than that."""
+        if isinstance(problem, Forbidden):
+            self._item(change.id)  # raises when it is the right to read anything that was lost
+            return trouble_of(change.id, CONTENT, problem)
+        if isinstance(problem, (Locked, ItemGone)):
+            self._root()  # raises when it is the drive that is locked or gone, not the file
+        if is_onenote(change) and isinstance(problem, _onenote_refusals(change)):
+            if not isinstance(problem, Throttled):
+                self._item(change.id)  # raises when the file is gone
+                return Trouble(change.id, CONTENT, Cause.NOT_DOWNLOADABLE, retry=False)
+            if "refused" in problem.details:
+                # It would pause the drive at every step; a later run tries again.
+                return Trouble(change.id, CONTENT, Cause.NOT_DOWNLOADABLE, retry=True)
+        if isinstance(problem, (ItemGone, *PASSED_ON)):
+            raise problem
+        if change.raw.get("file") is None and getattr(problem, "status_code", 0) == 400:
+            return Trouble(change.id, CONTENT, Cause.NO_CONTENT, retry=False)
+        return trouble_of(change.id, CONTENT, problem)
 
-        def fresh_url() -> str:
-            return urls.pop(0) if urls else self._url(change.id)
+    def _add_versions(self, change: Change, parts: list[Part], troubles: list[Trouble]) -> None:
+        for lack in troubles:
+            if not lack.retry:  # what keeps the service from giving the content holds for all of it
+                troubles.append(replace(lack, part=VERSION))
+                return
+        wanted = self._versions
+        path = self._path(change.id)
+        try:
+            parts.extend(versions(self._reader, self._scope, self._files, path, wanted))
+        except Problem as problem:
+            troubles.append(_of_item(change, VERSION, problem))
 
-        size, expected = change.raw.get("size"), _hash(change.raw)
-        seen, hasher = 0, QuickXorHash()
-        for block in self._reader.download(fresh_url, size, self._scope):
-            seen += len(block)
-            hasher.update(block)
-            yield block
-        if size is not None and seen != size:
-            raise ContentMismatch("The file has another size than the service says.")
-        if expected and hasher.base64() != expected:
-            raise ContentMismatch("The file has another hash than the service says.")
-
-    def _url(self, item_id: str) -> str:
-        """A fresh pre-authenticated URL, by item: one unit, where a sweep would cost all."""
-        path = f"{self._base}/items/{quote(item_id, safe='!')}"
-        params = {"$select": f"id,{_URLS[0]}"}
-        item = self._reader.get(path, params=params, scope=self._scope, cost=COST)
-        for name in _URLS:
-            if item.get(name):
-                return str(item[name])
-        return self._reader.location(f"{path}/content", scope=self._scope, cost=COST)
+    def _add_permissions(self, change: Change, parts: list[Part], troubles: list[Trouble]) -> None:
+        pages = follow(
+            self._reader,
+            f"{self._path(change.id)}/permissions",
+            scope=self._scope,
+            cost_first=COST_PERMISSIONS,
+            cost_next=COST_PERMISSIONS,
+        )
+        try:
+            found = [permission for page in pages for permission in page.value]
+        except Problem as problem:
+            troubles.append(_of_item(change, PERMISSIONS, problem))
+            return
+        data = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        parts.append(Part(PERMISSIONS, data.encode("utf-8", "surrogatepass")))
 
     def _item(self, item_id: str) -> dict[str, Any]:
-        path = f"{self._base}/items/{quote(item_id, safe='!')}"
-        return self._reader.get(path, scope=self._scope, cost=COST)
+        return self._reader.get(self._path(item_id), scope=self._scope, cost=COST)
+
+    def _root(self) -> dict[str, Any]:
+        path = f"{self._base}/root"
+        return self._reader.get(path, params={"$select": "id"}, scope=self._scope, cost=COST)
+
+    def _path(self, item_id: str) -> str:
+        return f"{self._base}/items/{quote(item_id, safe='!')}"
 
 
-def _entry(raw: Mapping[str, Any]) -> Change | Gone:
-    if raw.get("deleted") is not None:
-        return Gone(raw["id"])
-    return _change(raw)
+def _of_item(change: Change, part: str, problem: Problem) -> Trouble:
+    """A refusal of something beside the content; raises what concerns more than this item."""
+    if isinstance(problem, (ItemGone, *PASSED_ON)) and not isinstance(problem, Forbidden):
+        raise problem
+    if getattr(problem, "status_code", 0) in (400, 405, 501):
+        return Trouble(change.id, part, Cause.NOT_SUPPORTED, retry=False)
+    return trouble_of(change.id, part, problem)
 
 
-def _change(raw: Mapping[str, Any]) -> Change:
-    is_shortcut = raw.get("remoteItem") is not None
-    is_root = raw.get("root") is not None
-    is_folder = not is_shortcut and any(
-        raw.get(facet) is not None for facet in ("root", "folder", "package")
-    )
-    volatile = _VOLATILE | {"size"} if is_folder else _VOLATILE
-    apart = volatile | set(_URLS)
-    return Change(
-        id=raw["id"],
-        parent="" if is_root else str((raw.get("parentReference") or {}).get("id") or ""),
-        kind="folder" if is_folder else "file",
-        name=raw.get("name") or "",
-        raw={key: value for key, value in raw.items() if key not in apart},
-        volatile={key: value for key, value in raw.items() if key in volatile},
-        secret={key: raw[key] for key in _URLS if raw.get(key)},
-        row=_row(raw),
-        fingerprint="folder" if is_folder else _fingerprint(raw),
-    )
-
-
-def _row(raw: Mapping[str, Any]) -> dict[str, Any]:
-    times = raw.get("fileSystemInfo") or {}
-    by = (raw.get("lastModifiedBy") or {}).get("user") or {}
-    row = {
-        "size": raw.get("size") or 0,
-        "modified": times.get("lastModifiedDateTime") or raw.get("lastModifiedDateTime") or "",
-        "created": times.get("createdDateTime") or raw.get("createdDateTime") or "",
-        "type": (raw.get("file") or {}).get("mimeType") or "",
-        "by": by.get("displayName") or by.get("email") or "",
-    }
-    if raw.get("package") is not None:
-        row["package"] = raw["package"].get("type") or "package"
-    if raw.get("remoteItem") is not None:
-        row["shortcut"] = True
-    return row
-
-
-def _fingerprint(raw: Mapping[str, Any]) -> str:
-    """What the bytes depend on; the last resort changes with metadata too and costs a download."""
-    quick_xor = _hash(raw)
-    if quick_xor:
-        return f"quickxor:{quick_xor}:{raw.get('size')}"
-    for tag in ("cTag", "eTag"):
-        if raw.get(tag):
-            return f"{tag}:{raw[tag]}"
-    return ""
-
-
-def _hash(raw: Mapping[str, Any]) -> str:
-    return str(((raw.get("file") or {}).get("hashes") or {}).get("quickXorHash") or "")
+def _onenote_refusals(change: Change) -> tuple[type[Problem], ...]:
+    large = int(change.row.get("size", 0)) > _ONENOTE_BYTES_MAX
+    return (*_ONENOTE_REFUSALS, GraphProblem) if large else _ONENOTE_REFUSALS
 
 
 def _refusal(change: Change) -> Cause | None:
@@ -243,9 +272,11 @@ def _refusal(change: Change) -> Cause | None:
     return None
 
 
-def _is_onenote(change: Change) -> bool:
-    kind = str(change.row.get("type", "")).lower()
-    return kind in _ONENOTE_TYPES or change.name.lower().endswith(_ONENOTE_NAMES)
+def _not_captured(change: Change) -> Iterator[Trouble]:
+    """Of packages whose type is not known nobody can say whether their files are listed."""
+    package = change.raw.get("package")
+    if package is not None and str(package.get("type") or "").lower() != _NOTEBOOK.lower():
+        yield Trouble(change.id, "package", Cause.NOT_SUPPORTED, retry=False)
 
 
 SERVICE = Service(
@@ -262,6 +293,14 @@ SERVICE = Service(
         Column("type", "Type", "text"),
     ),
     source=DriveSource,
+    choices={
+        "versions": Choice(
+            "Versions of every file that are kept: the latest alone, all, or so many older ones.",
+            LATEST,
+            (LATEST, "all"),
+            most=_VERSIONS_MOST,
+        )
+    },
     writer=DriveWriter,
     not_captured=(
         "Files that Microsoft 365 takes for malware, and some .one files: it keeps them back.",

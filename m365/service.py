@@ -18,10 +18,18 @@ from typing import Any, Protocol, runtime_checkable
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, FeedPage, Part, StoredItem, Trouble
 from m365.graph.client import GraphReader
-from m365.graph.errors import Corrupt, Forbidden, Locked, Malware, ResourceGone, Unauthorized
+from m365.graph.errors import (
+    Corrupt,
+    Forbidden,
+    Locked,
+    Malware,
+    ResourceGone,
+    ResourceLocked,
+    Unauthorized,
+)
 
 # What a service never turns into an item's Trouble: it concerns the whole resource.
-PASSED_ON = (Throttled, ResourceGone, Unauthorized, Forbidden)
+PASSED_ON = (Throttled, ResourceGone, ResourceLocked, Unauthorized, Forbidden)
 
 _PERMANENT: tuple[tuple[type[Problem], Cause], ...] = (
     (Malware, Cause.MALWARE),

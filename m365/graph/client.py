@@ -170,15 +170,21 @@ class GraphReader:
         return address
 
     def download(
-        self, fresh_url: Callable[[], str], size: int | None, scope: Scope
+        self,
+        fresh_url: Callable[[], str],
+        size: int | None,
+        scope: Scope,
+        begin: int = 0,
+        end: int | None = None,
     ) -> Iterator[bytes]:
         """The bytes behind a pre-authenticated address, without a token, in blocks of 1 MiB.
 
         `fresh_url` is called at first and again whenever an address is refused. With `size` given
-        exactly so many bytes come, or Changed (a TransientFailure) is raised.
+        there are exactly so many bytes, or Changed (a TransientFailure) is raised. Of them come
+        those from `begin` to before `end`.
         """
-        source = ContentSource(self._exchange, fresh_url, scope)
-        yield from Body(source.open_at, size, self._exchange.back_off).blocks()
+        source = ContentSource(self._exchange, fresh_url, scope, end)
+        yield from Body(source.open_at, size, self._exchange.back_off, begin, end).blocks()
 
     def batch(
         self, requests: Sequence[BatchRequest], scope: Scope, *, beta: bool = False

@@ -1,8 +1,8 @@
 """Large bodies in blocks, resumed at the byte where the connection broke.
 
 Rules
-- A body is yielded once, in order, without a gap; the last block comes only when the announced
-  length, and the size the caller knows, are both right.
+- A body, or the stretch of it that is asked for, is yielded once, in order, without a gap; the last
+  block comes only when the announced length, and the size the caller knows, are both right.
 - A resumed piece has to belong to the same content: If-Range where the service gave a strong ETag,
   else the total length, and where the service starts over at the first byte, a checksum of what
   is skipped.
@@ -46,6 +46,8 @@ _EXPIRED_MAX = 3  # fresh addresses in a row without a new byte
 _HOPS_MAX = 3
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
+_TO_ITS_END = 1 << 63
+
 OpenAt = Callable[[int, str], Opened]  # (first byte, ETag to insist on) -> an answer of 200 or 206
 
 
@@ -59,13 +61,23 @@ class Changed(TransientFailure):
 class Body:
     """One large body. `blocks()` yields it; `park()` may be called between blocks."""
 
-    def __init__(self, open_at: OpenAt, size: int | None, back_off: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        open_at: OpenAt,
+        size: int | None,
+        back_off: Callable[[int], None],
+        begin: int = 0,
+        end: int | None = None,
+    ) -> None:
+        """`size`: of the whole body; bytes from `begin` to before `end` are wanted of it."""
         self._open_at = open_at
         self._size = size
         self._back_off = back_off
+        self._begin = begin
+        self._end = _TO_ITS_END if end is None else end
         self._opened: Opened | None = None
         self._lock = threading.Lock()
-        self._offset = 0
+        self._offset = begin
         self._total: int | None = None
         self._etag = ""
         self._checksum = 0
@@ -102,7 +114,7 @@ class Body:
         while True:
             try:
                 opened = self._opened or self._open()
-                block, ended = _fill(opened)
+                block, ended = _fill(opened, min(BLOCK_BYTES, self._end - self._offset))
             except Broken as broken:
                 self._drop()
                 self._stalled(broken.reason)
@@ -116,6 +128,8 @@ class Body:
                 self._drop()
                 self._stalled("Broken")
                 ended = False
+            if self._offset == self._end:
+                return block, True
             if ended:
                 self._check_size(self._offset)
             return block, ended
@@ -150,20 +164,22 @@ class Body:
         if total is not None:
             self._total = total
             self._check_size(total)
-        if self._offset == 0:
+        if self._offset == self._begin:
             self._etag = etag
-        elif opened.status != 206:
+        if opened.status != 206:
             self._skip(opened)
 
     def _skip(self, opened: Opened) -> None:
-        """The service began again at the first byte: reads over what we have, and compares it."""
-        left, checksum = self._offset, 0
-        while left:
-            piece = opened.read(min(left, _PIECE_BYTES))
+        """The service began at the first byte: reads over what we have, and compares it."""
+        at, checksum = 0, 0
+        while at < self._offset:
+            stop = self._begin if at < self._begin else self._offset
+            piece = opened.read(min(stop - at, _PIECE_BYTES))
             if not piece:
                 raise _changed()
-            checksum = zlib.crc32(piece, checksum)
-            left -= len(piece)
+            if at >= self._begin:
+                checksum = zlib.crc32(piece, checksum)
+            at += len(piece)
         if not self._etag and checksum != self._checksum:
             raise _changed()
 
@@ -188,10 +204,9 @@ class Body:
         return held
 
 
-def _fill(opened: Opened) -> tuple[bytes, bool | None]:
-    """Up to 1 MiB in pieces; whether the body ended, or None where it broke after some."""
+def _fill(opened: Opened, room: int) -> tuple[bytes, bool | None]:
+    """Up to `room` bytes in pieces; whether the body ended, or None where it broke after some."""
     pieces: list[bytes] = []
-    room = BLOCK_BYTES
     while room:
         wanted = min(room, _PIECE_BYTES)
         try:
@@ -214,11 +229,11 @@ def _changed() -> Changed:
     )
 
 
-def range_headers(offset: int, etag: str) -> dict[str, str]:
-    """What asks for the rest of a body; nothing at its beginning."""
+def range_headers(offset: int, etag: str, end: int | None = None) -> dict[str, str]:
+    """What asks for the rest of a body, or for that up to before `end`; nothing for all of it."""
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
+    if offset or end is not None:
+        headers["Range"] = f"bytes={offset}-{end - 1 if end is not None else ''}"
         if etag:
             headers["If-Range"] = etag
     return headers
@@ -227,7 +242,15 @@ def range_headers(offset: int, etag: str) -> dict[str, str]:
 class ContentSource:
     """Opens a pre-authenticated address at any byte; asks for a fresh one when it is refused."""
 
-    def __init__(self, exchange: Exchange, fresh_url: Callable[[], str], scope: Scope) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        fresh_url: Callable[[], str],
+        scope: Scope,
+        end: int | None = None,
+    ) -> None:
+        """`end`: no more bytes than those before it are wanted."""
+        self._end = end
         self._exchange = exchange
         self._fresh_url = fresh_url
         self._scope = scope
@@ -241,7 +264,7 @@ class ContentSource:
             self._expired = 0
         while True:
             self._url = self._url or self._fresh_url()
-            opened = self._followed(self._url, range_headers(offset, etag))
+            opened = self._followed(self._url, range_headers(offset, etag, self._end))
             if opened.status in (200, 206):
                 return opened
             self._refused(opened)

@@ -124,6 +124,13 @@ class Locked(GraphProblem):
     )
 
 
+class ResourceLocked(Locked):
+    """All of a drive or site is locked or archived, not one item."""
+
+    code = "resource-locked"
+    hint = "Nothing to do here: it is read again once its owner unlocks or reactivates it."
+
+
 class Malware(GraphProblem):
     """The service found malware in the content and does not hand it out."""
 
@@ -243,7 +250,7 @@ _DEPTH_MAX = 8
 # Requests about a resource as a whole: a 404 there says that the resource is gone, not an item.
 _WHOLE_RESOURCE = re.compile(
     r"/(?:v1\.0|beta)(?:"
-    r"/drives/[^/]+(?:/root)?(?:/(?:microsoft\.graph\.)?delta(?:\([^)]*\))?)?"
+    r"/drives/[^/]+(?:/root|/items/root)?(?:/(?:microsoft\.graph\.)?delta(?:\([^)]*\))?)?"
     r"|/users/[^/]+(?:/drives?|/mailFolders(?:/(?:microsoft\.graph\.)?delta(?:\(\))?)?)?"
     r")/?",
     re.IGNORECASE,
@@ -313,6 +320,8 @@ def _kind(
     if code in _QUOTA or status == 507:
         return QuotaFull, "The target has no room left."
     if status == 423 or (status == 403 and code in _LOCKED):
+        if _WHOLE_RESOURCE.fullmatch(path):
+            return ResourceLocked, "The drive or site is locked."
         return Locked, "The item or its site is locked."
     if status in (400, 403, 404):
         if code in _RESOURCE_GONE or any(sign in message for sign in _NO_DRIVE):

@@ -475,6 +475,42 @@ def test_a_broken_download_goes_on_where_it_broke() -> None:
         assert {heard.headers["if-range"] for heard in fake.heard[1:]} == {'"7"'}
 
 
+def test_a_stretch_of_a_body_is_asked_for_by_its_range_and_goes_on_where_it_broke() -> None:
+    with Hostile() as fake:
+        etag = {"ETag": '"7"'}
+        fake.on(
+            "/c",
+            Reply(body=BIG, headers=etag, ranges=True, sent=1_500_000),
+            Reply(body=BIG, headers=etag, ranges=True),
+        )
+        begin, end = 700_001, 3_000_000
+        blocks = fake.reader().download(lambda: f"{fake.elsewhere}/c", len(BIG), DRIVES, begin, end)
+        assert b"".join(blocks) == BIG[begin:end]
+        first, second = (heard.headers["range"] for heard in fake.heard)
+        assert first == "bytes=700001-2999999"
+        assert second.endswith("-2999999")
+        assert first != second
+
+
+def test_a_service_without_ranges_gives_a_stretch_all_the_same() -> None:
+    with Hostile() as fake:
+        fake.on("/c", Reply(body=BIG, sent=2_500_000), Reply(body=BIG))
+        begin, end = 1_200_000, 3_000_000
+        blocks = fake.reader().download(lambda: f"{fake.elsewhere}/c", len(BIG), DRIVES, begin, end)
+        assert b"".join(blocks) == BIG[begin:end]
+
+
+def test_a_stretch_of_a_body_of_another_size_is_not_taken() -> None:
+    with Hostile() as fake:
+        fake.on("/c", Reply(body=BIG, ranges=True))
+        with pytest.raises(Changed):
+            list(
+                fake.reader().download(
+                    lambda: f"{fake.elsewhere}/c", len(BIG) + 1, DRIVES, 1_000_000, 2_000_000
+                )
+            )
+
+
 def test_a_refused_address_is_replaced_by_a_fresh_one_in_the_middle_too() -> None:
     with Hostile() as fake:
         fake.on("/1", fails(403, "accessDenied"))

@@ -9,13 +9,17 @@ import pytest
 
 from base.errors import Throttled
 from base.item import Cause, Change, Gone
-from m365.drive import SMALL_BYTES, ContentMismatch, DriveSource
+from m365.drive import DriveSource
+from m365.drive_content import PIECE_BYTES, SMALL_BYTES, ContentMismatch
 from m365.graph.errors import (
     Forbidden,
+    GraphProblem,
     ItemGone,
     LinkExpired,
     Locked,
     Malware,
+    ResourceGone,
+    ResourceLocked,
     ResyncNeeded,
     TransientFailure,
 )
@@ -29,6 +33,7 @@ START = f"GET {D}/root/delta"
 URL = "@microsoft.graph.downloadUrl"
 ASK = f"GET {D}/items/f?$select=id,{URL}"
 ITEM = f"GET {D}/items/f"
+TOP = {f"GET {D}/root?$select=id": {"id": "r"}}  # the drive is there
 GONE = ItemGone("gone", graph_code="itemNotFound", status_code=404)
 
 
@@ -282,8 +287,45 @@ def test_a_large_file_is_streamed_and_refused_at_its_end_when_it_does_not_match(
      (Locked("no", graph_code="resourceLocked", status_code=423), Cause.LOCKED)],
 )  # fmt: skip
 def test_documented_refusals_are_permanent_causes(problem: Exception, cause: Cause) -> None:
-    _, troubles, _ = fetched(file(), {"DOWNLOAD https://content/1": problem})
+    _, troubles, _ = fetched(file(), {"DOWNLOAD https://content/1": problem, **TOP})
     assert [(one.cause, one.retry, one.part) for one in troubles] == [(cause, False, "content")]
+
+
+@pytest.mark.parametrize(
+    ("problem", "root"),
+    [(Locked("no", status_code=423), ResourceLocked("no", status_code=423)),
+     (GONE, ResourceGone("no", status_code=404))],
+)  # fmt: skip
+def test_a_drive_that_is_locked_or_gone_is_not_a_trouble_of_every_file(
+    problem: Exception, root: Exception
+) -> None:
+    with pytest.raises(type(root)):
+        fetched(file(), {"DOWNLOAD https://content/1": problem, f"GET {D}/root?$select=id": root})
+
+
+def test_a_large_part_of_a_notebook_is_refused_in_any_way() -> None:
+    raw = file(name="Notes.one", size=2 * 1024**3 + 1)
+    refused = GraphProblem("no", status_code=400)
+    _, troubles, _ = fetched(
+        raw, {f"DOWNLOAD https://content/1?0-{512 * 1024**2}": refused, ITEM: raw}
+    )
+    assert [(one.cause, one.retry) for one in troubles] == [(Cause.NOT_DOWNLOADABLE, False)]
+
+
+def test_an_office_file_whose_size_the_feed_has_wrong_is_kept_as_it_is_handed_out() -> None:
+    raw = file(name="Plan.docx", size=5)
+    reader, _ = source({"DOWNLOAD https://content/1": b"DATA", ITEM: raw})
+    (part,), troubles = reader.fetch(change(raw))
+    assert not isinstance(part.data, bytes)
+    assert (b"".join(part.data), part.meta, troubles) == (b"DATA", {"quickXorHash": ""}, [])
+
+
+def test_what_has_no_facet_and_no_bytes_has_no_content() -> None:
+    raw = file(file=None)
+    _, troubles, _ = fetched(
+        raw, {"DOWNLOAD https://content/1": GraphProblem("no", status_code=400)}
+    )
+    assert [(one.cause, one.retry) for one in troubles] == [(Cause.NO_CONTENT, False)]
 
 
 def test_a_refusal_of_a_large_file_shows_before_its_bytes_are_stored() -> None:
@@ -318,19 +360,19 @@ def test_one_forbidden_file_is_told_apart_from_a_lost_permission() -> None:
 )
 def test_parts_of_notebooks_that_are_refused_for_ever_have_a_cause(problem: Exception) -> None:
     raw = file(name="Notes.one")
-    _, troubles, _ = fetched(raw, {"DOWNLOAD https://content/1": problem, ITEM: raw})
+    _, troubles, _ = fetched(raw, {"DOWNLOAD https://content/1": problem, ITEM: raw, **TOP})
     assert [(one.cause, one.retry) for one in troubles] == [(Cause.NOT_DOWNLOADABLE, False)]
 
 
 def test_part_of_a_notebook_that_is_gone_is_gone() -> None:
     with pytest.raises(ItemGone):
-        fetched(file(name="Notes.one"), {"DOWNLOAD https://content/1": GONE, ITEM: GONE})
+        fetched(file(name="Notes.one"), {"DOWNLOAD https://content/1": GONE, ITEM: GONE, **TOP})
 
 
 @pytest.mark.parametrize("problem", [GONE, Throttled("wait", 30.0)])
 def test_vanished_files_and_pauses_are_not_troubles(problem: Exception) -> None:
     with pytest.raises(type(problem)):
-        fetched(file(), {"DOWNLOAD https://content/1": problem})
+        fetched(file(), {"DOWNLOAD https://content/1": problem, **TOP})
 
 
 def test_a_passing_failure_is_tried_again_in_the_next_run() -> None:

@@ -1,0 +1,230 @@
+"""The bytes of files and of their older versions: where they are fetched, and how they are checked.
+
+Rules
+- A download address is a secret of the moment: used while its page is worked on, asked for anew by
+  item, never stored; no token goes with it.
+- Bytes are checked against size and quickXorHash while they stream. What does not match is not
+  content, but for what SharePoint rewrites when it hands it out: there the feed may be wrong for
+  good, and the note beside the bytes says so.
+- A file longer than a step is read in pieces by ranges. A piece belongs to one fingerprint; when
+  all are there, their vectors have to give the hash of the whole, and without a hash the item has
+  to be in the very state still in which it was when its first piece was read.
+
+Facts this file rests on: learn.microsoft.com/graph/api/driveitem-get-content,
+/api/driveitemversion-get-contents; onedrive-api-docs, QuickXorHash and issue 935.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from base.errors import Problem
+from base.item import Change, Part, Pieces
+from m365.drive_history import VERSION, is_rewritten
+from m365.drive_item import ADDRESSES, quick_xor
+from m365.graph.client import GraphReader, Scope
+from m365.graph.download import Changed
+from m365.quickxorhash import QuickXorHash, as_text, joined
+
+SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
+PIECE_BYTES = 512 * 1024 * 1024  # 250 GB, the most SharePoint takes, are 466 pieces
+CONTENT = "content"
+HASH = "quickXorHash"  # in a part's meta where it is not the object's: that of these bytes, or ""
+
+State = Callable[[], Change]  # the item as the service has it now
+
+
+class ContentMismatch(Problem):
+    """The bytes of a file are not those its size and hash speak of."""
+
+    code = "content-mismatch"
+    status = 502
+    hint = "The file is read again in the next run; it may have changed while it was read."
+
+
+class Addresses:
+    """Where some bytes can be fetched: what a page told, then fresh addresses."""
+
+    def __init__(self, told: Sequence[str], ask: Callable[[], str]) -> None:
+        self._told = list(told)
+        self._ask = ask
+        self._last = ""
+
+    def opener(self) -> Callable[[], str]:
+        """For one download: the address that served last, and when it is refused the next."""
+        first = True
+
+        def fresh_url() -> str:
+            nonlocal first
+            if not (first and self._last):
+                self._last = self._told.pop(0) if self._told else self._ask()
+            first = False
+            return self._last
+
+        return fresh_url
+
+
+class Bytes:
+    """Downloads of one drive."""
+
+    def __init__(self, reader: GraphReader, scope: Scope, piece_bytes: int = PIECE_BYTES) -> None:
+        self._reader = reader
+        self._scope = scope
+        self.piece_bytes = piece_bytes
+
+    def content(self, change: Change, path: str, now: State) -> Part:
+        """The content of a file, opened: what refuses it is raised here."""
+        try:
+            return self._opened(change, path, now)
+        except (ContentMismatch, Changed):
+            again = now()  # it may have changed since the page was made
+        try:
+            part = self._opened(again, path, now)
+            meta = {} if again.fingerprint == change.fingerprint else {HASH: quick_xor(again.raw)}
+            return Part(part.role, part.data, meta, part.same)
+        except (ContentMismatch, Changed):
+            if not is_rewritten(change.name):
+                raise
+        blocks = self._reader.download(self._addresses(again, path).opener(), None, self._scope)
+        return Part(CONTENT, _opened(blocks), {HASH: ""})
+
+    def version(self, path: str, size: Any, same: str) -> bytes | Iterator[bytes] | Pieces:
+        """The bytes of an older version, which never change; nothing is asked for yet."""
+
+        def ask() -> str:
+            return self._reader.location(f"{path}/content", scope=self._scope)
+
+        if size == 0:
+            return b""
+        addresses = Addresses((), ask)
+        if same and isinstance(size, int) and size > self.piece_bytes:
+            return _Pieces(self._reader, self._scope, addresses, size, self.piece_bytes)
+        return self._stretch(addresses, size if isinstance(size, int) else None)
+
+    def _opened(self, change: Change, path: str, now: State) -> Part:
+        size, state = change.raw.get("size"), change.fingerprint
+        same = state if VERSION in change.prints else ""  # it may take a step of its own
+        if size == 0:
+            return Part(CONTENT, b"", same=same)  # the service has no address for an empty file
+        addresses = self._addresses(change, path)
+        if state and size is not None and size > self.piece_bytes:
+            pieces = _FilePieces(
+                self._reader, self._scope, addresses, size, self.piece_bytes, change, now
+            )
+            pieces.probe()
+            return Part(CONTENT, pieces, same=state)
+        blocks = self._checked(change, addresses)
+        if size is None or size > SMALL_BYTES:
+            return Part(CONTENT, _opened(blocks), same=same)
+        return Part(CONTENT, b"".join(blocks), same=same)
+
+    def _checked(self, change: Change, addresses: Addresses) -> Iterator[bytes]:
+        """The bytes of a file; raises ContentMismatch behind the last one."""
+        size, expected = change.raw.get("size"), quick_xor(change.raw)
+        seen, hasher = 0, QuickXorHash()
+        for block in self._stretch(addresses, size):
+            seen += len(block)
+            hasher.update(block)
+            yield block
+        if size is not None and seen != size:
+            raise ContentMismatch("The file has another size than the service says.")
+        if expected and hasher.base64() != expected:
+            raise ContentMismatch("The file has another hash than the service says.")
+
+    def _stretch(self, addresses: Addresses, size: int | None) -> Iterator[bytes]:
+        yield from self._reader.download(addresses.opener(), size, self._scope)
+
+    def _addresses(self, change: Change, path: str) -> Addresses:
+        told = [str(change.secret[name]) for name in ADDRESSES if change.secret.get(name)]
+        return Addresses(told, lambda: self._address(path))
+
+    def _address(self, path: str) -> str:
+        """A fresh pre-authenticated address, by item: one unit, where a sweep would cost all."""
+        item = self._reader.get(path, params={"$select": f"id,{ADDRESSES[0]}"}, scope=self._scope)
+        for name in ADDRESSES:
+            if item.get(name):
+                return str(item[name])
+        return self._reader.location(f"{path}/content", scope=self._scope)
+
+
+class _Pieces(Pieces):
+    """Bytes of a known size, by ranges."""
+
+    def __init__(
+        self,
+        reader: GraphReader,
+        scope: Scope,
+        addresses: Addresses,
+        size: int,
+        piece_bytes: int,
+    ) -> None:
+        self.count = -(-size // piece_bytes)
+        self._reader = reader
+        self._scope = scope
+        self._addresses = addresses
+        self._size = size
+        self._piece_bytes = piece_bytes
+        self._marks: dict[int, str] = {}
+
+    def probe(self) -> None:
+        """Opens the first piece, so that a refusal shows before anything is stored."""
+        blocks = self.read(0)
+        next(blocks, b"")
+        blocks.close()
+
+    def read(self, number: int) -> Generator[bytes, None, None]:
+        begin = number * self._piece_bytes
+        end = min(begin + self._piece_bytes, self._size)
+        seen, hasher = 0, QuickXorHash(begin)
+        opener = self._addresses.opener()
+        for block in self._reader.download(opener, self._size, self._scope, begin, end):
+            seen += len(block)
+            hasher.update(block)
+            yield block
+        self._marks[number] = f"{seen} {hasher.vector().hex()}"
+
+    def mark(self, number: int) -> str:
+        return self._marks[number]
+
+    def check(self, marks: Sequence[str]) -> None:
+        if sum(int(mark.partition(" ")[0]) for mark in marks) != self._size:
+            raise ContentMismatch("The pieces of a file are not all of it.")
+
+
+class _FilePieces(_Pieces):
+    """The content of a file in pieces."""
+
+    def __init__(
+        self,
+        reader: GraphReader,
+        scope: Scope,
+        addresses: Addresses,
+        size: int,
+        piece_bytes: int,
+        change: Change,
+        now: State,
+    ) -> None:
+        super().__init__(reader, scope, addresses, size, piece_bytes)
+        self._change = change
+        self._now = now
+
+    def check(self, marks: Sequence[str]) -> None:
+        super().check(marks)
+        expected = quick_xor(self._change.raw)
+        if not expected:
+            if self._now().fingerprint != self._change.fingerprint:
+                raise ContentMismatch("The file changed while its pieces were read.")
+            return
+        vectors = [bytes.fromhex(mark.partition(" ")[2]) for mark in marks]
+        if as_text(joined(vectors, self._size)) != expected:
+            raise ContentMismatch("The file has another hash than the service says.")
+
+
+def _opened(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks, the first of them read: a refusal is to show here, not where the bytes are
+    stored.
+    """
+    first = next(blocks, b"")
+    return chain((first,), blocks)
