@@ -13,6 +13,7 @@ from formats.conversation import conversation_files
 from formats.eml import message_file
 from formats.ics import event_file
 from formats.item_file import ItemFile
+from formats.list_sheet import list_files
 from formats.mailbox_item import stream_file
 from formats.page import page_file
 from formats.post import post_file
@@ -42,6 +43,7 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "page": page_file,
     "channel-message": object_file,
     "chat-message": object_file,
+    "list-item": object_file,
 }
 
 # Kinds of items that an export gives as files of the folder they lie in: a channel, a list. What
@@ -49,6 +51,7 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
 COLLECTIONS: Mapping[str, Collect] = {
     "channel-message": conversation_files,
     "chat-message": conversation_files,
+    "list-item": list_files,
 }
 
 

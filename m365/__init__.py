@@ -13,6 +13,7 @@ from m365.calendar import SERVICE as CALENDAR
 from m365.contacts import SERVICE as CONTACTS
 from m365.conversations import SERVICE as CONVERSATIONS
 from m365.drive import SERVICE as DRIVE
+from m365.lists import SERVICE as LISTS
 from m365.mail import SERVICE as MAIL
 from m365.mailbox_copies import SERVICE as MAILBOX_COPIES
 from m365.pages import SERVICE as PAGES
@@ -30,6 +31,7 @@ _ALL = (
     CONVERSATIONS,
     MAILBOX_COPIES,
     ARCHIVE,
+    LISTS,
     PAGES,
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

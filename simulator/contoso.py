@@ -172,7 +172,8 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
     fill_sites(tenant, plan.pages)
     for site_id, site in tenant.sites.items():
         if not site.get("isPersonalSite"):
-            fill_lists(tenant, site_id, random.Random(f"{seed} lists {site['webUrl']}"))
+            rolls = random.Random(f"{seed} lists {site['webUrl']}")
+            fill_lists(tenant, site_id, rolls, folders=plan.team_files >= 0)
     fill_teams(tenant, plan.conversations, UNTIL)
     fill_chats(tenant, random.Random(f"{seed} chats"), plan.conversations * 4, UNTIL)
     return tenant

@@ -39,15 +39,22 @@ _CHOICES = ["Open", "On its way", "Done; closed"]
 _TAGS = ["fragile", "cold, frozen", "ünusual"]
 
 
-def fill_lists(tenant: Tenant, site_id: str, dice: random.Random, rows: int = 12) -> None:
-    """The lists of one site: suppliers, orders that look them up, a log, and what is hidden."""
+def fill_lists(
+    tenant: Tenant, site_id: str, dice: random.Random, *, rows: int = 12, folders: bool = False
+) -> None:
+    """The lists of one site: suppliers, orders that look them up, a log, and what is hidden.
+    `folders`: one order lies in a folder of its list.
+    """
     people = [
         person(tenant, site_id, str(user.properties["displayName"]), str(user.properties["mail"]))
         for user in tenant.users.values()
         if user.properties["mail"]
     ] or [person(tenant, site_id, "Site Owner", f"owner@{tenant.domain}")]
     suppliers = _suppliers(tenant, site_id, people)
-    _orders(tenant, site_id, suppliers, people, dice, rows)
+    orders = _orders(tenant, site_id, suppliers, people, dice, rows)
+    if folders:
+        add_item(tenant, orders, {"Title": "2025"}, by=people[0], content_type="Folder")
+        add_item(tenant, orders, {"Title": "Order of 2025"}, by=people[0], folder="2025")
     log = add_list(tenant, site_id, "Watch log / Übergabe", columns=[{"name": "Note", "text": {}}])
     log.description = "Who had the watch"
     for number in range(3):
@@ -69,7 +76,7 @@ def lists_month(tenant: Tenant, site_id: str, dice: random.Random, done: Counter
             continue
         everybody = list(of.items.values())
         for item in dice.sample(everybody, min(2, len(everybody))):
-            change_item(tenant, of, item, {"Title": f"{item.values.get('Title', '')}*"}, by=1)
+            change_item(tenant, of, item, _edit(tenant, site_id, of, item), by=1)
             done["list items changed"] += 1
         victim = dice.choice(everybody)
         if len(everybody) > 2 and not _is_looked_up(tenant, site_id, of, victim):
@@ -127,7 +134,7 @@ def _suppliers(tenant: Tenant, site_id: str, people: list[int]) -> SiteList:
 def _orders(
     tenant: Tenant, site_id: str, suppliers: SiteList, people: list[int], dice: random.Random,
     rows: int,
-) -> None:  # fmt: skip
+) -> SiteList:  # fmt: skip
     made = add_list(tenant, site_id, "Orders", columns=_columns(suppliers))
     parent: Json = {"listId": made.id, "columnName": "Title"}
     add_column(tenant, made, {"name": "Follows", "lookup": parent})
@@ -142,19 +149,22 @@ def _orders(
     for index in range(rows):
         values = _values(suppliers, people, dice, index)
         files = {"bill.pdf": b"%PDF-1.4 bill"} if index == 1 else {}
-        kind, folder = ("Express order" if index == 2 else "Item"), ""
-        if index == 3:
-            add_item(tenant, made, {"Title": "2025"}, by=people[0], content_type="Folder")
-            folder = "2025"
+        kind = "Express order" if index == 2 else "Item"
         if index > 0:
             values["Follows"] = 1
-        item = add_item(
-            tenant, made, values, by=people[0], content_type=kind, folder=folder, attachments=files
-        )
+        item = add_item(tenant, made, values, by=people[0], content_type=kind, attachments=files)
         if index == 4:
             change_item(tenant, made, item, {"Amount": 1.25}, by=people[-1])
     bare = add_item(tenant, made, {}, by=people[0])
     change_item(tenant, made, bare, {"Count_x0020_of_x0020_crates": 0}, by=people[0])
+    return made
+
+
+def _edit(tenant: Tenant, site_id: str, of: SiteList, item: ListItem) -> Json:
+    """Another value; not the one that lookups show, which changes what other rows show too."""
+    if not _is_looked_up(tenant, site_id, of, item):
+        return {"Title": f"{item.values.get('Title', '')}*"}
+    return {"Rating": 4.5} if of.column("Rating") else {"Notes": f"edited {item.etag} times"}
 
 
 def _values(suppliers: SiteList, people: list[int], dice: random.Random, index: int) -> Json:

@@ -18,6 +18,7 @@ from simulator.mailbox import Folder, Mailbox
 from tests.m365.cases_calendar import CalendarCase
 from tests.m365.cases_conversations import ConversationsCase
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
+from tests.m365.cases_lists import ListsCase
 from tests.m365.cases_pages import PagesCase
 from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_settings import SettingsCase
@@ -211,6 +212,7 @@ CASES: dict[str, Case] = {
     "conversations": ConversationsCase(),
     "mailbox-copies": CopiesCase(),
     "archive": ArchiveCase(),
+    "lists": ListsCase(),
     "pages": PagesCase(),
 }
 

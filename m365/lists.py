@@ -1,0 +1,328 @@
+"""Lists of a SharePoint site: columns, content types and rows with all their fields.
+
+Rules
+- Feeds: "lists" (which lists there are, told by one listing) and "list:<id>" (the rows of one). A
+  new list's feed is announced, with the link it starts from, before the page that names the list.
+- Columns and content types are asked for when the listing tells something else of a list than
+  when they were read; what it told then lies in the link of the list's feed.
+- A list that is not listed is asked for before it is taken for gone.
+- Rows come with their fields from the feed; where a tenant leaves the fields out they are asked
+  for, twenty to a $batch, before the page is given.
+- Libraries are drives: their columns and content types are kept here, their files there.
+- Lists that people do not see are read by choice; only a listing that selects `system` names them.
+- Files attached to rows are not in Graph: a row that has some says so in what it is missing.
+
+https://learn.microsoft.com/graph/api/list-list
+https://learn.microsoft.com/graph/api/list-get
+https://learn.microsoft.com/graph/api/listitem-delta
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from base.errors import Problem
+from base.item import Change, FeedPage, Gone, Part, Trouble
+from m365.feeds import each_whole
+from m365.graph.client import BatchAnswer, BatchRequest, GraphReader, Scope
+from m365.graph.delta import DeltaPage, follow
+from m365.graph.errors import (
+    GatewayTimeout,
+    GraphProblem,
+    ItemGone,
+    ResourceGone,
+    ResyncNeeded,
+)
+from m365.list_json import (
+    FEED,
+    KIND,
+    PEOPLE_TEMPLATE,
+    ListLink,
+    has_attachments,
+    ids_of,
+    is_hidden,
+    is_library,
+    item_change,
+    item_id,
+    list_change,
+    list_of,
+    part_of,
+    root,
+    template_of,
+    told_of,
+)
+from m365.list_words import COST_OF_LIST, Words
+from m365.lists_writer import ListsWriter
+from m365.service import PASSED_ON, Choice, Column, LiveCount, Resource, Service
+
+SELECT = (
+    "id,name,displayName,description,createdDateTime,createdBy,lastModifiedDateTime,eTag,webUrl,"
+    "parentReference,list,system"
+)
+NEEDS_CERTIFICATE = "needs-sharepoint-certificate"  # why attachments of rows are missing
+PAGE_ITEMS_SMALL = 20  # where a page of rows was too heavy
+_EXPANDED = {"$expand": "columns,contentTypes"}
+_PEOPLE = "User Information List"  # in English; asked for by name where no listing tells it
+
+
+class ListsSource:
+    """Reads the lists of one site; safe to use from several threads but for changes()."""
+
+    def __init__(self, reader: GraphReader, resource: Resource, hidden: bool = False) -> None:
+        self._reader = reader
+        self._scope = Scope.sharepoint()
+        self._lists = f"/sites/{quote(resource.graph_id, safe=',')}/lists"
+        self._hidden = hidden
+        self._listed: dict[str, dict[str, Any]] | None = None
+        self._definitions: dict[str, dict[str, Any]] = {}
+        self._expands = True  # until this tenant refuses it
+        self._words = Words(reader, self._scope, self._lists, self._people)
+
+    def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
+        feeds = dict(links)
+        if FEED not in finished:
+            for page in self._all_lists(links):
+                feeds[page.part] = page.link
+                for part in page.dropped_parts:
+                    feeds.pop(part, None)
+                yield page
+        done = {FEED, *finished}
+        waiting = ((part, ListLink.read(link)) for part, link in feeds.items() if part not in done)
+        yield from each_whole(self._rows(part, link) for part, link in waiting if not link.library)
+
+    def fetch(
+        self, change: Change, leave: Collection[str] = ()
+    ) -> tuple[list[Part], list[Trouble]]:
+        if change.kind == KIND and has_attachments(change.raw):
+            return [], [Trouble(change.id, "attachments", NEEDS_CERTIFICATE, retry=False)]
+        return [], []
+
+    def complete(self, item_id: str) -> Change:
+        list_id, number = ids_of(item_id)
+        raw = self._get(f"{self._items(list_id)}/{quote(number, safe='')}", {"$expand": "fields"})
+        if not isinstance(raw.get("fields"), dict):
+            raw["fields"] = self._get(f"{self._items(list_id)}/{quote(number, safe='')}/fields")
+        return self._worded(list_id, [raw])[0]
+
+    def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
+        return self.complete(change.id)
+
+    def counts(self) -> Iterator[LiveCount]:
+        yield from ()  # Graph tells no number of rows
+
+    def _all_lists(self, links: Mapping[str, str]) -> Iterator[FeedPage]:
+        """Announces the feeds of new lists, then the lists with news in one page."""
+        known = {part: ListLink.read(link) for part, link in links.items() if part != FEED}
+        listed = self._listing()
+        wanted = {k: raw for k, raw in listed.items() if self._hidden or not is_hidden(raw)}
+        fresh: dict[str, ListLink] = {}
+        definitions: dict[str, dict[str, Any]] = {}
+        for key, raw in wanted.items():
+            before = known.get(part_of(key))
+            if before is None or before.told != told_of(raw):
+                definition = self._definition(raw)
+                if definition is not None:
+                    definitions[key] = definition
+        for key in definitions:
+            part, library = part_of(key), is_library(wanted[key])
+            link = known.get(part) or ListLink(at="" if library else self._start(key))
+            fresh[part] = ListLink(told_of(wanted[key]), link.at, library)
+            if part not in known:
+                yield self._announced(part, link if not library else fresh[part])
+        entries: list[Change | Gone] = [] if links.get(FEED) else [root()]
+        entries += [list_change(one) for one in definitions.values()]
+        gone = [part for part in known if self._is_gone(list_of(part), listed, wanted)]
+        entries += [Gone(list_of(part)) for part in gone]
+        yield FeedPage(FEED, tuple(entries), "listed", more=False, dropped_parts=tuple(gone))
+        for part, link in fresh.items():  # only now: what was told of them is kept
+            yield FeedPage(part, (), link.write(), more=not link.library)
+
+    def _listing(self) -> dict[str, dict[str, Any]]:
+        """All lists of the site by id, hidden ones too."""
+        if self._listed is not None:
+            return self._listed
+        found: dict[str, dict[str, Any]] = {}
+        pages = follow(
+            self._reader, self._lists, {"$select": SELECT}, scope=self._scope,
+            cost_first=COST_OF_LIST, cost_next=COST_OF_LIST,
+        )  # fmt: skip
+        try:
+            for page in pages:
+                found.update((str(raw["id"]), raw) for raw in page.value if raw.get("id"))
+        except ItemGone as problem:
+            raise ResourceGone(
+                "The site is not there.",
+                graph_code=problem.graph_code,
+                status_code=problem.status_code,
+                request_id=problem.request_id,
+            ) from problem
+        self._listed = found
+        return found
+
+    def _is_gone(self, list_id: str, listed: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+        """Whether a known list is no longer to be protected: deleted, or hidden since."""
+        if list_id in wanted:
+            return False
+        return list_id in listed or not self._exists(list_id)
+
+    def _exists(self, list_id: str) -> bool:
+        try:
+            self._get(f"{self._lists}/{quote(list_id, safe='')}")
+        except ItemGone:
+            return False
+        return True
+
+    def _definition(self, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A list with its columns and content types; None where it vanished meanwhile."""
+        key = str(raw["id"])
+        path = f"{self._lists}/{quote(key, safe='')}"
+        found: dict[str, Any] = {}
+        try:
+            found = self._get(path, _EXPANDED) if self._expands else {}
+        except ItemGone:
+            return None
+        except GraphProblem as problem:
+            if problem.status_code != 400:
+                raise
+            self._expands = False
+        whole = dict(raw)
+        for name in ("columns", "contentTypes"):
+            whole[name] = found.get(name)
+            if not isinstance(whole[name], list) or f"{name}@odata.nextLink" in found:
+                whole[name] = self._all(f"{path}/{name}")
+        self._definitions[key] = whole
+        return whole
+
+    def _all(self, path: str) -> list[dict[str, Any]]:
+        pages = follow(
+            self._reader, path, scope=self._scope, cost_first=COST_OF_LIST, cost_next=COST_OF_LIST
+        )
+        return [raw for page in pages for raw in page.value]
+
+    def _people(self) -> str:
+        """The list of the people that the site knows."""
+        for key, raw in self._listing().items():
+            if template_of(raw) == PEOPLE_TEMPLATE or raw.get("name") == "users":
+                return key
+        return _PEOPLE
+
+    def _start(self, list_id: str) -> str:
+        return f"{self._items(list_id)}/delta?$expand=fields"
+
+    def _announced(self, part: str, link: ListLink) -> FeedPage:
+        """The first page of a list's feed: what lies in the list and is not seen again is gone."""
+        if link.library:
+            return FeedPage(part, (), link.write(), more=False)
+        return FeedPage(part, (), link.write(), more=True, reset=True, scope=list_of(part))
+
+    def _rows(self, part: str, link: ListLink) -> Iterator[FeedPage]:
+        list_id = list_of(part)
+        try:
+            if not link.at:
+                raise ResyncNeeded("There is no link.")
+            yield from self._follow(part, link)
+        except (ResyncNeeded, GatewayTimeout) as problem:
+            # Both resync codes mean the same here: a backup keeps the state of the service.
+            location = problem.location if isinstance(problem, ResyncNeeded) else ""
+            small = "" if isinstance(problem, ResyncNeeded) else f"&$top={PAGE_ITEMS_SMALL}"
+            again = link.going_on(location or f"{self._start(list_id)}{small}")
+            yield self._announced(part, again)
+            yield from self._follow(part, again)
+        except ItemGone:
+            if self._exists(list_id):
+                raise  # not the list: a feed must not end because of one odd answer
+            yield FeedPage(part, (Gone(list_id),), "", more=False, dropped_parts=(part,))
+
+    def _follow(self, part: str, link: ListLink) -> Iterator[FeedPage]:
+        first = COST_OF_LIST if link.at.startswith("/") else 1
+        for page in follow(self._reader, link.at, scope=self._scope, cost_first=first):
+            entries = tuple(self._entries(list_of(part), page))
+            yield FeedPage(part, entries, link.going_on(page.link).write(), page.more)
+
+    def _entries(self, list_id: str, page: DeltaPage) -> list[Change | Gone]:
+        """The rows of a page as they end in it: of one that comes twice the last state counts."""
+        last = {str(raw["id"]): raw for raw in page.value if raw.get("id") is not None}
+        present = [raw for raw in last.values() if raw.get("deleted") is None]
+        changes = iter(self._worded(list_id, self._with_fields(list_id, present)))
+        found: list[Change | Gone] = []
+        for key, raw in last.items():
+            if raw.get("deleted") is None:
+                found.append(next(changes))
+            else:
+                found.append(Gone(item_id(list_id, key), parent=list_id))
+        return found
+
+    def _worded(self, list_id: str, rows: Sequence[Mapping[str, Any]]) -> list[Change]:
+        """Rows as changes; pieces where their fields could not be had."""
+        if not rows:
+            return []
+        definition = self._definitions.get(list_id) or self._definition({"id": list_id}) or {}
+        words = self._words.of(definition, (raw.get("fields") or {} for raw in rows))
+        return [
+            item_change(raw, list_id, some, partial=not isinstance(raw.get("fields"), dict))
+            for raw, some in zip(rows, words, strict=True)
+        ]
+
+    def _with_fields(self, list_id: str, rows: Sequence[dict[str, Any]]) -> list[Mapping[str, Any]]:
+        lacking = [str(raw["id"]) for raw in rows if not isinstance(raw.get("fields"), dict)]
+        base = self._items(list_id)
+        requests = [BatchRequest(f"{base}/{quote(key, safe='')}?$expand=fields") for key in lacking]
+        answers = self._reader.batch(requests, scope=self._scope) if requests else []
+        whole = dict(zip(lacking, map(_body, answers), strict=True))
+        return [whole.get(str(raw["id"])) or raw for raw in rows]
+
+    def _items(self, list_id: str) -> str:
+        return f"{self._lists}/{quote(list_id, safe='')}/items"
+
+    def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return self._reader.get(path, params=params, scope=self._scope)
+
+
+def _body(answer: BatchAnswer) -> dict[str, Any] | None:
+    """The row of an answer in a batch; None where it has to be asked for on its own."""
+    try:
+        return answer.json()
+    except PASSED_ON:
+        raise
+    except Problem:
+        return None
+
+
+SERVICE = Service(
+    name="lists",
+    title="Lists",
+    resource_kind="site",
+    item_kind=KIND,
+    reads=("Sites.Read.All",),
+    writes=("Sites.Manage.All", "Sites.ReadWrite.All"),
+    columns=(
+        Column("modified", "Modified", "datetime"),
+        Column("by", "Modified by", "text"),
+        Column("created", "Created", "datetime"),
+        Column("type", "Content type", "text"),
+        Column("attachments", "Attachments", "flag"),
+    ),
+    source=ListsSource,
+    writer=ListsWriter,
+    not_restorable=(
+        "This application becomes the author of restored rows, and they have dates of their own.",
+        "Links, pictures, places, terms and thumbnails come back as text in a list that is made.",
+        "Into an existing list links, pictures, places, terms and thumbnails do not come back.",
+        "Rows that lay in folders of a list come back at its top; the folders do not.",
+        "Content types come back by name where the target list has them.",
+        "Columns of libraries come back with nothing: their files are restored with the drive.",
+        "Lookups and people that the target does not know stay empty, and the report says which.",
+    ),
+    not_captured=(
+        "Files attached to rows: Graph does not have them; rows that have some say so.",
+        "Views, formatting, comments, alerts and workflows: they are not in Graph.",
+        "Earlier versions of rows, and who may see a list or a row.",
+        "What a library's own columns say of its files; the columns themselves are kept.",
+        "Lists that SharePoint hides from people, unless the policy chooses them.",
+    ),
+    choices={
+        "hidden": Choice("Whether lists are kept that SharePoint hides from people.", False),
+    },
+)
