@@ -332,18 +332,6 @@ class RepairOut(Out):
     actions: list[RepairActionOut]
 
 
-class CoverageOut(Out):
-    """What is protected, and what is not and why."""
-
-    resources: dict[str, int]
-    items: int
-    waiting: int = Field(description="items of which parts (MIME) are still to be copied, about")
-    reasons: dict[str, int]
-    not_protected: list[ResourceOut]
-    sites: dict[str, Any] = Field(description="found, selected, protected, and the reason")
-    not_copied: int
-
-
 class LedgerRowOut(Out):
     """One thing that could not be copied."""
 

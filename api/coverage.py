@@ -4,22 +4,62 @@ costs.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 
-from api.answers import AuditRowOut, CoverageOut, LedgerRowOut, Page, UsageOut
+from api.answers import AuditRowOut, LedgerRowOut, Page, UsageOut
+from api.auth import SignedIn
+from api.coverage_answers import CoverageOut, CoverageRowOut
 from api.deps import After, Limit, Org, TheApp, page
+from api.download import download
 from api.throttling_answers import ThrottlingOut
-from engine import audit, coverage, ledger, throttling
+from engine import audit, coverage, coverage_export, ledger, throttling
+from engine.coverage_rows import Wanted
 
 router = APIRouter(tags=["coverage"])
 
 
+def _wanted(
+    state: Annotated[str, Query(max_length=20, description="protected, partly, not")] = "",
+    kind: Annotated[str, Query(max_length=40, description="user, mailbox, site, list, …")] = "",
+    owner: Annotated[str, Query(max_length=1024, description="id of a user, group, site")] = "",
+) -> Wanted:
+    return Wanted(state, kind, owner)
+
+
+WantedRows = Annotated[Wanted, Depends(_wanted)]
+
+
 @router.get("/organizations/{org}/coverage", response_model=CoverageOut)
 def read_coverage(org: Org, app: TheApp) -> dict[str, Any]:
-    """The coverage statement: every resource and service with its state and the reason."""
+    """The coverage statement: totals, reasons in words, what no service copies, the first rows."""
     return coverage.statement(app, org)
+
+
+@router.get("/organizations/{org}/coverage/rows", response_model=Page[CoverageRowOut])
+def list_coverage(
+    org: Org, app: TheApp, wanted: WantedRows, after: After = "", limit: Limit = 100
+) -> Any:
+    """Every owner and thing with its state, since when, and the reasons; filtered and paged."""
+    found, more = coverage.listed(app, org, wanted, after, limit)
+    return page(found, more)
+
+
+@router.get("/organizations/{org}/coverage/export", response_class=StreamingResponse)
+def export_coverage(
+    org: Org,
+    app: TheApp,
+    who: SignedIn,
+    wanted: WantedRows,
+    format: Literal["csv", "json"] = "csv",
+) -> StreamingResponse:
+    """The statement as a file, with all rows that are wanted."""
+    made = coverage_export.as_csv if format == "csv" else coverage_export.as_json
+    audit.note(app, org, who.id, "coverage-exported", run="", format=format)
+    media_type = "text/csv; charset=utf-8" if format == "csv" else "application/json"
+    return download(f"coverage-{org}.{format}", made(app, org, wanted), media_type)
 
 
 @router.get("/organizations/{org}/ledger", response_model=Page[LedgerRowOut])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api import answers
+from api import answers, coverage_answers
 from api.throttling_answers import ThrottledScopeOut, ThrottlingOut
 from tests.api.house import API, BELOW, HOSTILE, ORG, SECURITY_HEADERS, House
 
@@ -23,6 +23,8 @@ GET    /api/v1/organizations/{org}/collections/{run}
 POST   /api/v1/organizations/{org}/connection-test
 GET    /api/v1/organizations/{org}/consent-url
 GET    /api/v1/organizations/{org}/coverage
+GET    /api/v1/organizations/{org}/coverage/export
+GET    /api/v1/organizations/{org}/coverage/rows
 GET    /api/v1/organizations/{org}/directory/{kind}
 POST   /api/v1/organizations/{org}/exports
 GET    /api/v1/organizations/{org}/exports/{run}
@@ -102,7 +104,7 @@ def test_every_json_answer_has_a_schema_of_its_own(house: House) -> None:
             if content is not None and not content["schema"].keys() & {"$ref", "anyOf"}:
                 bare.append((method, path))
     # The bytes of items and archives have no schema.
-    assert {path.rsplit("/", 1)[1] for _, path in bare} <= {"content", "archive"}
+    assert {path.rsplit("/", 1)[1] for _, path in bare} <= {"content", "archive", "export"}
 
 
 def documented(model: type[answers.Out], answer: dict[str, Any]) -> None:
@@ -122,7 +124,12 @@ def test_the_answers_are_what_the_document_says(house: House) -> None:
     item = house.first_item(**mail)
     documented(answers.EntryOut, item)
     documented(answers.ItemOut, house.get(f"/items/{item['id']}", **mail))
-    documented(answers.CoverageOut, house.get("/coverage"))
+    statement = house.get("/coverage")
+    documented(coverage_answers.CoverageOut, statement)
+    documented(coverage_answers.CoverageRowOut, statement["rows"][0])
+    mailbox = house.get("/coverage/rows", kind="mailbox")["items"][0]
+    documented(coverage_answers.CoverageServiceOut, mailbox["services"][0])
+    documented(coverage_answers.CoverageReasonOut, mailbox["reasons"][0])
     documented(answers.LedgerRowOut, house.get("/ledger")["items"][0])
     documented(answers.UsageOut, house.get("/usage"))
     throttling = house.get("/throttling")
@@ -156,6 +163,7 @@ def test_pages_follow_one_another_and_together_are_everything(house: House) -> N
     for path, query in (
         ("/resources", {}),
         ("/ledger", {}),
+        ("/coverage/rows", {}),
         ("/audit", {}),
         ("/items", house.mail()),
     ):
