@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from m365.archive import SERVICE as ARCHIVE
 from m365.calendar import SERVICE as CALENDAR
+from m365.chats import SERVICE as CHATS
 from m365.contacts import SERVICE as CONTACTS
 from m365.conversations import SERVICE as CONVERSATIONS
 from m365.drive import SERVICE as DRIVE
@@ -33,5 +34,6 @@ _ALL = (
     ARCHIVE,
     LISTS,
     PAGES,
+    CHATS,
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

@@ -16,6 +16,7 @@ from simulator import drive_state
 from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
 from tests.m365.cases_calendar import CalendarCase
+from tests.m365.cases_chats import ChatsCase
 from tests.m365.cases_conversations import ConversationsCase
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_lists import ListsCase
@@ -214,6 +215,7 @@ CASES: dict[str, Case] = {
     "archive": ArchiveCase(),
     "lists": ListsCase(),
     "pages": PagesCase(),
+    "chats": ChatsCase(),
 }
 
 
