@@ -1,4 +1,4 @@
-"""A row for every service of everybody: protected, or skipped with the reason.
+"""A row for every service of everybody and every site: protected, or skipped with the reason.
 
 Rule 1: nobody is left out silently: who is in the directory has a row for each service of the
         policy; who left keeps the rows that have restore points.
@@ -20,14 +20,14 @@ from engine.assembly import App, missing_rights
 from engine.directory import PERMISSION_MISSING, Known
 from engine.holdings import ASK, Holdings
 from engine.resources import REFUSED
+from engine.site_holdings import SiteHoldings
+from engine.site_rows import LEFT, NOT_SELECTED, Entry, SiteRows
 from m365 import SERVICES
 from m365.connection import shows
 from m365.directory import GROUPS, Group, Person
 from m365.graph.client import GraphReader
 from state.resources import GONE, PROTECTED, SKIPPED, ResourceRow
 
-NOT_SELECTED = "not-selected"
-LEFT = "left-the-directory"
 REPLACED = "replaced"  # the person has another one now
 SEEN_AGAIN = timedelta(days=7)  # how old last_seen may be; and how long a refusal is believed
 NONE = "none-"  # begins the Graph id in a row of somebody who has no such resource
@@ -44,12 +44,15 @@ class Census:
     surplus: list[ResourceRow] = field(default_factory=list)
 
 
-def take(app: App, org: str, reader: GraphReader, known: Known, holdings: Holdings) -> Census:
+def take(
+    app: App, org: str, reader: GraphReader, known: Known, holdings: Holdings, sites: SiteHoldings
+) -> Census:
     """Compares policy, directory and the rows of earlier runs; asks about those nobody knows.
 
-    Raises Throttled and MoreToAsk; then nothing is written, and holdings keep the answers.
+    Raises Throttled and MoreToAsk; then nothing is written, and holdings and sites keep the
+    answers.
     """
-    counted = _Count(app, org, reader, known, holdings)
+    counted = _Count(app, org, reader, known, holdings, sites)
     for service in counted.policy["services"]:
         counted.service(service)
     counted.rest()
@@ -72,11 +75,18 @@ class _Count:
     """The census while it is taken."""
 
     def __init__(
-        self, app: App, org: str, reader: GraphReader, known: Known, holdings: Holdings
+        self,
+        app: App,
+        org: str,
+        reader: GraphReader,
+        known: Known,
+        holdings: Holdings,
+        sites: SiteHoldings,
     ) -> None:
         self.census = Census()
         self.policy = policies.current(app, org)
         self._org, self._reader, self._known, self._holdings = org, reader, known, holdings
+        self._sites = SiteRows(self.policy, reader, known, holdings, sites)
         self._now = app.clock.now()
         self._asked: set[tuple[str, str]] = set()
         self._before: dict[tuple[str, str], list[ResourceRow]] = defaultdict(list)
@@ -114,12 +124,35 @@ class _Count:
             if purpose:
                 facts["purpose"] = purpose
             self._settle(self._row(name, kind, owner, graph_id, reason, facts), before)
+        if kind in ("drive", "site"):  # behind people, whose OneDrives are known by now
+            self._of_sites(name, kind, missing_rights(self._reader, service.reads))
+
+    def _of_sites(self, service: str, kind: str, missing: tuple[str, ...]) -> None:
+        """The rows of one service for every site: one, or one for each of its libraries."""
+        rows = self._before
+        with_points = {
+            owner
+            for (name, owner), before in rows.items()
+            if name == service and any(map(has_resource, before))
+        }
+        for owner, entries in self._sites.of(kind, missing, with_points):
+            before = {one.resource: one for one in rows.pop((service, owner), [])}
+            for entry in _spread(entries, before, kind):
+                facts: dict[str, Any] = {"owner": owner, **entry.facts}
+                row = self._entry_row(service, kind, owner, entry, facts)
+                same = before.pop(row.resource, None)
+                self._keep(_renewed(same, row) if same else row, same)
+            for gone in before.values():
+                if has_resource(gone):
+                    self._keep(replace(gone, state=SKIPPED, reason=LEFT), gone)
+                else:
+                    self.census.surplus.append(gone)
 
     def rest(self) -> None:
         """Rows of earlier runs that nobody in the directory has now."""
         for (service, owner), rows in self._before.items():
             reason = LEFT if service in self.policy["services"] else NOT_SELECTED
-            removed = self._known.removed.get(owner)
+            removed = self._known.removed.get(owner) or self._known.removed_sites.get(owner)
             for row in rows:
                 if reason == LEFT and not has_resource(row):
                     self.census.surplus.append(row)
@@ -130,9 +163,16 @@ class _Count:
                 self._keep(replace(row, state=SKIPPED, reason=reason, facts=facts), row)
 
     def _owners(self, kind: str) -> list[Person] | list[Group]:
-        if kind == "group":
-            return [one for one in self._known.groups.values() if one.unified]
-        return list(self._known.people.values()) if kind in ASK else []
+        groups = self._known.groups.values()
+        match kind:
+            case "group":
+                return [one for one in groups if one.unified]
+            case "team":
+                return [one for one in groups if one.team]
+            case "site":
+                return []
+            case _:
+                return list(self._known.people.values())
 
     def _chosen(self, service: str, kind: str, owner: _Owner) -> str | None:
         if isinstance(owner, Group):
@@ -170,6 +210,8 @@ class _Count:
         if isinstance(owner, Group):
             return owner.id, ""
         found = self._holdings.found(kind, owner)
+        if kind not in ASK:  # everybody is a user
+            return ("", found.reason) if found else (owner.id, "")
         return (found.id, found.reason) if found else ("", "")
 
     def _row(
@@ -184,15 +226,21 @@ class _Count:
         address = owner.mail
         if isinstance(owner, Person):
             address = address or owner.user_principal_name
+        entry = Entry(graph_id, owner.display_name, address, reason)
+        return self._entry_row(service, kind, owner.id, entry, facts)
+
+    def _entry_row(
+        self, service: str, kind: str, owner: str, entry: Entry, facts: Mapping[str, Any]
+    ) -> ResourceRow:
         return ResourceRow(
             org=self._org,
             service=service,
-            resource=f"{kind}:{graph_id or NONE + owner.id}",
+            resource=f"{kind}:{entry.graph_id or NONE + (entry.key or owner)}",
             kind=kind,
-            name=owner.display_name,
-            address=address,
-            state=SKIPPED if reason else PROTECTED,
-            reason=reason,
+            name=entry.name,
+            address=entry.address,
+            state=SKIPPED if entry.reason else PROTECTED,
+            reason=entry.reason,
             last_seen=self._now,
             facts=facts,
         )
@@ -203,15 +251,7 @@ class _Count:
         if same is None and not has_resource(row):
             same = max(filter(has_resource, before), key=lambda one: one.head, default=None)
         if same is not None:
-            row = replace(
-                same,
-                name=row.name,
-                address=row.address,
-                state=row.state,
-                reason=row.reason,
-                last_seen=row.last_seen,
-                facts=row.facts,
-            )
+            row = _renewed(same, row)
         self._keep(row, same)
         for other in before:
             if other is same:
@@ -231,6 +271,33 @@ class _Count:
                 return
         self.census.rows.append(row)
         self.census.changed.append(row)
+
+
+def _spread(entries: list[Entry], before: Mapping[str, ResourceRow], kind: str) -> Iterator[Entry]:
+    """The entries of a site; one that stands for the site as a whole is said of everything that has
+    rows already.
+    """
+    held = [row for row in before.values() if has_resource(row)]
+    for entry in entries:
+        if entry.graph_id or entry.key or not held:
+            yield entry
+            continue
+        for row in held:
+            graph_id = row.resource.removeprefix(f"{kind}:")
+            yield replace(entry, graph_id=graph_id, name=row.name, address=row.address)
+
+
+def _renewed(same: ResourceRow, row: ResourceRow) -> ResourceRow:
+    """A row with what is known now."""
+    return replace(
+        same,
+        name=row.name,
+        address=row.address,
+        state=row.state,
+        reason=row.reason,
+        last_seen=row.last_seen,
+        facts=row.facts,
+    )
 
 
 def _believing(row: ResourceRow, before: ResourceRow) -> ResourceRow:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
+from base import log
 from engine.assembly import App
 from m365.directory import (
     FEEDS,
@@ -31,6 +32,7 @@ from m365.directory import (
     person_of,
     read_feed,
     site_of,
+    with_listed,
 )
 from m365.graph.auth import Tokens
 from m365.graph.client import GraphReader
@@ -42,6 +44,8 @@ _NO_WORD = re.compile(r"[^a-z0-9]")
 PERMISSION_MISSING = "permission-missing"
 LINK_LASTS = timedelta(days=3)  # stored anew behind that, of the 7 days in which it is known
 WHOLE_EVERY = timedelta(days=30)  # so that whatever no delta told is found all the same
+LISTED_EVERY = timedelta(days=7)  # sites, besides their delta: a tenant of several geographies
+LISTING = "sites-listing"  # of the record that says when
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Known:
     groups: Mapping[str, Group]
     sites: Mapping[str, Site]
     unread: Mapping[str, str] = field(default_factory=dict)
+    removed_sites: Mapping[str, Site] = field(default_factory=dict)
     _within: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def within(self, group_id: str) -> frozenset[str]:
@@ -77,19 +82,31 @@ class Known:
 
     def onedrive_since(self, person: Person) -> str:
         """When the site of a person's OneDrive was first seen, ISO; "" where there is none by the
-        name that it is given: the principal name with _ for whatever is no letter or digit.
+        name that it is given.
         """
-        return self._onedrives.get(_NO_WORD.sub("_", person.user_principal_name.casefold()), "")
+        return self._onedrives.get(onedrive_name(person), "")
 
     @cached_property
     def _onedrives(self) -> Mapping[str, str]:
-        personal = [one for one in self.sites.values() if one.personal]
-        return {one.url.casefold().rstrip("/").rpartition("/")[2]: one.changed for one in personal}
+        return {personal_name(one.url): one.changed for one in self.sites.values() if one.personal}
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever read."""
         return not (self.people or self.removed)
+
+
+def onedrive_name(person: Person) -> str:
+    """The name that the site of a person's OneDrive is given: the principal name, with _ for
+    whatever is no letter or digit.
+    """
+    return _NO_WORD.sub("_", person.user_principal_name.casefold())
+
+
+def personal_name(url: str) -> str:
+    """The name of a personal site in an address that lies in it; "" in others."""
+    _, found, tail = url.casefold().partition("/personal/")
+    return tail.partition("/")[0] if found else ""
 
 
 def refresh(app: App, org: str, reader: GraphReader) -> Known:
@@ -133,7 +150,8 @@ def _read(app: App, org: str, reader: GraphReader, feed: Feed, kept: Kept) -> Ma
     now = app.clock.now()
     due = kept.whole_at is None or now - kept.whole_at >= WHOLE_EVERY
     reading = read_feed(reader, feed, "" if due else kept.link, kept.records, now)
-    records = dict(reading.records)
+    listed = _with_listed(app, org, reader, reading) if feed is SITES else None
+    records = dict(listed or reading.records)
     if feed is USERS and (reading.whole or _more_removed(kept.records, records)):
         for user_id, record in deleted_users(reader):
             before = records.get(user_id, {REMOVED: True})
@@ -143,7 +161,28 @@ def _read(app: App, org: str, reader: GraphReader, feed: Feed, kept: Kept) -> Ma
         whole_at = now if reading.whole else kept.whole_at
         after = Kept(records, reading.link, now if reading.link else None, whole_at)
         app.directory.write(org, feed.name, kept, after)
+    if listed is not None:
+        app.directory.write(org, LISTING, app.directory.read(org, LISTING), Kept(whole_at=now))
     return records
+
+
+def _with_listed(
+    app: App, org: str, reader: GraphReader, reading: Reading
+) -> Mapping[str, Record] | None:
+    """What sites there are by delta and by listing; None where it is not time to list them: that is
+    once a week, and behind every whole reading.
+    """
+    listed_at = app.directory.read(org, LISTING).whole_at
+    now = app.clock.now()
+    if not reading.link or (
+        not reading.whole and listed_at is not None and now - listed_at < LISTED_EVERY
+    ):
+        return None
+    try:
+        return with_listed(reader, SITES, reading.records, now)
+    except GraphProblem as problem:  # the next run tries again
+        log.event("sites-not-listed", org=org, code=problem.code)
+        return None
 
 
 def _more_removed(before: Mapping[str, Record], after: Mapping[str, Record]) -> bool:
@@ -172,4 +211,5 @@ def _known(
         groups={key: one for key, one in groups.items() if not one.removed},
         sites={key: one for key, one in sites.items() if not one.removed},
         unread=unread or {},
+        removed_sites={key: one for key, one in sites.items() if one.removed},
     )

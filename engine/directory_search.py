@@ -12,9 +12,9 @@ from typing import Any
 
 from engine import directory, policies, selection
 from engine.assembly import App
-from engine.census import NOT_SELECTED
 from engine.directory import Known
 from engine.holdings import ASK, Holdings
+from engine.site_rows import NOT_SELECTED
 from m365 import SERVICES
 from m365.directory import Directory, Group, Person, Site
 from state.rows import Cursor, CursorInvalid

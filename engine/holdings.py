@@ -17,7 +17,7 @@ from typing import Any
 
 from base.clock import parse_iso
 from engine.assembly import App
-from engine.directory import Known, may
+from engine.directory import Known, may, personal_name
 from m365.archive import archives_of
 from m365.directory import Person
 from m365.graph.client import GraphReader
@@ -106,6 +106,11 @@ class Holdings:
         if kind not in self._records.get(person_id, {}):
             self._set(person_id, kind, {"id": graph_id, "reason": "", **self._asked(None)})
 
+    def personal_sites(self) -> set[str]:
+        """The names of the sites in which people's OneDrives lie, as far as they were asked for."""
+        held = (record.get("drive") or {} for record in self._records.values())
+        return {str(one["site"]) for one in held if one.get("site")}
+
     def purpose(self, person_id: str) -> str:
         """What a person's mailbox is for: user, shared, room, equipment, …; "" where unknown."""
         return str(self._records.get(person_id, {}).get(_PURPOSE, {}).get("is", ""))
@@ -131,6 +136,8 @@ class Holdings:
             before = self._records.get(person_id, {}).get(kind) or {}
             same = (before.get("id"), before.get("reason")) == (answer.id, answer.reason)
             held: dict[str, Any] = {"id": answer.id, "reason": answer.reason}
+            if personal_name(answer.url):
+                held["site"] = personal_name(answer.url)
             if kind == "mailbox" and not answer.id:
                 held["right"] = self._right
             held |= self._asked(before if same else None)

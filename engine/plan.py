@@ -20,10 +20,13 @@ from engine import census, directory, patience, policies, reconcile, runs, throt
 from engine.assembly import App
 from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreToAsk
 from engine.resources import REFUSED
+from engine.site_holdings import ANOTHER_TENANT, SiteHoldings
+from engine.site_rows import LEFT, NOT_SELECTED, SITES_UNTOLD
 from m365 import SERVICES
 from m365.archive import NO_ARCHIVE
 from m365.graph.errors import TransientFailure
 from m365.holdings import FORBIDDEN, LOCKED, NO_DRIVE, NO_MAILBOX
+from m365.site_holdings import ARCHIVED
 from state.progress import Progress
 from state.resources import PROTECTED, ResourceRow
 from state.runs import Run
@@ -36,7 +39,8 @@ _NOT_OFFERED = "mailbox-export-not-offered"  # why a tenant has no archives that
 _SETTLED = frozenset(
     (
         "", NO_MAILBOX, NO_DRIVE, NO_ARCHIVE, NO_LICENCE, NOT_PROVISIONED, GUEST, LOCKED, FORBIDDEN,
-        REFUSED, _NOT_OFFERED, census.NOT_SELECTED, census.LEFT, census.REPLACED,
+        REFUSED, ARCHIVED, ANOTHER_TENANT, SITES_UNTOLD, _NOT_OFFERED, NOT_SELECTED, LEFT,
+        census.REPLACED,
     )
 )  # fmt: skip
 
@@ -132,11 +136,17 @@ def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
     throttling.learn_licences(app, org, reader)
     known = directory.refresh(app, org, reader)
     holdings = Holdings(app, org, reader, ends)
+    under_way = app.runs.get(org, run)
+    began = under_way.started if under_way else None
+    sites = SiteHoldings(app, org, reader, ends, began)
     try:
-        counted = census.take(app, org, reader, known, holdings)
+        counted = census.take(app, org, reader, known, holdings, sites)
     finally:
         holdings.save(known)
+        sites.save()
     census.write(app, org, counted)
+    for code in sorted(sites.untold):
+        app.progress.put(Progress(org, run, f"sites: {code}", "failed", code))
     for service, reason in sorted({(row.service, row.reason) for row in counted.rows}):
         if reason not in _SETTLED:
             app.progress.put(Progress(org, run, f"{service}: {reason}", "failed", reason))

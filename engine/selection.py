@@ -111,13 +111,21 @@ class Web:
         self._named = {_address(str(one)) for one in chosen["sites"]}
         self._pattern = _compiled(_address(str(one)) for one in chosen["patterns"])
 
-    def takes(self, site: Site) -> bool:
-        """Whether a site is chosen."""
-        names = {site.id.casefold(), _address(site.url)} - {""}
-        hit = bool(names & self._named)
-        if not hit and self._pattern is not None:
-            hit = self._pattern.match(_address(site.url)) is not None
+    @property
+    def narrowed(self) -> bool:
+        """Whether somebody has chosen, so that sites are meant to be protected."""
+        return self._mode != "all"
+
+    def takes(self, site: Site, above: Iterable[Site] = ()) -> bool:
+        """Whether a site is chosen: by itself or with one of those `above`, which it follows."""
+        hit = any(map(self._names, (site, *above)))
         return {"include": hit, "exclude": not hit}.get(self._mode, True)
+
+    def _names(self, site: Site) -> bool:
+        names = {site.id.casefold(), _address(site.url)} - {""}
+        if names & self._named:
+            return True
+        return self._pattern is not None and self._pattern.match(_address(site.url)) is not None
 
 
 def whole(document: Mapping[str, Any]) -> dict[str, Any]:

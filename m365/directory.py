@@ -35,6 +35,7 @@ from m365.graph.errors import (
 from m365.graph.sdk import ControlPlane
 
 Record = Mapping[str, Any]
+LISTED = "listed"  # in a record of a site: only a listing told of it, no delta
 REMOVED = "removed"  # in a record: when it was, or was found to be, ISO
 CHANGED = "changed"  # in a record: when anything else in it changed, ISO
 RESTORABLE = timedelta(days=30)
@@ -134,6 +135,8 @@ class Site:
     personal: bool
     changed: str = ""  # ISO; "" where unknown
     removed: str = ""
+    parent: str = ""  # id of the site it follows: of a subsite the one above, of a channel's site
+    # that of its team
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,33 @@ def read_feed(
                 raise
             return _round(reader, feed, "", known, now, start=feed.listing)
     return _round(reader, feed, "", known, now)
+
+
+def with_listed(
+    reader: GraphReader, feed: Feed, known: Mapping[str, Record], now: datetime
+) -> Mapping[str, Record]:
+    """The records of a feed and what its plain listing adds: what no delta told of. What only
+    listings ever told of goes when one leaves it out. The same records where nothing changed.
+
+    Raises Forbidden, Throttled, TransientFailure, and whatever else the listing answers.
+    """
+    there: dict[str, Record] = {}
+    for page in follow(reader, feed.listing, scope=feed.scope, cost_first=2, cost_next=2):
+        for entry in page.value:
+            key = entry.get("id")
+            if isinstance(key, str) and key and entry.get("deleted") is None:
+                there[key] = {name: entry[name] for name in feed.keeps if name in entry}
+    found, stamp = dict(known), now.isoformat()
+    for key, piece in there.items():
+        before = known.get(key)
+        if before is None or before.get(REMOVED):
+            found[key] = {**piece, LISTED: True, CHANGED: stamp}
+        elif before.get(LISTED) and any(before.get(k) != v for k, v in piece.items()):
+            found[key] = {**before, **piece, CHANGED: stamp}
+    for key, record in known.items():
+        if record.get(LISTED) and key not in there and not record.get(REMOVED):
+            found[key] = {**record, REMOVED: stamp, CHANGED: stamp}
+    return found
 
 
 def deleted_users(reader: GraphReader) -> Iterator[tuple[str, Record]]:
@@ -300,6 +330,7 @@ class _Objects:
         piece.pop("members", None)
         self._met[key] = {**last, **piece}
         self._met[key].pop(REMOVED, None)
+        self._met[key].pop(LISTED, None)
         if "members" in self._feed.keeps:
             parts = entry.get("members@delta") or ()
             self._take_members(key, last, parts if isinstance(parts, list) else ())

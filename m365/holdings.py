@@ -50,6 +50,7 @@ class Found:
 
     id: str = ""
     reason: str = ""
+    url: str = ""  # of a drive
 
 
 def mailbox_right(reader: GraphReader) -> str:
@@ -79,7 +80,7 @@ def drives_of(reader: GraphReader, user_ids: Sequence[str]) -> dict[str, Found]:
     return _each(
         reader,
         user_ids,
-        lambda user_id: f"/users/{quote(user_id)}/drive?$select=id",
+        lambda user_id: f"/users/{quote(user_id)}/drive?$select=id,webUrl",
         Scope.sharepoint(),
         NO_DRIVE,
         lambda user_id, body: str(body.get("id") or ""),
@@ -120,8 +121,9 @@ def _each(
 
 def _found(answer: BatchAnswer, nothing: str, id_of: Callable[[Mapping[str, Any]], str]) -> Found:
     try:
-        found = id_of(answer.json())
-        return Found(found) if found else Found(reason=nothing)
+        body = answer.json()
+        found = id_of(body)
+        return Found(found, url=str(body.get("webUrl") or "")) if found else Found(reason=nothing)
     except (ResourceGone, ItemGone):
         return Found(reason=nothing)
     except Locked:

@@ -1,0 +1,255 @@
+"""Sites: found wherever they are told of, a row for each library, asked as seldom as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simulator
+from engine import policies
+from engine.assembly import App
+from simulator import sites
+from simulator.teams import add_channel, add_team
+from simulator.tenant import Tenant
+from state.resources import PROTECTED, SKIPPED, ResourceRow
+from state.tables.sqlite import SqliteTables
+from tests.engine.test_census import Watched, later
+from tests.engine.test_plan import LaterClock, planned
+from tests.engine.world import ORG, SCRYPT_N, World, settings_for, take_in
+
+HOST = "https://contoso.sharepoint.com"
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    tenant = Tenant(41, quirks=simulator.calm())
+    tenant.add_user("Adele Vance")
+    return tenant
+
+
+@pytest.fixture
+def made(tenant: Tenant, tmp_path: Path) -> Iterator[World]:
+    with simulator.serve(tenant, ca_out=tmp_path / "ca.pem") as running:
+        yield installed(running, tmp_path)
+
+
+def installed(running: simulator.Running, folder: Path, **settings: Any) -> World:
+    """An installation whose clock a test moves and whose tables are watched."""
+    chosen = settings_for(running, folder, **settings)
+    chosen.data_dir.mkdir(parents=True)
+    tables = Watched(SqliteTables(chosen.data_dir / "state.sqlite"))
+    app = App(chosen, clock=LaterClock(), tables=tables, scrypt_n=SCRYPT_N)
+    take_in(app, running)
+    choose(World(app, running))
+    return World(app, running)
+
+
+def choose(made: World, **document: Any) -> None:
+    version = policies.show(made.app, ORG)["version"]
+    policies.change(made.app, ORG, {"services": ["drive"], **document}, version)
+
+
+def libraries(made: World) -> dict[str, ResourceRow]:
+    """The rows of sites, by name."""
+    return {row.name: row for row in made.app.resources.all(ORG, "drive") if "site" in row.facts}
+
+
+def told(made: World) -> dict[str, str]:
+    """Why, by name; "" for what is protected."""
+    return {name: row.reason for name, row in libraries(made).items()}
+
+
+def drives_of(made: World, site: str) -> set[str]:
+    return {f"drive/drive:{one}" for one in made.tenant.room["site drives"][site]}
+
+
+# --- What is found ---
+
+
+def test_every_library_of_a_site_and_of_its_subsites_has_a_row_of_its_own(made: World) -> None:
+    top = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top", drives=2)
+    below = sites.add_site(made.tenant, "Below", f"{HOST}/sites/top/below", parent=top)
+    deep = sites.add_site(made.tenant, "Deep", f"{HOST}/sites/top/below/deep", parent=below)
+
+    found = planned(made)
+
+    assert found.keys() == drives_of(made, top) | drives_of(made, below) | drives_of(made, deep)
+    rows = libraries(made)
+    assert set(rows) == {
+        "Top / Documents", "Top / Library 2", "Below / Documents", "Deep / Documents",
+    }  # fmt: skip
+    row = rows["Deep / Documents"]
+    assert (row.state, row.facts) == (PROTECTED, {"owner": deep, "site": deep})
+    assert row.address.startswith(f"{HOST}/sites/top/below/deep/")
+
+
+def test_sites_are_backed_up_whole_and_a_deleted_site_keeps_its_restore_points(
+    made: World,
+) -> None:
+    site = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top", drives=2)
+    assert made.back_up()["state"] == "green"
+    assert {row.head for row in libraries(made).values()} == {1}
+    sites.delete_site(made.tenant, site)
+    assert made.back_up()["state"] == "green"
+    rows = libraries(made).values()
+    assert {(row.state, row.reason, row.head) for row in rows} == {
+        (SKIPPED, "left-the-directory", 1)
+    }
+    assert all("deleted" in row.facts for row in rows)
+
+
+def test_a_new_library_is_protected_by_the_next_run_though_nothing_tells_of_it(
+    made: World,
+) -> None:
+    site = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top")
+    planned(made)
+    later(made, 1)
+    new = sites.add_library(made.tenant, site, "Silent", told=False)
+
+    assert f"drive/drive:{new.id}" in planned(made)
+
+
+def test_a_deleted_library_says_so_and_the_others_go_on(made: World) -> None:
+    site = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top", drives=2)
+    made.back_up()
+    first, second = made.tenant.room["site drives"][site]
+    sites.remove_library(made.tenant, second)
+
+    assert planned(made).keys() == {f"drive/drive:{first}"}
+    assert told(made) == {"Top / Documents": "", "Top / Library 2": "left-the-directory"}
+
+
+def test_a_site_without_libraries_says_so(made: World) -> None:
+    sites.add_site(made.tenant, "Bare", f"{HOST}/sites/bare", drives=0)
+    planned(made)
+    assert told(made) == {"Bare": "no-drive"}
+
+
+def test_sites_of_other_geographies_are_read_by_their_ids(made: World) -> None:
+    url = "https://contosoeur.sharepoint.com/sites/there"
+    there = sites.add_site(made.tenant, "There", url, geography="EUR")
+    here = sites.add_site(made.tenant, "Here", f"{HOST}/sites/here", geography="NAM")
+    assert planned(made).keys() == drives_of(made, there) | drives_of(made, here)
+
+
+def test_what_the_feed_forgot_is_found_by_the_listing_within_a_week(made: World) -> None:
+    sites.add_site(made.tenant, "Here", f"{HOST}/sites/here")
+    planned(made)
+    quiet = sites.add_site(made.tenant, "Quiet", f"{HOST}/sites/quiet", hidden=(sites.DELTA,))
+    later(made, 1)
+    assert "Quiet / Documents" not in (planned(made), told(made))[1]
+    later(made, 6)
+    assert drives_of(made, quiet) <= planned(made).keys()
+    later(made, 31)  # the whole delta is read anew, which does not tell of it either
+    assert drives_of(made, quiet) <= planned(made).keys()
+    sites.delete_site(made.tenant, quiet)
+    later(made, 7)
+    planned(made)
+    assert told(made)["Quiet / Documents"] == "left-the-directory"
+
+
+def test_a_feed_that_lists_nothing_but_sites_of_onedrives_makes_no_rows_of_libraries(
+    made: World,
+) -> None:
+    owner = next(iter(made.tenant.users.values()))
+    name = str(owner.properties["userPrincipalName"]).lower().replace("@", "_").replace(".", "_")
+    url = "https://contoso-my.sharepoint.com/personal/"
+    sites.add_site(made.tenant, "Adele Vance", url + name, personal=True)
+    sites.add_site(made.tenant, "Left Before", f"{url}left_before_contoso", personal=True)
+    assert planned(made) == {}
+    assert told(made) == {"Left Before": "left-the-directory"}
+
+
+def test_a_onedrive_in_a_site_of_an_older_name_is_not_taken_for_a_leavers(made: World) -> None:
+    owner = next(iter(made.tenant.users.values()))
+    url = "https://contoso-my.sharepoint.com/personal/maiden_name_contoso"
+    site = sites.add_site(made.tenant, "Adele Vance", url, personal=True)
+    owner.drive_id = made.tenant.room["site drives"][site][0]
+    assert planned(made).keys() == {f"drive/drive:{owner.drive_id}"}
+    assert told(made) == {}
+
+
+# --- Channels ---
+
+
+def test_the_files_of_private_and_shared_channels_are_found_where_no_listing_tells(
+    made: World,
+) -> None:
+    tenant = made.tenant
+    group = tenant.add_group("Oslo", [])
+    root = sites.add_site(tenant, "Oslo", f"{HOST}/sites/oslo")
+    sites.give_group(tenant, group.id, root)
+    team = add_team(tenant, group.id, tenant.clock.now())
+    hidden = sites.add_channel_site(tenant, group, "Board", hidden=(sites.LISTING, sites.DELTA))
+    drive = tenant.room["site drives"][hidden][0]
+    folder = (drive, tenant.drives[drive].root.id)
+    for membership in ("private", "shared"):
+        add_channel(tenant, team, "Board", tenant.clock.now(), membership, folder=folder)
+    add_channel(tenant, team, "Not ready", tenant.clock.now(), "private")
+
+    assert planned(made).keys() == drives_of(made, root) | drives_of(made, hidden)
+    assert "Oslo / Board / Documents" in told(made)
+
+    choose(made, sites={"mode": "include", "sites": [f"{HOST}/sites/oslo"]})
+    assert planned(made).keys() == drives_of(made, root) | drives_of(made, hidden)
+    choose(made, sites={"mode": "exclude", "sites": [f"{HOST}/sites/oslo"]})
+    assert planned(made) == {}
+    assert set(told(made).values()) == {"not-selected"}
+
+
+def test_a_channel_of_another_tenant_is_told_and_not_asked(made: World) -> None:
+    from simulator.teams import add_foreign_channel
+
+    tenant = made.tenant
+    group = tenant.add_group("Oslo", [])
+    team = add_team(tenant, group.id, tenant.clock.now())
+    add_foreign_channel(tenant, team, "Harbour", tenant.clock.now())
+    assert made.back_up()["state"] == "green"
+    assert told(made) == {"Oslo / Harbour": "another-tenant"}
+    assert made.requests("filesFolder") == 0
+
+
+def test_without_the_right_to_see_channels_coverage_says_what_may_be_missing(
+    made: World,
+) -> None:
+    made.tenant.backup_app.roles -= {
+        one for one in made.tenant.backup_app.roles if one.startswith("Channel.")
+    }
+    made.tenant.add_group("Oslo", [], resourceProvisioningOptions=["Team"])
+    sites.add_site(made.tenant, "Here", f"{HOST}/sites/here")
+    assert made.back_up()["state"] == "green"
+    row = libraries(made)["Sites of private and shared channels"]
+    assert (row.reason, row.facts["permissions"]) == ("sites-not-told", ["Channel.ReadBasic.All"])
+
+
+# --- What is closed ---
+
+
+@pytest.mark.parametrize(
+    ("close", "reason"), [(sites.lock_site, "locked"), (sites.archive_site, "archived")]
+)
+def test_a_site_that_is_closed_keeps_its_restore_points_and_goes_on_when_it_is_open(
+    made: World, close: Any, reason: str
+) -> None:
+    site = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top", drives=2)
+    made.back_up()
+    close(made.tenant, site)
+
+    assert made.back_up()["state"] == "green"
+    assert {(row.reason, row.head) for row in libraries(made).values()} == {(reason, 1)}
+
+    sites.unlock_site(made.tenant, site)
+    assert planned(made).keys() == drives_of(made, site)
+
+
+def test_a_site_that_was_never_open_has_one_row_with_the_reason(made: World) -> None:
+    site = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top", drives=2)
+    sites.lock_site(made.tenant, site, status=403)
+    planned(made)
+    assert told(made) == {"Top": "locked"}
+    sites.unlock_site(made.tenant, site)
+    planned(made)
+    assert told(made) == {"Top / Documents": "", "Top / Library 2": ""}
