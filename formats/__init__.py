@@ -41,6 +41,7 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "setting": object_file,
     "post": post_file,
     "page": page_file,
+    "planner-task": object_file,
     "channel-message": object_file,
     "chat-message": object_file,
     "list-item": object_file,

@@ -18,6 +18,7 @@ from m365.lists import SERVICE as LISTS
 from m365.mail import SERVICE as MAIL
 from m365.mailbox_copies import SERVICE as MAILBOX_COPIES
 from m365.pages import SERVICE as PAGES
+from m365.planner import SERVICE as PLANNER
 from m365.service import Service
 from m365.settings import SERVICE as SETTINGS
 from m365.tasks import SERVICE as TASKS
@@ -34,6 +35,7 @@ _ALL = (
     ARCHIVE,
     LISTS,
     PAGES,
+    PLANNER,
     CHATS,
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

@@ -23,6 +23,7 @@ from simulator.conversations_content import fill_conversations
 from simulator.drive import Drive
 from simulator.lists_content import fill_lists
 from simulator.pages_content import fill_sites
+from simulator.planner_content import fill_planner
 from simulator.settings_content import fill_settings
 from simulator.teams_content import fill_teams
 from simulator.tenant import Clock, Tenant, User
@@ -64,6 +65,8 @@ class Profile:
     """Files of the one team site; -1 means there is none."""
     conversations: int = 3
     """Of the group, beside the odd ones."""
+    tasks: int = 6
+    """Of the plan of each group, beside the odd ones of the first."""
     pages: int = 3
     """Of each site, beside the odd ones of the first."""
     later: bool = False
@@ -170,6 +173,7 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
         fill_conversations(tenant, group.id, talk, plan.conversations, UNTIL)
     contoso_directory.furnish(tenant)
     fill_sites(tenant, plan.pages)
+    fill_planner(tenant, UNTIL, plan.tasks)
     for site_id, site in tenant.sites.items():
         if not site.get("isPersonalSite"):
             rolls = random.Random(f"{seed} lists {site['webUrl']}")

@@ -20,6 +20,7 @@ from simulator.filebytes import LiteralBytes, SeededBytes
 from simulator.lists_content import lists_month
 from simulator.mailbox import Folder, Mailbox, Message
 from simulator.pages_content import pages_month
+from simulator.planner_content import planner_month
 from simulator.settings_content import settings_month
 from simulator.teams_content import team_month
 from simulator.tenant import Tenant
@@ -57,6 +58,8 @@ def month(tenant: Tenant) -> dict[str, int]:
             lists_month(tenant, site_id, dice, done)
         chats_month(tenant, random.Random(f"{tenant.seed} month {number} chats"), now, done)
         pages_month(tenant, random.Random(f"{tenant.seed} month {number} pages"), done)
+        dice = random.Random(f"{tenant.seed} month {number} planner")
+        planner_month(tenant, dice, now, done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")
             _Desk(drive, dice, now, number, done).month()

@@ -62,6 +62,8 @@ class _Document:
 
 # Documented (learn.microsoft.com/graph/api/application-get), and left out of lean documents.
 _LEFT_OUT = (("applications",), ("applications(appId)",))
+# Documented (/graph/api/sitepage-update, /sitepage-publish), and left out too.
+_OF_PAGES = (("PATCH", ("sitepage",)), ("POST", ("sitepage", "publish")))
 
 
 class Documents:
@@ -74,7 +76,7 @@ class Documents:
         """What is wrong with a request; None when nothing is."""
         segments = documented(request.segments)
         where = f"{request.method} /{'/'.join(segments)}"
-        if segments[:1] in _LEFT_OUT:
+        if segments[:1] in _LEFT_OUT or _changes_a_page(request.method, segments):
             return None
         if segments[-1:] == ("$value",) and "attachments" in segments:
             return None if request.method == "GET" else f"{where}: only GET is documented"
@@ -108,6 +110,11 @@ def from_environment() -> Documents | None:
 @lru_cache(maxsize=4)
 def _documents(names: str) -> Documents:
     return Documents(tuple(Path(name) for name in names.split(os.pathsep) if name))
+
+
+def _changes_a_page(method: str, segments: tuple[str, ...]) -> bool:
+    lower = tuple(part.lower() for part in segments)
+    return lower[:1] == ("sites",) and lower[2:3] == ("pages",) and (method, lower[4:]) in _OF_PAGES
 
 
 def documented(segments: tuple[str, ...]) -> tuple[str, ...]:

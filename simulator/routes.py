@@ -22,6 +22,7 @@ from simulator import (
     mailbox_export,
     mailbox_transfer,
     pages,
+    planner,
     settings,
     sites,
     teams,
@@ -41,7 +42,7 @@ def routes() -> tuple[Route, ...]:
         *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
-        *pages.ROUTES, *sites.ROUTES, *lists.ROUTES,
+        *pages.ROUTES, *planner.ROUTES, *sites.ROUTES, *lists.ROUTES,
         *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES, *chats.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:

@@ -19,6 +19,7 @@ from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
 from simulator.pages_content import pages_truth
 from simulator.people_truth import people_truth
+from simulator.planner_content import planner_truth
 from simulator.settings_content import settings_truth
 from simulator.teams_content import teams_truth
 from simulator.tenant import Tenant
@@ -68,6 +69,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             if not chosen and key in tenant.sites
         },
         "pages": {} if chosen else pages_truth(tenant),
+        "planner": {} if chosen else planner_truth(tenant),
         "drives": {
             key: [_drive_item(entry, hashes) for entry in drive_truth(tenant.drives[key])]
             for key in drives

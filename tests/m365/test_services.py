@@ -22,6 +22,7 @@ from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_lists import ListsCase
 from tests.m365.cases_pages import PagesCase
 from tests.m365.cases_people import ContactsCase, TasksCase
+from tests.m365.cases_planner import PlannerCase
 from tests.m365.cases_settings import SettingsCase
 from tests.m365.service_suite import ServiceSuite
 from tests.m365.stage import Case, Truth
@@ -215,6 +216,7 @@ CASES: dict[str, Case] = {
     "archive": ArchiveCase(),
     "lists": ListsCase(),
     "pages": PagesCase(),
+    "planner": PlannerCase(),
     "chats": ChatsCase(),
 }
 
