@@ -16,6 +16,7 @@ from formats.item_file import ItemFile
 from formats.list_sheet import list_files
 from formats.mailbox_item import stream_file
 from formats.page import page_file
+from formats.plan import bucket_files
 from formats.post import post_file
 from formats.vcf import contact_file
 from formats.vtodo import task_file
@@ -53,6 +54,7 @@ COLLECTIONS: Mapping[str, Collect] = {
     "channel-message": conversation_files,
     "chat-message": conversation_files,
     "list-item": list_files,
+    "planner-task": bucket_files,
 }
 
 
