@@ -23,9 +23,9 @@ from base.item import Cause, StoredItem, Trouble
 from base.messages import BatchWritten, RestorePlanned, RestoreRun, RunClosed, WriteBatch
 from engine import patience, runs, throttling, undo
 from engine.assembly import App
-from engine.browse import View, open_view
+from engine.browse import View
 from engine.holding import holding
-from engine.restore_plan import RestoreRequest, batches, selected
+from engine.restore_plan import RestoreRequest, batches, restored_view, selected
 from m365.graph.errors import (
     GraphProblem,
     ItemGone,
@@ -33,6 +33,7 @@ from m365.graph.errors import (
     MaybeDone,
     QuotaFull,
     ResourceGone,
+    ResourceLocked,
     TransientFailure,
     Unauthorized,
 )
@@ -61,7 +62,7 @@ def plan_restore(app: App, request: RestoreRun) -> RestorePlanned:
             runs.started(app, request.org, request.run)
             return RestorePlanned("planned", batches=undo.batches(repository, stored["undo"]))
         wanted = RestoreRequest.from_json(stored)
-        view = open_view(app, request.org, wanted.service, wanted.resource, wanted.snapshot)
+        view = restored_view(app, request.org, wanted)
         count = 0
         for number, batch in enumerate(batches(selected(view, wanted))):
             repository.put_record(f"restore/{request.run}/batch/{number:06d}", batch)
@@ -90,8 +91,9 @@ def write_batch(app: App, request: WriteBatch) -> BatchWritten:
 
 
 WRITES_MAX = 3  # attempts at one item within a batch; each of them looks before it writes
-# The target is gone, full, or no longer opens to us: what is left fails without being tried.
-_ENDS_THE_RESTORE = (ResourceGone, QuotaFull, Unauthorized)
+# The target is gone, locked, full or no longer opens to us: what is left fails without being
+# tried.
+_ENDS_THE_RESTORE = (ResourceGone, ResourceLocked, QuotaFull, Unauthorized)
 # What happened to an item that is whole all the same, as every plan says: Office files that
 # SharePoint rewrote, links with a new address.
 _NOTES = ("rewritten-by-service", "link-has-new-address", Cause.DERIVED)
@@ -125,9 +127,7 @@ class _Batch:
             return undo.rows(self.app, self.request.org, stored["undo"], self.request.batch)
         wanted = RestoreRequest.from_json(stored)
         ids = self.repository.get_record(f"{self.base}/batch/{self.request.batch:06d}") or []
-        view = open_view(
-            self.app, self.request.org, wanted.service, wanted.resource, wanted.snapshot
-        )
+        view = restored_view(self.app, self.request.org, wanted)
         entries = [view.entry(item_id) for item_id in ids]
         rows: list[dict[str, Any]] = []
         stopped = self.repository.get_record(f"{self.base}/stopped")
@@ -136,8 +136,10 @@ class _Batch:
                 self.request.org, wanted.service, wanted.target, wanted.options
             )
             try:
-                self._write(_Writing(self.request.run, view, writer, wanted), entries, rows)
-            except (*_ENDS_THE_RESTORE, Locked) as problem:
+                swaps = self.app.service(wanted.service).swaps
+                writing = _Writing(self.request.run, view, writer, wanted, swaps)
+                self._write(writing, entries, rows)
+            except _ENDS_THE_RESTORE as problem:
                 stopped = {"code": problem.code}
                 self.repository.put_record(f"{self.base}/stopped", stopped)
             finally:
@@ -199,8 +201,11 @@ class _Placing:
 class _Writing:
     """Writes items one after another; knows what lies in the target folders it meets."""
 
-    def __init__(self, run: str, view: View, writer: Writer, wanted: RestoreRequest) -> None:
+    def __init__(
+        self, run: str, view: View, writer: Writer, wanted: RestoreRequest, swaps: bool
+    ) -> None:
         self._run, self._view, self._writer, self._wanted = run, view, writer, wanted
+        self._swaps = swaps
         self._placing = _Placing(view, writer, wanted)
         self._existing: dict[str, list[Existing]] = {}
         self._before: Clashes | None = None  # None in a first attempt
@@ -279,9 +284,12 @@ class _Writing:
             unsure = Trouble(item.id, "item", "perhaps-written-before", retry=False)
             return Written(ours.id, "skipped", (unsure,))
         clash = others[0] if others else None
-        if clash is None and before and conflict is OnConflict.REPLACE:
-            if not self._writer.keeps_markers:  # a killed attempt may have taken it away already
-                clash = Existing(before[0], identity.key, "")
+        if clash is not None and self._swaps and self._came_since(clash):
+            # A twin that an earlier attempt wrote, or somebody: neither skipped for nor replaced.
+            return self._writer.write(item, into, marker, None, new_name=True)
+        if clash is None and before and self._swaps and conflict is OnConflict.REPLACE:
+            # A killed attempt may have taken it away already.
+            clash = Existing(before[0], identity.key, "")
         if clash is not None and conflict is OnConflict.SKIP:
             return Written(clash.id, "skipped")
         replace = clash if conflict is OnConflict.REPLACE else None
@@ -293,12 +301,14 @@ class _Writing:
         """Whether it is the same content, without a marker, there now and not before the first
         attempt.
         """
-        return (
-            self._before is not None
-            and all(clash.id not in ids for ids in self._before.values())
-            and not clash.marker
-            and clash.same == identity.same
-        )
+        same = not clash.marker and clash.same == identity.same
+        return same and self._came_since(clash)
+
+    def _came_since(self, clash: Existing) -> bool:
+        """Whether it was not there before the first attempt; false in a first one."""
+        if self._before is None:
+            return False
+        return all(clash.id not in ids for ids in self._before.values())
 
     def _adopted(self, mine: Existing, others: list[Existing], conflict: OnConflict) -> Written:
         """A killed attempt wrote the item; what it had yet to replace is replaced now."""
