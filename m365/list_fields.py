@@ -78,7 +78,7 @@ def content_digest(fields: Raw, columns: Iterable[Raw]) -> str:
     said = {
         str(column["name"]): _said(fields[column["name"]])
         for column in columns
-        if kind_of(column) in PLAIN and not column.get("readOnly") and column["name"] != MARK
+        if kind_of(column) in PLAIN
         if fields.get(column["name"]) not in (None, "", [])
     }
     text = json.dumps(said, sort_keys=True).encode("utf-8", "surrogatepass")

@@ -18,8 +18,8 @@ from urllib.parse import quote
 from m365 import marks
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
-from m365.list_fields import content_digest
-from m365.list_json import MARK, Raw, item_id
+from m365.list_fields import PLAIN, content_digest
+from m365.list_json import MARK, Raw, item_id, kind_of, own_columns
 from m365.service import Existing
 
 STUB = "stub"
@@ -63,13 +63,20 @@ class Target:
         if self.rows is None or anew:
             self.rows = {}
             pages = follow(
-                writer, f"{self.path}/items", {"$expand": "fields"}, scope=scope,
+                writer, f"{self.path}/items", {"$expand": self._fields()}, scope=scope,
                 cost_first=COST_OF_LIST, cost_next=COST_OF_LIST,
             )  # fmt: skip
             for page in pages:
                 for raw in page.value:
                     self.note(raw.get("id"), raw.get("fields") or {})
         return self.rows
+
+    def _fields(self) -> str:
+        """What is asked for of a row: hidden columns come where they are named, and only there."""
+        if not self.is_ours:
+            return "fields"
+        plain = [name for name, one in self.columns.items() if kind_of(one) in PLAIN]
+        return f"fields($select={','.join(plain)})"
 
     def note(self, number: object, fields: Raw) -> None:
         """Remembers a row that was read or written."""
@@ -91,7 +98,8 @@ class Target:
             self.rows.pop(number, None)
 
     def digest(self, fields: Raw) -> str:
-        return content_digest(fields, self.columns.values())
+        own = own_columns({"columns": list(self.columns.values())})
+        return content_digest(fields, own)
 
     def existing(self, writer: GraphWriter, scope: Scope) -> Iterator[Existing]:
         """The rows for collisions. Those of others collide by id and, for a repeated step that

@@ -212,7 +212,6 @@ class Targets:
             except GraphProblem as problem:
                 if problem.status_code not in (400, 404, 405):
                     raise
-            target.columns["Title"] = {**there, "displayName": name}
 
     def _link_up(self) -> None:
         """Makes the lookups whose lists have both been met."""

@@ -11,6 +11,7 @@ https://learn.microsoft.com/graph/api/listitem-list
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +27,7 @@ _KEPT_MAX = 50_000
 
 
 class Words:
-    """The words of one site's lookups and people; for one thread."""
+    """The words of one site's lookups and people; safe to use from several threads."""
 
     def __init__(
         self, reader: GraphReader, scope: Scope, lists: str, people: Callable[[], str]
@@ -34,10 +35,14 @@ class Words:
         """`lists` is the path of the site's lists; `people` names the list of people."""
         self._reader, self._scope, self._lists, self._people = reader, scope, lists, people
         self._known: dict[tuple[str, int], dict[str, str]] = {}
+        self._lock = threading.Lock()
 
     def of(self, definition: Raw, rows: Iterable[Raw]) -> list[dict[str, Any]]:
         """For each row (its fields) the words by column."""
-        rows = list(rows)
+        with self._lock:
+            return self._of(definition, list(rows))
+
+    def _of(self, definition: Raw, rows: list[Raw]) -> list[dict[str, Any]]:
         columns = [one for one in own_columns(definition) if kind_of(one) in LOOKED_UP]
         found: list[dict[str, Any]] = [{} for _ in rows]
         for column in columns:

@@ -320,6 +320,7 @@ SERVICE = Service(
         "Views, formatting, comments, alerts and workflows: they are not in Graph.",
         "Earlier versions of rows, and who may see a list or a row.",
         "What a library's own columns say of its files; the columns themselves are kept.",
+        "Values of columns that a list hides: Graph gives the fields that people see.",
         "Lists that SharePoint hides from people, unless the policy chooses them.",
     ),
     choices={

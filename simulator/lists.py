@@ -54,10 +54,11 @@ def list_lists(tenant: Tenant, request: Request, site: str) -> Answer:
     """GET /sites/{site}/lists."""
     site_id = open_site(tenant, site)
     system = "system" in _names(request.query.get("$select", ""))
+    left_out = quirks_of(tenant).unlisted
     shown = [
         _list(tenant, site_id, one, request)
         for one in lists_of(tenant, site_id).values()
-        if system or not (one.hidden or one.system)
+        if (system or not (one.hidden or one.system)) and one.id not in left_out
     ]
     return _paged(tenant, request, f"/sites/{quote(site_id, safe=',')}/lists", shown)
 
@@ -119,6 +120,21 @@ def create_column(tenant: Tenant, request: Request, site: str, list_: str) -> An
     site_id, of = _open(tenant, site, list_)
     column = lists_write.checked_column(tenant, site_id, of, request.json())
     return Answer(201, add_column(tenant, of, column))
+
+
+def patch_column(tenant: Tenant, request: Request, site: str, list_: str, column: str) -> Answer:
+    """PATCH …/columns/{column}: what people call it, and what may be set of it."""
+    _, of = _open(tenant, site, list_)
+    found = next((one for one in of.columns if column in (one["id"], one["name"])), None)
+    if found is None:
+        raise GraphError(404, "itemNotFound", "The column was not found.")
+    given = request.json()
+    refused = sorted(set(given) - {"displayName", "description", "hidden", "indexed", "required"})
+    if refused:
+        raise _invalid(f"{refused[0]} cannot be changed.")
+    found |= given
+    of.etag += 1
+    return Answer(200, found)
 
 
 def list_content_types(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
@@ -331,6 +347,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _LIST, remove_list, _WRITE_COLUMNS, "sharepoint", 2),
     Route("GET", f"{_LIST}/columns", list_columns, _READ_COLUMNS, "sharepoint", 2),
     Route("POST", f"{_LIST}/columns", create_column, _WRITE_COLUMNS, "sharepoint", 2),
+    Route("PATCH", f"{_LIST}/columns/{{column}}", patch_column, _WRITE_COLUMNS, "sharepoint", 2),
     Route("GET", f"{_LIST}/contentTypes", list_content_types, _READ_COLUMNS, "sharepoint", 2),
     Route("GET", f"{_LIST}/items", list_items, _READ, "sharepoint", 2),
     Route("POST", f"{_LIST}/items", create_item, _WRITE, "sharepoint", 2),

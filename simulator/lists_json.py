@@ -1,7 +1,8 @@
 """Lists, columns and rows as Graph shows them.
 
 Rules
-- Fields without a value are left out. Several choices come with their @odata.type.
+- Fields without a value are left out, and those of hidden columns unless $select names them.
+  Several choices come with their @odata.type.
 - Of a lookup or a person there is the id alone, as text, under the name with LookupId behind it;
   where several are allowed an array of {LookupId, LookupValue}, with Email for persons.
 - The words of a lookup come where $select inside of $expand=fields names it, for twelve at most.
@@ -79,7 +80,8 @@ def fields_json(
     """The fields of a row; `wanted`: names of a $select inside of $expand, () for all."""
     found: Json = {"@odata.etag": f'"{item.guid},{item.etag}"'}
     for column in of.columns:
-        found |= _field(tenant, site_id, of, item, column)
+        if not column.get("hidden") or column["name"] in wanted:
+            found |= _field(tenant, site_id, of, item, column)
     found |= {
         "id": str(item.id), "ContentType": item.content_type, "Modified": item.modified,
         "Created": item.created, "AuthorLookupId": str(item.author),

@@ -43,6 +43,8 @@ class ListQuirks:
     """Deleted items come with parentReference and contentType, as Microsoft's example has them."""
     threshold: int = 5_000
     """Rows from which on a filter on a column without an index is refused."""
+    unlisted: set[str] = field(default_factory=set)
+    """Ids of lists that the listing leaves out although they are there."""
     refuses_lists_expanded: bool = False
     """$expand=columns,contentTypes on one list is refused."""
 
