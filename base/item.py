@@ -57,7 +57,6 @@ class Change:
     equals the stored one, parts need not be fetched again; "" never equals.
     `prints` holds, by role, what parts of that role depend on instead (who an item is shared with,
     how many versions are wanted): where it equals the stored one they stay whatever else changed.
-    Tags in `volatile` that changed when nothing else did count as a change of all of them.
     `stale` names roles whose parts the feed itself says have changed, whatever the prints.
     `partial` says that raw holds only the changed properties (a read-state flip): merge, do not
     replace.
@@ -161,6 +160,17 @@ class StoredPart:
     size: int
     meta: Mapping[str, Any]
     open: Callable[[], Iterator[bytes]]
+    open_at: Callable[[int], Iterator[bytes]] | None = None  # the same from an offset on
+
+    def after(self, offset: int) -> Iterator[bytes]:
+        """The bytes from `offset` on; what lies before is not read where that can be spared."""
+        if self.open_at is not None:
+            yield from self.open_at(offset)
+            return
+        for block in self.open():
+            if len(block) > offset:
+                yield block[offset:]
+            offset = max(0, offset - len(block))
 
     def read(self) -> bytes:
         """The whole part; only for what is known to be small."""

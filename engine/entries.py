@@ -86,20 +86,11 @@ def standing(change: Change, stored: Entry | None) -> tuple[bool, frozenset[str]
     wrong = {one for one in {*before, *change.prints} if before.get(one) != change.prints.get(one)}
     if not same:
         roles &= before.keys()  # all others hang on the fingerprint
-    elif not wrong and _changed_unseen(change, stored):
-        wrong = {*change.prints}
     wrong |= change.stale
     if same and not wrong and not stored.facts.get("retry", False):
         return True, roles
     wrong |= {str(lack).partition(":")[0] for lack in stored.facts.get("missing", ())}
     return False, frozenset() if ITEM in wrong else roles - wrong
-
-
-def _changed_unseen(change: Change, stored: Entry) -> bool:
-    """Whether the tags of an item changed, and nothing of it that the feed shows."""
-    seen = change.parent, change.name, dict(change.row)
-    tags_are_new = stored.facts.get("volatile", {}) != dict(change.volatile)
-    return tags_are_new and seen == (stored.parent, stored.name, dict(stored.row))
 
 
 def is_at(change: Change, entry: Entry) -> bool:
@@ -166,6 +157,7 @@ def stored_item(repository: Repository, entry: Entry) -> StoredItem:
             size=content.size,
             meta={key: value for key, value in content.meta.items() if key != SAME},
             open=lambda: repository.read(content),
+            open_at=lambda offset: repository.read(content, offset),
         )
 
     return StoredItem(

@@ -5,10 +5,10 @@ Rules
   addresses. What an item is stands in drive_item.py, its bytes in drive_content.py, its history in
   drive_versions.py.
 - A file whose hash and size are the stored ones is not downloaded again, whatever else changed.
-- Permissions cost five units: asked for of the root once, and of items that are shared explicitly
-  when the feed says that their sharing changed. Graph marks that only for applications that may
-  change permissions, which a backup must not: without the mark the `shared` facet is compared, and
-  tags that changed when nothing else did count as one (engine/entries.py).
+- Permissions cost five units: asked for of the root and of items that are shared explicitly, once
+  and again when the feed says that their sharing changed. Graph marks that only for applications
+  that may change permissions, which a backup must not: without the mark the `shared` facet and the
+  eTag of such an item are compared.
 - The feed's headers go with every page; a tenant that refuses them is asked without.
 - One refusal is a file's; where the drive itself is locked, the whole page ends.
 

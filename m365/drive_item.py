@@ -7,8 +7,8 @@ Rules
   message and no property: none of them stays in the object.
 - The bytes of a file hang on its quickXorHash and size, else on its cTag, else on its eTag, which
   changes with metadata too and costs a download.
-- Who an item is shared with hangs on its `shared` facet, which Graph is asked to give only where
-  sharing is explicit, and on the feed's mark.
+- Who an item is shared with hangs on the feed's mark, and where an application is not shown marks,
+  on its eTag and its `shared` facet, which Graph is asked to give only where sharing is explicit.
 
 Facts this file rests on: learn.microsoft.com/graph/api/driveitem-delta,
 /resources/driveitem, /onedrive/developer/rest-api/concepts/scan-guidance.
@@ -112,10 +112,8 @@ def _fingerprint(raw: Mapping[str, Any]) -> str:
 
 def _prints(raw: Mapping[str, Any], versions: str, fingerprint: str) -> dict[str, str]:
     found = {}
-    if raw.get("root") is not None:
-        found[PERMISSIONS] = "root"
-    elif raw.get("shared") is not None:
-        told = json.dumps(raw["shared"], sort_keys=True).encode()
+    if raw.get("root") is not None or raw.get("shared") is not None:
+        told = json.dumps([raw.get("shared"), raw.get("eTag")], sort_keys=True).encode()
         found[PERMISSIONS] = hashlib.sha256(told).hexdigest()[:16]
     if versions and raw.get("remoteItem") is None:
         found[VERSION] = f"{versions} {fingerprint}"

@@ -97,7 +97,7 @@ class Furnisher:
             self.file(self.dice.choice(folders), name, content)
 
     def special(self) -> None:
-        """Each oddity once: 11 files, a notebook, sharing."""
+        """Each oddity once: 12 files, a notebook, a package of another sort, sharing."""
         top = self.drive.root
         self.file(top, "empty.txt", LiteralBytes(b""))
         self.file(top, "one byte.txt", LiteralBytes(b"x"))
@@ -113,7 +113,11 @@ class Furnisher:
             later = edited.modified + timedelta(hours=1)
             self.drive.write(edited, LiteralBytes(text), self.owner, later)
         self._notebook()
+        self.drive.create_folder(
+            top, "Ideas.space", "fail", self.owner, edited.created, kind="package"
+        ).package_type = "workspace"
         self._share(self.folder("Projects", "Harbour & Co"))
+        self._link(self.file(top, "price list.txt", LiteralBytes(b"everything costs ten\r\n")))
 
     def hostile_names(self) -> None:
         """A folder of names that are legal and unpleasant."""
@@ -149,6 +153,15 @@ class Furnisher:
             "grantedToV2": identity,
         }
         self.drive.share(folder, permission, folder.modified)
+
+    def _link(self, item: Item) -> None:
+        key = f"{self.dice.getrandbits(64):016x}"
+        link = {
+            "type": "view", "scope": "organization", "preventsDownload": False,
+            "webUrl": f"{self.drive.web_url}/:t:/g/{key}",
+        }  # fmt: skip
+        permission = {"id": key, "roles": ["read"], "link": link, "grantedToIdentitiesV2": []}
+        self.drive.share(item, permission, item.modified)
 
     def _some_file(self, mean_bytes: int) -> tuple[str, Content]:
         dice = self.dice

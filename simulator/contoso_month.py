@@ -177,6 +177,7 @@ class _Desk:
             self.done["files made"] += 1
         self.done["folders made"] += 2
         self._edit()
+        self._share()
         self._rename()
         self._move(top)
         self._delete()
@@ -198,6 +199,22 @@ class _Desk:
         for item in self._files(1):
             self.drive.write(item, LiteralBytes(b""), self.drive.owner, self.now)
             self.done["files emptied"] += 1
+
+    def _share(self) -> None:
+        """A file is shared, one that was is shared with more, one with nobody any more."""
+        shared = [item for item in self.drive.living() if item.is_file and item.permissions]
+        for item in [*self._files(1), *shared[:1]]:
+            permission = {
+                "id": f"{self.dice.getrandbits(64):016x}",
+                "roles": ["read"],
+                "grantedToV2": {"user": {"id": "", "displayName": "Ines Harboe"}},
+            }
+            self.drive.share(item, permission, self.now)
+            self.done["files shared"] += 1
+        for item in shared[1:2]:
+            item.permissions.clear()
+            self.drive.shared(item, self.now)
+            self.done["sharing ended"] += 1
 
     def _rename(self) -> None:
         for item in self._files(2):

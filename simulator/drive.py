@@ -9,25 +9,22 @@ drive_upload.py, shapes in drive_json.py.
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from simulator import drive_delta, drive_sharing, drive_upload, sites
+from simulator import drive_delta, drive_history, drive_sharing, drive_upload, sites
 from simulator.drive_download import (
     Downloads,
-    all_versions,
     download,
     downloads,
-    one_version,
     refuse_unreadable,
 )
-from simulator.drive_item import DriveQuirks, Item, Version
+from simulator.drive_item import DriveQuirks, Item
 from simulator.drive_json import (
     DOWNLOAD_PATH,
     download_url,
     drive_json,
     item_json,
     permissions_json,
-    version_json,
 )
 from simulator.drive_names import BEHAVIORS, Behavior, invalid, not_found
 from simulator.drive_state import Drive, truth
@@ -126,8 +123,8 @@ def list_children(tenant: "Tenant", request: Request, **where: str) -> Answer:
     if start + size < len(children):
         kept = {"$skiptoken": str(start + size)}
         kept |= {name: request.query[name] for name in ("$select", "$top") if name in request.query}
-        base = f"{request.url_base}/drives/{quote(drive.id, safe='!')}/items/{folder.id}"
-        body["@odata.nextLink"] = f"{base}/children?{urlencode(kept)}"
+        path = drive_history.path(drive, folder)
+        body["@odata.nextLink"] = f"{request.url_base}{path}/children?{urlencode(kept)}"
     return Answer(200, body)
 
 
@@ -143,33 +140,6 @@ def get_content(tenant: "Tenant", request: Request, **where: str) -> Answer:
     item = find_item(drive, where)
     refuse_unreadable(item)
     return Answer(302, None, {"Location": download_url(drive, item, request, tenant.clock.now())})
-
-
-def list_versions(tenant: "Tenant", request: Request, **where: str) -> Answer:
-    drive = find_drive(tenant, where)
-    item = find_item(drive, where)
-    return Answer(200, {"value": [_version(version) for version in all_versions(item)]})
-
-
-def get_version(tenant: "Tenant", request: Request, version: str, **where: str) -> Answer:
-    drive = find_drive(tenant, where)
-    return Answer(200, _version(one_version(find_item(drive, where), version)))
-
-
-def get_version_content(tenant: "Tenant", request: Request, version: str, **where: str) -> Answer:
-    drive = find_drive(tenant, where)
-    item = find_item(drive, where)
-    refuse_unreadable(item)
-    found = one_version(item, version)
-    if found.number == item.version:
-        raise invalid("You cannot get the content of the current version.")
-    url = download_url(drive, item, request, tenant.clock.now(), found)
-    return Answer(302, None, {"Location": url})
-
-
-def list_permissions(tenant: "Tenant", request: Request, **where: str) -> Answer:
-    drive = find_drive(tenant, where)
-    return Answer(200, {"value": permissions_json(drive, find_item(drive, where))})
 
 
 # Writing
@@ -258,7 +228,7 @@ def _on_item(act: "_Handler") -> "_Handler":
 
     def handle(tenant: "Tenant", request: Request, **where: str) -> Answer:
         drive = find_drive(tenant, where)
-        rest = {name: where[name] for name in ("permission",) if name in where}
+        rest = {name: where[name] for name in ("permission", "version") if name in where}
         return act(tenant, request, drive, find_item(drive, where), **rest)
 
     return handle
@@ -343,10 +313,6 @@ def _stored(body: bytes) -> Content:
     return spooled
 
 
-def _version(version: Version) -> Json:
-    return version_json(version.number, version.content.size, version.modified, version.modified_by)
-
-
 # Routes
 
 _BASES = ("/drives/{drive}", "/users/{user}/drive", "/groups/{group}/drive", "/sites/{site}/drive")
@@ -362,10 +328,10 @@ _OPERATIONS: tuple[tuple[str, str, _Handler, tuple[str, ...], int], ...] = (
     ("GET", "/content", get_content, READ, 1),
     ("PUT", "/content", put_content, WRITE, 2),
     ("POST", "/createUploadSession", create_upload_session, WRITE, 2),
-    ("GET", "/versions", list_versions, READ, 2),
-    ("GET", "/versions/{version}", get_version, READ, 1),
-    ("GET", "/versions/{version}/content", get_version_content, READ, 1),
-    ("GET", "/permissions", list_permissions, READ, 5),
+    ("GET", "/versions", _on_item(drive_history.list_versions), READ, 2),
+    ("GET", "/versions/{version}", _on_item(drive_history.get_version), READ, 1),
+    ("GET", "/versions/{version}/content", _on_item(drive_history.get_content), READ, 1),
+    ("GET", "/permissions", _on_item(drive_history.list_permissions), READ, 5),
     ("POST", "/versions/{version}/restoreVersion", restore_version, WRITE, 2),
     ("POST", "/permanentDelete", _on_item(drive_sharing.delete_for_good), WRITE, 2),
     ("POST", "/restore", drive_sharing.restore_deleted, WRITE, 2),

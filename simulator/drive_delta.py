@@ -2,7 +2,9 @@
 
 Rules: a round covers the log between two numbers and is a pure function of them, so a page
 asked for twice is the same page; the token a round ends with stands for the moment it began;
-the query options of the first request live in the token.
+the query options of the first request live in the token, its Prefer headers do not. Changed
+permissions are marked where all of the documented conditions hold: the three preferences in this
+very request, and an application that may change permissions.
 
 Theory of operation: a token is JSON in base64 {g generation, s since, u upto, o offset, p page,
 q options}. Entries are changes; of one item the last is the truth. A tenant with p_duplicate also
@@ -66,19 +68,23 @@ class Token:
 
 def delta(tenant: "Tenant", drive: Drive, request: Request) -> Answer:
     """One page of a drive's delta."""
+    refused = drive.quirks.headers_refused
+    if refused is not None and request.prefer(_SHARING) is not None:
+        raise GraphError(*refused, "The preferences are not supported.")
     text = request.query.get("token", "")
     if text.lower() == "latest":
-        fresh = Token(drive.generation, drive.seq, -1, options=_options(request))
+        fresh = Token(drive.generation, drive.seq, -1, options=_options(drive, request))
         links = {"@odata.deltaLink": _link(tenant, drive, request, fresh)}
         return Answer(200, {"value": [], **links}, {"x-cost": "1"})
     token = _token(tenant, drive, request, text)
+    asked = _preferences(drive, request)
     if token.upto < 0:
         token = replace(token, upto=drive.seq)
     request.query = {**request.query, **dict(token.options)}
     entries = _planned(drive, token, tenant.quirks)
     part, after = _page(drive, token, entries, tenant.quirks)
     now = tenant.clock.now()
-    value = [_entry(drive, change, token, request, now) for change in part]
+    value = [_entry(drive, change, asked, request, now) for change in part]
     name = "@odata.deltaLink" if after.upto < 0 else "@odata.nextLink"
     body: Json = {
         "@odata.context": f"{request.url_base}/$metadata#Collection(driveItem)",
@@ -88,31 +94,37 @@ def delta(tenant: "Tenant", drive: Drive, request: Request) -> Answer:
     headers = {"x-cost": "1" if text else "2"}
     if "permissions" in request.query.get("$expand", ""):
         headers["x-cost"] = "5"
-    if applied := dict(token.options).get("prefer"):
-        headers["Preference-Applied"] = applied
+    if asked:
+        headers["Preference-Applied"] = ",".join(asked)
     return Answer(200, body, headers)
 
 
-def _options(request: Request) -> tuple[tuple[str, str], ...]:
+def _options(drive: Drive, request: Request) -> tuple[tuple[str, str], ...]:
     """What the first request asked for and the following pages keep."""
     kept = [(name, value) for name, value in request.query.items() if name in _KEPT]
-    if request.headers.get("deltaexcludeparent", "").lower() == "true":
+    excludes = request.headers.get("deltaexcludeparent", "").lower() == "true"
+    if excludes and not drive.quirks.headers_ignored:
         kept.append(("excludeparent", "true"))
-    asked = [name for name in _KNOWN_PREFERENCES if request.prefer(name) is not None]
-    if _SHARING in asked and not all(name in asked for name in _SHARING_NEEDS):
-        asked.remove(_SHARING)
-    if asked:
-        kept.append(("prefer", ",".join(asked)))
     return tuple(kept)
+
+
+def _preferences(drive: Drive, request: Request) -> list[str]:
+    """What of the request's preferences is honoured; each request says them anew."""
+    if drive.quirks.headers_ignored:
+        return []
+    asked = [name for name in _KNOWN_PREFERENCES if request.prefer(name) is not None]
+    roles = request.app.roles if request.app is not None else frozenset()
+    whole = all(name in asked for name in _SHARING_NEEDS) and "Sites.FullControl.All" in roles
+    return [name for name in asked if name != _SHARING or whole]
 
 
 def _token(tenant: "Tenant", drive: Drive, request: Request, text: str) -> Token:
     if not text:
-        return Token(drive.generation, 0, -1, options=_options(request))
+        return Token(drive.generation, 0, -1, options=_options(drive, request))
     moment = _timestamp(text)
     if moment is not None:
         since = sum(1 for change in drive.log if change.at <= moment)
-        return Token(drive.generation, since, -1, options=_options(request))
+        return Token(drive.generation, since, -1, options=_options(drive, request))
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         *numbers, options = json.loads(raw)
@@ -163,6 +175,8 @@ def _entries(drive: Drive, token: Token, quirks: Quirks) -> list[Change]:
     if not drive.quirks.deletes_list_children:
         finals = [change for change in finals if change.cause_id is None]
     dice = random.Random(f"{drive.id}:{token.since}:{token.upto}")
+    shared = {change.item_id for change in part if change.sharing}
+    finals = [replace(one, sharing=one.item_id in shared) for one in finals]
     finals = _deleted_shuffled(finals, dice)
     if token.since == 0:
         finals.sort(key=lambda change: change.item_id != drive.root.id)
@@ -226,15 +240,14 @@ def _page(
     return part, Token(token.generation, token.upto, -1, options=token.options)
 
 
-def _entry(drive: Drive, change: Change, token: Token, request: Request, now: datetime) -> Json:
+def _entry(drive: Drive, change: Change, asked: list[str], request: Request, now: datetime) -> Json:
     full = delta_json(drive, change, request, now)
     if change.deleted:
         return full
     item = drive.items[change.item_id]
-    preferences = dict(token.options).get("prefer", "")
-    if "hierarchicalsharing" in preferences and not is_shared(drive, item, inherited=False):
+    if "hierarchicalsharing" in asked and not is_shared(drive, item, inherited=False):
         full.pop("shared", None)
-    if change.sharing and _SHARING in preferences:
+    if change.sharing and _SHARING in asked:
         full["@microsoft.graph.sharedChanged"] = "True"
     if "permissions" in request.query.get("$expand", ""):
         full["permissions"] = permissions_json(drive, item)

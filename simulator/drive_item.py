@@ -47,6 +47,10 @@ class Item:
     """Somebody edits it: whoever changes or deletes it is told 423."""
     infected: bool = False
     hashless: bool = False
+    package_type: str = "oneNote"
+    """Of a package; others than that of notebooks are not documented."""
+    told_size: int | None = None
+    """What its properties say, where that is not the size of what is handed out."""
     out_of_order: tuple[int, str] | tuple[int, str, int] | None = None
     """(status, code) that content answers: what happens to .one files that are open."""
 
@@ -98,6 +102,13 @@ class DriveQuirks:
     rewrite_office: bool = True
     versions_kept: int = 500
     """Older versions of a file that the library keeps; 0: versioning is off."""
+    headers_refused: tuple[int, str] | None = None
+    """Status and code of a delta that asks for sharing changes in its headers."""
+    headers_ignored: bool = False
+    inherited_from: bool = True
+    """Inherited permissions say where they come from; applications may not be told."""
+    permissions_page: int = 200
+    versions_page: int = 200
     rename_dates: bool = False
     """Renaming sets the modified date to now."""
     sessions_need_sites: bool = False

@@ -96,8 +96,10 @@ def permissions_json(drive: Drive, item: Item) -> list[Json]:
     above = item.parent_id
     while above is not None:
         parent = drive.items[above]
-        origin = {"driveId": drive.id, "id": parent.id}
-        found += [{**permission, "inheritedFrom": origin} for permission in parent.permissions]
+        origin: Json = {"inheritedFrom": {"driveId": drive.id, "id": parent.id}}
+        if not drive.quirks.inherited_from:
+            origin = {}
+        found += [{**permission, **origin} for permission in parent.permissions]
         above = parent.parent_id
     return found
 
@@ -161,6 +163,8 @@ def _facets(drive: Drive, item: Item, state: Change | None = None) -> Json:
             "lastModifiedDateTime": stamp(item.modified),
         },
     }
+    if content is not None and item.told_size is not None:
+        facets["size"] = item.told_size
     if is_shared(drive, item, inherited=True):
         facets["shared"] = {"scope": "users"}
     if item.kind == "root":
@@ -168,7 +172,7 @@ def _facets(drive: Drive, item: Item, state: Change | None = None) -> Json:
     if item.kind in ("root", "folder"):
         facets["folder"] = {"childCount": len(drive.children(item))}
     elif item.kind == "package":
-        facets["package"] = {"type": "oneNote"}
+        facets["package"] = {"type": item.package_type}
     elif content is not None:
         facets["file"] = {"mimeType": item.mime_type}
         if drive.quirks.hashes and not item.hashless:

@@ -238,7 +238,7 @@ def sharepoint_ids(tenant: Tenant, drive_id: str) -> Json | None:
     if not site:
         return None
     _, collection, web = site.split(",")
-    return {"siteId": collection, "siteUrl": tenant.sites[site]["webUrl"], "webId": web}
+    return {"siteId": collection, "siteUrl": tenant.sites[site].get("webUrl"), "webId": web}
 
 
 def _named(tenant: Tenant, reference: str) -> str:

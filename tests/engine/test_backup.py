@@ -33,7 +33,7 @@ def test_a_notebook_that_cannot_be_downloaded_is_a_row_with_its_cause(tmp_path: 
         made.back_up()
 
         rows, _ = ledger.listed(made.app, ORG)
-        assert {row["cause"] for row in rows} == {"malware", "not-downloadable"}
+        assert {row["cause"] for row in rows} == {"malware", "not-downloadable", "not-supported"}
         assert not any(row["retry"] for row in rows)
 
 

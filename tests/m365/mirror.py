@@ -85,7 +85,7 @@ class Mirror:
         for _, seen in self._resets.values():
             seen.add(change.id)
         kept = Kept(change)
-        if before and change.fingerprint and before.change.fingerprint == change.fingerprint:
+        if before and _stands(before.change, change):
             kept.parts, kept.troubles = before.parts, before.troubles
         else:
             self.fetched[change.kind] += 1
@@ -116,3 +116,9 @@ class Mirror:
 
 def _bytes(part: Part) -> bytes:
     return part.data if isinstance(part.data, bytes) else b"".join(part.data)
+
+
+def _stands(before: Change, now: Change) -> bool:
+    """Whether all parts are what they were."""
+    same = before.fingerprint == now.fingerprint and before.prints == now.prints
+    return now.fingerprint != "" and same and not now.stale

@@ -121,7 +121,8 @@ class Stage:
         self.writer = GraphWriter(place, self._credential("Writer", writes), limiter, clock)
 
     def source(self) -> Source:
-        return self.case.service.source(self.reader, self.resource)
+        chosen = getattr(self.case, "choices", {})
+        return self.case.service.source(self.reader, self.resource, **chosen)
 
     def target(self, resource: Resource) -> Writer:
         if self.case.service.writer is None:
@@ -132,13 +133,17 @@ class Stage:
         """What the mirror holds, in the words of the tenant's truth."""
         names = {key: (kept.change.parent, kept.change.name) for key, kept in mirror.items.items()}
         found: Counter[Truth] = Counter()
+        beside = getattr(self.case, "beside", None)  # of services whose items keep more to compare
         for kept in mirror.items.values():
+            path = tuple(_path(names, kept.change.id))
+            if beside is not None:
+                found.update(beside(kept, path))
             if kept.change.kind == "folder":
                 continue
+            raw: list[tuple[str, bytes, Mapping[str, Any]]]
             raw = [(RAW, canonical(kept.change.raw), {})]
             for role, data, _ in kept.parts + raw:
                 if role == self.case.main_part():
-                    path = tuple(_path(names, kept.change.id))
                     found[Truth(path, len(data), hashlib.sha256(data).hexdigest())] += 1
         return found
 

@@ -30,6 +30,7 @@ class Client:
             drive_id = user.drive_id = "b!one"
             self.tenant.drives[drive_id] = Drive(drive_id, OWNER, NOW, seed=1)
         self.drive = self.tenant.drives[drive_id]
+        self.app = self.tenant.restore_app
         self.base = f"/v1.0/drives/{quote(drive_id)}"
 
     def file(self, path: str, data: bytes = b"data", **marks: Any) -> Any:
@@ -60,7 +61,7 @@ class Client:
         request = Request(
             method, parts.path, segments, query, Headers(headers or {}),
             body if isinstance(body, bytes) else json.dumps(body).encode() if body else b"",
-            self.tenant.restore_app if is_graph else None, f"{HOST}/v1.0", OTHER_HOST,
+            self.app if is_graph else None, f"{HOST}/v1.0", OTHER_HOST,
         )  # fmt: skip
         try:
             return route.handler(self.tenant, request, **parameters)

@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from simulator.drive import Drive, downloads, truth
+from simulator.filebytes import LiteralBytes
 from simulator.tenant import Clock, Tenant
 from tests.simulator.drive_client import NOW, OTHER_HOST, OWNER, Client, code, whole
 
@@ -326,3 +327,27 @@ def test_two_drives_of_one_seed_are_alike():
 
     assert make() == make()
     assert Tenant(1, clock=Clock(NOW)).id == Tenant(1, clock=Clock(NOW)).id
+
+
+def test_permissions_and_versions_are_lists_in_pages(client):
+    item = client.file("Docs/shared.txt")
+    for number in range(3):
+        client.drive.share(item, {"id": f"p{number}", "roles": ["read"]}, NOW)
+        client.drive.write(item, LiteralBytes(b"%d" % number), OWNER, NOW)
+    client.drive.quirks.permissions_page = client.drive.quirks.versions_page = 2
+    first = client.get(f"/items/{item.id}/permissions")
+    second = client.get(first["@odata.nextLink"])
+    assert [one["id"] for one in first["value"] + second["value"]] == ["p0", "p1", "p2"]
+    first = client.get(f"/items/{item.id}/versions")
+    second = client.get(first["@odata.nextLink"])
+    assert [one["id"] for one in first["value"] + second["value"]] == ["4.0", "3.0", "2.0", "1.0"]
+
+
+def test_where_a_permission_is_inherited_from_may_not_be_told(client):
+    item = client.file("Docs/shared.txt")
+    client.drive.share(client.drive.by_path(["Docs"]), {"id": "p", "roles": ["read"]}, NOW)
+    (found,) = client.get(f"/items/{item.id}/permissions")["value"]
+    assert "inheritedFrom" in found
+    client.drive.quirks.inherited_from = False
+    (found,) = client.get(f"/items/{item.id}/permissions")["value"]
+    assert "inheritedFrom" not in found

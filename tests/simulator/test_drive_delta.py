@@ -233,15 +233,42 @@ def test_ctags_and_hashes_may_be_missing(client):
     assert "hashes" not in entry["file"]
 
 
-def test_sharing_preferences_are_applied_and_said_so(client):
+ALL_THREE = "deltashowremovedasdeleted, deltatraversepermissiongaps, deltashowsharingchanges"
+MARK = "@microsoft.graph.sharedChanged"
+
+
+def marked(client: Client, link: str, prefer: str) -> list[str]:
+    entries = client.round(link, Prefer=prefer).entries
+    return [entry["name"] for entry in entries if entry.get(MARK) == "True"]
+
+
+def test_changed_sharing_is_marked_where_every_condition_holds(client):
     docs = client.drive.by_path(["Docs"])
-    both = "deltashowremovedasdeleted, deltatraversepermissiongaps, deltashowsharingchanges"
-    link = client.round("/root/delta?token=latest", Prefer=both).link
+    link = client.round("/root/delta?token=latest").link
     client.drive.share(docs, {"id": "p1", "roles": ["read"]}, NOW)
-    answer = client.ask("GET", link)
-    shared = [e["name"] for e in answer.body["value"] if "@microsoft.graph.sharedChanged" in e]
-    assert shared == ["Docs"]
+    assert marked(client, link, ALL_THREE) == []  # the application may not change permissions
+    client.app = client.tenant.add_app("Owner", ("Sites.FullControl.All",))
+    assert marked(client, link, ALL_THREE) == ["Docs"]
+    assert marked(client, link, "deltashowsharingchanges") == []
+    assert marked(client, link, "") == []  # headers are not carried over
+    client.drive.rename(docs, "Documents", client.drive.root, OWNER, NOW)
+    assert marked(client, link, ALL_THREE) == ["Documents"]  # whatever came behind it
+    answer = client.ask("GET", link, headers={"Prefer": ALL_THREE})
     assert "deltashowsharingchanges" in answer.headers["Preference-Applied"]
+
+
+def test_a_tenant_may_ignore_or_refuse_the_preferences(client):
+    client.app = client.tenant.add_app("Owner", ("Sites.FullControl.All",))
+    link = client.round("/root/delta?token=latest").link
+    client.drive.share(client.drive.by_path(["Docs"]), {"id": "p1", "roles": ["read"]}, NOW)
+    client.drive.quirks.headers_ignored = True
+    assert marked(client, link, ALL_THREE) == []
+    assert (
+        "Preference-Applied" not in client.ask("GET", link, headers={"Prefer": ALL_THREE}).headers
+    )
+    client.drive.quirks.headers_refused = (400, "invalidRequest")
+    assert client.ask("GET", link, headers={"Prefer": ALL_THREE}).status == 400
+    assert client.ask("GET", link).status == 200
 
 
 def test_hierarchical_sharing_shows_the_facet_only_where_sharing_begins(client):
