@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from api.auth import SESSION_COOKIE, AdminToken
+from api.coverage import WantedRows
 from api.deps import After, Org, ResourceName, Run, ServiceName, SnapshotNumber, TheApp
 from console import views
 from console.acts import acts
@@ -91,6 +92,12 @@ def problems() -> HTMLResponse:
 def organization(org: Org, app: TheApp) -> HTMLResponse:
     """One organization: what is protected, runs, what is missing."""
     return render("organization.html", **views.organization(app, org))
+
+
+@pages.get("/organizations/{org}/coverage")
+def covered(org: Org, app: TheApp, wanted: WantedRows, after: After = "") -> HTMLResponse:
+    """What is protected, partly or not, and why."""
+    return render("coverage.html", **views.covered(app, org, wanted, after))
 
 
 @pages.get("/organizations/{org}/policy")

@@ -23,6 +23,9 @@ from engine import (
 )
 from engine import organizations as orgs
 from engine.assembly import App
+from engine.coverage_rows import Wanted
+from engine.coverage_things import STATES
+from engine.coverage_words import title
 from engine.restore_plan import RestorePlan, RestoreRequest
 
 PAGE_ROWS = 100
@@ -48,11 +51,29 @@ def organization(app: App, org: str) -> dict[str, Any]:
         "org": orgs.show(app, org),
         "runs": runs.listed(app, org, limit=10)[0],
         "resources": resources.listed(app, org, limit=500)[0],
-        "coverage": coverage.statement(app, org),
+        "coverage": coverage.counts(app, org),
         "throttling": throttling.shown(app, org),
         "ledger": ledger.listed(app, org, limit=20)[0],
         "policy": policies.show(app, org),
         "services": policies.services(),
+    }
+
+
+def covered(app: App, org: str, wanted: Wanted, after: str) -> dict[str, Any]:
+    """The coverage statement: totals, and one page of rows."""
+    said = coverage.statement(app, org)
+    rows, more = said["rows"], said["next"]
+    if after or wanted != Wanted():
+        rows, more = coverage.listed(app, org, wanted, after)
+    return {
+        "org": orgs.show(app, org),
+        "said": said,
+        "rows": rows,
+        "next": more or "",
+        "wanted": wanted,
+        "states": STATES,
+        "titles": {kind: title(kind) for kind in said["totals"]},
+        "begun": not after,
     }
 
 

@@ -34,7 +34,7 @@ REASONS: Mapping[str, str] = {
     "no-licence": "There is none: its owner has no licence.",
     "not-provisioned": "There is none yet: its owner has a licence and never used it.",
     "no-mailbox": "There is no mailbox.",
-    "no-drive": "There is no OneDrive, or no library.",
+    "no-drive": "There is none.",
     "no-archive": "There is no in-place archive.",
     "guest": "A guest of another organization has nothing here.",
     "locked": "It is archived, locked or on hold, and Microsoft 365 does not open it.",
@@ -50,7 +50,7 @@ REASONS: Mapping[str, str] = {
     "service-not-available": "No service of Holdfast copies it.",
     "another-tenant": "Another organization shares it: only there it can be backed up.",
     "channels-not-told": "Some may be missing, because nothing lists all of them without",
-    "sites-not-told": "Nothing lists the sites of this tenant, so nobody knows what is missing.",
+    "sites-not-told": "Some may be missing, because nobody can tell which there are without",
     NOT_YET: "No run has brought a restore point yet.",
     NOT_PLANNED: "No run has looked at it yet; the next one does.",
     NOT_IN_POLICY: "The policy does not name",
@@ -72,6 +72,13 @@ CAUSES: Mapping[str, str] = {
     Cause.FORBIDDEN: "Microsoft 365 keeps it from this application",
     Cause.DERIVED: "Microsoft 365 makes it from other items by itself",
     "attachments-incomplete": "Microsoft 365 lists fewer attachments than the message has",
+    "content-mismatch": "what came is not what Microsoft 365 says it is",
+    "graph-refused": "Microsoft 365 refused the request",
+    "graph-timeout": "Microsoft 365 did not answer in time",
+    "graph-unstable": "Microsoft 365 gave no whole answer",
+    "item-gone": "Microsoft 365 lists it and does not find it",
+    "needs-sharepoint-certificate": "only SharePoint's own interface has it, with a certificate "
+    "that this organization has not granted",
 }
 
 # One and several of each kind of thing.
@@ -86,12 +93,12 @@ THINGS: Mapping[str, tuple[str, str]] = {
     "group-mailbox": ("group mailbox", "group mailboxes"),
     "team": ("team", "teams"),
     "channel": ("channel", "channels"),
-    "plans": ("Planner", "Planners"),
+    "plans": ("plans", "plans"),
     "plan": ("plan", "plans"),
     "library": ("library", "libraries"),
-    "lists": ("set of lists", "sets of lists"),
+    "lists": ("lists", "lists"),
     "list": ("list", "lists"),
-    "pages": ("set of pages", "sets of pages"),
+    "pages": ("pages", "pages"),
 }
 
 
@@ -142,7 +149,8 @@ def of_things(kind: str, state: str, count: int) -> Reason:
     """Of an owner: things of a kind that are not, or only partly, protected."""
     one, several = THINGS.get(kind, (kind, kind))
     how = "not" if state == "not" else "only partly"
-    whose = f"Its {one} is" if count == 1 else f"{count:,} of its {several} are"
+    verb = "are" if one == several else "is"
+    whose = f"Its {one} {verb}" if count == 1 else f"{count:,} of its {several} are"
     return Reason(BELOW, f"{whose} {how} protected.", count)
 
 

@@ -18,6 +18,7 @@ from formats.text import words_of
 from tests.api.house import HOSTILE, ORG, House
 
 BASE = f"/organizations/{ORG}"
+COVERAGE_QUERIES = ("", "?state=partly", "?state=not&kind=group", "?kind=onedrive&state=protected")
 
 
 class Page(HTMLParser):
@@ -97,6 +98,7 @@ def restored(house: House) -> str:
 
 def every_page(house: House, run: str) -> Iterator[str]:
     yield from ("/", "/problems", BASE, f"{BASE}/policy", f"{BASE}/run/{run}", "/signin")
+    yield from (f"{BASE}/coverage{query}" for query in COVERAGE_QUERIES)
     backup = house.get("/runs", kind="backup")["items"][-1]["id"]
     yield f"{BASE}/run/{backup}"
     for where in (house.mail(), house.drive()):
@@ -125,12 +127,24 @@ def test_every_page_shows_hostile_names_as_text(house: House, restored: str) -> 
 
 def test_every_link_of_the_pages_leads_somewhere(house: House, restored: str) -> None:
     seen: set[str] = set()
-    for path in ("/", BASE, f"{BASE}/run/{restored}"):
+    for path in ("/", BASE, f"{BASE}/coverage", f"{BASE}/run/{restored}"):
         for link in page(house.client.get(path)).links:
             if link.startswith("/") and link not in seen:
                 seen.add(link)
                 assert house.client.get(link).status_code == 200, link
     assert len(seen) > 8
+
+
+def test_the_coverage_page_says_why_in_words_and_filters_by_state(house: House) -> None:
+    whole = "".join(page(house.client.get(f"{BASE}/coverage")).text)
+    assert "The policy does not name Calendar" in whole
+    assert "OneNote pages" in whole
+    reason = "There is none: its owner has no licence."
+    for state, shown in (("not", True), ("partly", False)):
+        found = page(house.client.get(f"{BASE}/coverage", params={"state": state}))
+        assert (reason in "".join(found.text)) is shown
+    answer = house.client.get(f"{BASE}/coverage", params={"state": "green"})
+    assert answer.status_code == 422
 
 
 def test_an_error_is_a_page_with_what_to_do(house: House) -> None:
