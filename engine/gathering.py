@@ -8,13 +8,13 @@ Rule 3: a walk over the selection comes first; then each folder is read, page by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from base.item import StoredItem, StoredPart
 from engine.browse import PAGE_MAX, View
 from engine.entries import stored_item
-from formats import COLLECTIONS, ArchiveEntry
+from formats import COLLECTIONS, ArchiveEntry, ItemFile
 from formats.collection import ItemRow
 from vault import Entry, Missing, VaultDamaged
 
@@ -51,7 +51,7 @@ class Gathering:
         """Of every folder its files, and behind them a line for each item they hold."""
         for (folder_id, kind), ids in self._chosen.items():
             items = _Items(self._view, folder_id, kind, ids, self._each)
-            folder, folders = self._folder(folder_id)
+            folder, folders = _folder(self._view, folder_id), self._place_of(folder_id)
             for file in COLLECTIONS[kind](folder, items):
                 yield ArchiveEntry(folder, tuple(folders), file)
             within = (*folders, folder.name)
@@ -59,14 +59,18 @@ class Gathering:
                 problem = items.problems.get(entry.id, "")
                 yield ArchiveEntry(_bare(entry), within, None, folder_id, problem)
 
-    def _folder(self, folder_id: str) -> tuple[StoredItem, Sequence[str]]:
+    def _place_of(self, folder_id: str) -> Sequence[str]:
         entry = self._view.catalog.get(folder_id)
-        if entry is None:
-            return StoredItem(folder_id, "", "folder", "", {}, {}, ()), ()
-        try:
-            return stored_item(self._view.repository, entry), self._place(entry)
-        except LEFT_OUT:
-            return _bare(entry), self._place(entry)
+        return self._place(entry) if entry is not None else ()
+
+
+def files_of(
+    view: View, folder_id: str, kind: str, ids: Iterable[str] | None
+) -> Iterator[ItemFile]:
+    """The files of one folder, or of the items of it that `ids` names."""
+    chosen = None if ids is None else dict.fromkeys(ids)
+    items = _Items(view, folder_id, kind, chosen, lambda: None)
+    yield from COLLECTIONS[kind](_folder(view, folder_id), items)
 
 
 class _Items:
@@ -128,6 +132,17 @@ class _Items:
                 raise
 
         return replace(part, open=opened)
+
+
+def _folder(view: View, folder_id: str) -> StoredItem:
+    """A folder as far as it can be read."""
+    entry = view.catalog.get(folder_id)
+    if entry is None:
+        return StoredItem(folder_id, "", "folder", "", {}, {}, ())
+    try:
+        return stored_item(view.repository, entry)
+    except LEFT_OUT:
+        return _bare(entry)
 
 
 def _bare(entry: Entry) -> StoredItem:

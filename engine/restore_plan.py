@@ -16,6 +16,7 @@ from base.ids import fresh_slug
 from engine import resources, throttling
 from engine.assembly import App
 from engine.browse import View, open_view
+from engine.pages import PAGE, Chosen, PageView, as_restored
 from m365 import SERVICES
 from m365.service import OnConflict, Service, Writer
 from vault import Entry
@@ -88,7 +89,7 @@ def prepare(
     nothing.
     """
     request = settled(app, org, request)
-    view = open_view(app, org, request.service, request.resource, request.snapshot)
+    view = restored_view(app, org, request)
     counted = _Counted()
     for entry in selected(view, request):  # twice walked rather than once held: it may be long
         counted.add(entry)
@@ -129,8 +130,22 @@ def settled(app: App, org: str, request: RestoreRequest) -> RestoreRequest:
     return RestoreRequest(**{**request.to_json(), **changed})
 
 
+def restored_view(app: App, org: str, request: RestoreRequest) -> View:
+    """The restore point as the restore goes over it: with pages in place of what is written as
+    such.
+    """
+    view = open_view(app, org, request.service, request.resource, request.snapshot)
+    chosen = Chosen(request.items, request.folders)
+    return as_restored(view, app.service(request.service), request.options, chosen)
+
+
 def selected(view: View, request: RestoreRequest) -> Iterator[Entry]:
     """Every entry a request names, folders before what they hold, each once."""
+    named = _named(view, request)
+    return view.paged(named) if isinstance(view, PageView) else named
+
+
+def _named(view: View, request: RestoreRequest) -> Iterator[Entry]:
     seen: set[str] = set()
 
     def fresh(entry: Entry) -> bool:
@@ -204,6 +219,8 @@ def batches(entries: Iterator[Entry]) -> Iterator[list[str]]:
     size = 0
     for entry in entries:
         weight = sum(content.size for content in entry.contents)
+        if entry.kind == PAGE:
+            weight = BATCH_BYTES  # nobody knows yet, and it is as large as a conversation is long
         if batch and (len(batch) >= BATCH_ITEMS or size + weight > BATCH_BYTES):
             yield batch
             batch, size = [], 0

@@ -26,7 +26,7 @@ SENT = "2026-03-0{}T10:00:00Z"
 
 def message(number: int, parent: str = "talk", **raw: Any) -> tuple[Entry, dict[str, Any]]:
     """A message of the n-th day; a listing shows the newest first."""
-    row = {"sort": f"{9 - number}", "sent": SENT.format(number)}
+    row = {"sort": f"{9 - number}", "created": SENT.format(number)}
     entry = Entry(f"{parent}/m{number}", parent, "chat-message", f"Message {number}", row)
     return entry, {"id": f"m{number}", "createdDateTime": SENT.format(number), **raw}
 
