@@ -82,7 +82,10 @@ class Target:
         """Remembers a row that was read or written."""
         if not str(number).isdecimal():
             return
+        before = (self.rows or {}).get(int(str(number)))
         stored, _, mark = str(fields.get(MARK) or "").partition("|")
+        if before is not None and MARK not in fields:
+            stored, mark = before.stored, before.mark
         title = str(fields.get("Title") or "")
         row = Row(int(str(number)), title, self.digest(fields), stored, mark)
         if self.rows is not None:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
+from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone, ResourceGone
 from m365.list_fields import column_body, mark_column
 from m365.list_json import (
     Raw,
@@ -51,6 +51,19 @@ class Targets:
         if self._listed is None:
             self._listed = self._all(self._lists, _SELECT)
         return self._listed
+
+    def check(self) -> None:
+        """Asks whether the site is there and open. Raises ResourceGone, Locked."""
+        params = {"$select": "id", "$top": "1"}
+        try:
+            self._writer.get(self._lists, params=params, scope=self._scope, cost=COST_OF_LIST)
+        except ItemGone as problem:
+            raise ResourceGone(
+                "The site is not there.",
+                graph_code=problem.graph_code,
+                status_code=problem.status_code,
+                request_id=problem.request_id,
+            ) from problem
 
     def path(self, list_id: str) -> str:
         return f"{self._lists}/{quote(list_id, safe='')}"

@@ -60,6 +60,7 @@ class ListsWriter:
         self._fields = RowFields(self._targets, self._people.number, self._number)
 
     def root(self) -> Folder:
+        self._targets.check()
         return Folder(_PLANNED)
 
     def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
@@ -110,7 +111,8 @@ class ListsWriter:
         if replace is not None:
             number = ids_of(replace.id)[1]
             wanted = {**self._fields.emptied(fields, target), **fields}
-            self._set(item, target, int(number), wanted, marker, troubles)
+            # Without a mark of this restore: the row was there before, and an undo leaves it.
+            self._set(item, target, int(number), wanted, "", troubles)
             return Written(replace.id, "replaced", tuple(troubles))
         stub = None if new_name else self._stub_of(target, item.id)
         if stub is not None:
@@ -219,7 +221,7 @@ class ListsWriter:
         return row.number if row is not None and row.mark == STUB else None
 
     def _mark(self, target: Target, stored_id: str, marker: str) -> dict[str, Any]:
-        return mark_of(stored_id, marker) if target.is_ours else {}
+        return mark_of(stored_id, marker) if target.is_ours and marker else {}
 
     def _content_type(self, item: StoredItem, target: Target, troubles: list[Trouble]) -> str:
         """The target's content type of the same name; "" for the list's own first one."""

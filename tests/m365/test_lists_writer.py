@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from base.item import StoredItem, Trouble
+from m365.graph.errors import ResourceGone
 from m365.lists import ListsSource
 from m365.lists_writer import ListsWriter
 from m365.service import Existing, Folder, Resource, Written
@@ -443,3 +444,24 @@ def test_removing_a_row_twice_is_fine(on: Stage, mirror: Mirror, elsewhere: Reso
     writer.remove(written.id)
     writer.remove(written.id)
     assert list(writer.existing(into)) == []
+
+
+def test_a_replaced_row_is_not_marked_as_made_by_the_restore(
+    on: Stage, mirror: Mirror, elsewhere: Resource
+) -> None:
+    suppliers = titled(on, "Suppliers")
+    writer = writer_for(on, elsewhere)
+    (into,) = made_in(writer, mirror, suppliers)
+    item = stored_row(mirror, suppliers, 1)
+    writer.write(item, into, "first:1", None, new_name=False)
+    (old,) = writer.existing(into)
+    writer.write(item, into, "second:1", old, new_name=False)
+    assert [one.marker for one in writer.existing(into)] == ["first:1"]
+    assert [one.marker for one in writer_for(on, elsewhere).existing(into)] == ["first:1"]
+
+
+def test_a_site_that_is_gone_is_no_folder_to_start_from(on: Stage, elsewhere: Resource) -> None:
+    writer = writer_for(on, elsewhere)
+    del on.tenant.sites[elsewhere.graph_id]
+    with pytest.raises(ResourceGone):
+        writer.root()
