@@ -30,6 +30,10 @@ class BackupRun(Message):
     org: str
     run: str
     steps_at_once: int = 8
+    waits: int = 0  # pauses in a row while it is planned
+
+
+PLANNING = "planning"  # code of a plan that got on, and needs another step
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,11 @@ ASK: Mapping[str, Callable[[GraphReader, Sequence[str]], dict[str, Found]]] = {
 
 
 class MoreToAsk(Exception):
-    """The step's time is up; what was asked is kept."""
+    """The step's time is up, or the service asks for a pause; what was asked is kept."""
+
+    def __init__(self, retry_after_s: float = 0.0) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
 
 
 class Holdings:
@@ -71,6 +75,7 @@ class Holdings:
         self._records: dict[str, Record] = dict(self._kept.records)
         self._now = app.clock.now()
         self._right = mailbox_right(reader) if reader else ""
+        self.answers = 0  # that this step has brought
 
     def ask(
         self, kind: str, people: Sequence[Person], vanished: Collection[str], known: Known
@@ -155,6 +160,7 @@ class Holdings:
         return {"since": before["since"] if before else now, "asked": now}
 
     def _set(self, person_id: str, kind: str, held: dict[str, Any]) -> None:
+        self.answers += 1
         self._records[person_id] = {**self._records.get(person_id, {}), kind: held}
 
     def _is_news(self, kind: str, person: Person, known: Known) -> bool:

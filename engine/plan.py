@@ -15,7 +15,7 @@ from typing import Any
 
 from base import log
 from base.errors import Problem, Throttled
-from base.messages import BackupRun, Drain, Planned, Shard
+from base.messages import PLANNING, BackupRun, Drain, Planned, Shard
 from engine import census, directory, patience, policies, reconcile, runs, throttling
 from engine.assembly import App
 from engine.holdings import GUEST, NO_LICENCE, NOT_PROVISIONED, Holdings, MoreToAsk
@@ -33,7 +33,6 @@ from state.runs import Run
 
 SHARD_RESOURCES = 50
 SHARDS_PER_LANE = 4  # so that one large mailbox does not hold up a lane at the end
-PLANNING = "planning"  # code of a plan that needs another step
 _NOT_OFFERED = "mailbox-export-not-offered"  # why a tenant has no archives that can be read
 # Reasons that are as they are; any other is a fault of this run and shows in its colour.
 _SETTLED = frozenset(
@@ -68,8 +67,8 @@ def plan_backup(app: App, request: BackupRun) -> Planned:
         count = sum(len(shard) for shard in shards)
         app.runs.change(org, run, lambda one: _planned(one, count))
         return Planned("planned", shards=len(shards), resources=len(covered))
-    except MoreToAsk:
-        return Planned("throttled", code=PLANNING)
+    except MoreToAsk as more:
+        return Planned("throttled", code=PLANNING, retry_after_s=more.retry_after_s)
     except TransientFailure as problem:
         return Planned("throttled", code=problem.code, retry_after_s=patience.WAIT_S)
     except Throttled as wait:
@@ -141,6 +140,10 @@ def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
     sites = SiteHoldings(app, org, reader, ends, began)
     try:
         counted = census.take(app, org, reader, known, holdings, sites)
+    except Throttled as wait:
+        if holdings.answers or sites.answers:
+            raise MoreToAsk(wait.retry_after_s) from wait
+        raise
     finally:
         holdings.save(known)
         sites.save()

@@ -361,6 +361,8 @@ def show(app: App, org: str, run: str) -> dict[str, Any]:
         shown["counts"] = dict(counts)
         planned = one.detail.get("planned", 0)
         shown["detail"] = {**one.detail, "planned": planned, "resources": dict(states)}
+        waiting = states["throttled"] or not states  # a chain, or the plan
+        shown["detail"]["pauses"] = throttling.shown(app, org)["pauses"] if waiting else []
     return shown
 
 

@@ -93,6 +93,7 @@ class SiteHoldings:
         self._turn = self._kept[NAME].link
         self.sites: Mapping[str, Site] = {}  # all that are not personal; filled by find
         self.untold: set[str] = set()  # codes of answers that said nothing
+        self.answers = 0  # that this step has brought
 
     def find(self, known: Known) -> None:
         """Finds the sites that the directory does not list. Raises Throttled, MoreToAsk."""
@@ -216,6 +217,7 @@ class SiteHoldings:
             if at and self._app.clock.monotonic() >= self._deadline:
                 raise MoreToAsk
             note(list(ids[at : at + _AT_ONCE]))
+            self.answers += 1
 
     def _take_turn(self, ids: list[str], turn: dict[str, Any]) -> None:
         """Asks the next sites, without those that this run has asked already."""

@@ -10,13 +10,15 @@ from engine.assembly import App, missing_rights
 from m365.graph.client import GraphReader
 from m365.graph.errors import GraphProblem
 from m365.graph.limits import SLOTS, UNITS, Purpose, Scope
-from m365.graph.shares import Shared
+from m365.graph.shares import Shared, day_waits
 from m365.graph.throttle import INSTALLATION
 
 _DAY_S = 86_400
 _MAILBOX, _TEAM = "mailbox:", "team:"
 _SHAREPOINT = "sharepoint"
 _ASK_S = 7 * _DAY_S
+DAY_SPENT = "the tenant's daily SharePoint budget is spent"
+FIRSTS_SPENT = "first backups have spent their part of the daily SharePoint budget"
 _COUNTS = ("requests", "units", "refused", "held", "waited_ms")
 
 
@@ -45,9 +47,25 @@ def shown(app: App, org: str) -> dict[str, Any]:
             for mailbox, (until, reason) in sorted(shared.pauses.items())
             if until > now
         ]
+        if name == _SHAREPOINT:
+            pauses += _of_the_day(app, shared, now)
     for name, shared in _read(app, INSTALLATION):
         scopes.append(_scope(app, name, shared, now))
     return {"scopes": scopes, "mailboxes": mailboxes, "pauses": pauses, "licences": licences}
+
+
+def _of_the_day(app: App, shared: Shared, now: float) -> list[dict[str, Any]]:
+    """The pause that our own share of the day's budget means: for everybody, else for first fulls
+    while there are some.
+    """
+    limit = app.limiter.limits.with_licences(shared.licences).sharepoint_units_per_day
+    until = day_waits(shared, Purpose.BACKUP, limit, now)
+    reason = DAY_SPENT
+    if not until and any(one.purpose == Purpose.FIRST for one in shared.claims.values()):
+        until, reason = day_waits(shared, Purpose.FIRST, limit, now), FIRSTS_SPENT
+    if not until:
+        return []
+    return [{"scope": _SHAREPOINT, "mailbox": "", "until": _iso(until), "reason": reason}]
 
 
 def give_back(app: App, org: str, resource: str) -> None:

@@ -11,6 +11,7 @@ from azure.durable_functions import DurableOrchestrationContext
 
 from base.clock import iso, parse_iso
 from base.messages import (
+    PLANNING,
     BackupEnded,
     BackupRun,
     Drained,
@@ -22,7 +23,7 @@ from base.messages import (
     Turn,
 )
 from orchestrators import steps
-from orchestrators.steps import STEPS_PER_GENERATION, Story, attempt, insist, patiently
+from orchestrators.steps import STEPS_PER_GENERATION, Story, attempt, insist
 from orchestrators.waves import run_wave
 
 
@@ -30,6 +31,8 @@ def backup_organization(context: DurableOrchestrationContext) -> Story:
     """Backs up one organization: BackupRun in, RunClosed out."""
     run = BackupRun.from_json(context.get_input())
     planned = yield from _plan(context, run)
+    if planned is None:
+        return None
     crashed: list[str] = []
     if planned.state == "planned":
         crashed = yield from _drain(context, run, planned.shards)
@@ -55,9 +58,24 @@ def drain_lane(context: DurableOrchestrationContext) -> Story:
 # --- The run ---
 
 
-def _plan(context: DurableOrchestrationContext, run: BackupRun) -> Generator[Any, Any, Planned]:
-    answer = yield from patiently(context, "plan_backup", run.to_json())
-    return Planned.from_json(answer)
+def _plan(
+    context: DurableOrchestrationContext, run: BackupRun
+) -> Generator[Any, Any, Planned | None]:
+    """The plan, however many steps and pauses it takes; None where the story continues as new."""
+    waits = run.waits
+    for _ in range(STEPS_PER_GENERATION):
+        answer = yield from attempt(context.call_activity("plan_backup", run.to_json()))
+        if answer is None:
+            return Planned("failed", code=steps.CRASHED)
+        planned = Planned.from_json(answer)
+        if planned.state != "throttled":
+            return planned
+        waits = 0 if planned.code == PLANNING else waits + 1  # a step that got on is no wait
+        if waits > steps.WAITS_MAX:
+            return Planned("failed", code=steps.THROTTLED_TOO_LONG)
+        yield steps.pause(context, steps.wait_s(planned.retry_after_s, waits - 1))
+    context.continue_as_new(replace(run, waits=waits).to_json())
+    return None
 
 
 def _drain(
@@ -120,7 +138,7 @@ def _take_turn(context: DurableOrchestrationContext, lane: Lane) -> Generator[An
         case "more":
             return _queued(rest, Turn(turn.drain))
         case "throttled" if turn.waits < steps.WAITS_MAX:
-            until = _until(context, drained.retry_after_s)
+            until = _until(context, steps.wait_s(drained.retry_after_s, turn.waits))
             return _queued(rest, Turn(turn.drain, until, turn.waits + 1))
         case "throttled":
             return _given_up(rest, name, steps.THROTTLED_TOO_LONG)
@@ -139,5 +157,5 @@ def _given_up(lane: Lane, name: str, code: str) -> Lane:
 
 
 def _until(context: DurableOrchestrationContext, seconds: float) -> str:
-    wait = timedelta(seconds=1 + min(max(seconds, 0.0), steps.WAIT_S_MAX))  # iso() cuts fractions
+    wait = timedelta(seconds=1 + seconds)  # iso() cuts fractions
     return iso(context.current_utc_datetime + wait)

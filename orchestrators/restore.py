@@ -58,7 +58,7 @@ def _write(
         case "more":
             return replace(run, waits=0)
         case "throttled" if run.waits < steps.WAITS_MAX:
-            yield pause(context, written.retry_after_s)
+            yield pause(context, steps.wait_s(written.retry_after_s, run.waits))
             return replace(run, waits=run.waits + 1)
         case "throttled":
             return replace(following, crashed=run.crashed + 1)

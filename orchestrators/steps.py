@@ -17,6 +17,8 @@ Story = Generator[Any, Any, dict[str, Any] | None]  # None: it continued as new
 STEPS_PER_GENERATION = 50  # a step and the pause before it are 8 events: 400 of the 500 allowed
 WAITS_MAX = 100  # times in a row one thing may be throttled before it is given up for this run
 WAIT_S_MAX = 3600.0  # the longest single pause; asking again is cheap
+_AS_ASKED = 20  # so many pauses in a row are as long as was asked for; those behind them double
+_DOUBLED_S = 60.0, 5  # from a minute, so often: 100 pauses outlast any day's budget
 CRASHED = "step-crashed"
 THROTTLED_TOO_LONG = "throttled-too-long"
 
@@ -59,6 +61,15 @@ def patiently(
             return answer
         yield pause(context, answer["retry_after_s"])
     return {"state": "failed", "code": THROTTLED_TOO_LONG}
+
+
+def wait_s(asked_s: float, waits: int) -> float:
+    """Seconds to wait behind so many pauses in a row. A service whose budget of the day is spent
+    may ask for a minute at a time, and refused requests count: so pauses grow.
+    """
+    first_s, doublings = _DOUBLED_S
+    grown_s = first_s * 2 ** min(waits - _AS_ASKED, doublings) if waits >= _AS_ASKED else 0.0
+    return min(max(asked_s, grown_s, 0.0), WAIT_S_MAX)
 
 
 def pause(context: DurableOrchestrationContext, seconds: float) -> Any:

@@ -234,6 +234,13 @@ def grant_day(
     return mine.grant, free_at
 
 
+def day_waits(shared: Shared, purpose: int, limit: int, now: float) -> float:
+    """Until when nothing is granted any more to those of a purpose; 0.0 where something is."""
+    told = Shared(claims={"": Claim(purpose, now)}, day=dict(shared.day))
+    granted, free_at = grant_day(told, "", 0, 1, limit, now)
+    return 0.0 if granted else free_at
+
+
 def _leaves(shared: Shared, which: int, seconds: float, now: float) -> float:
     """When the oldest cell within a window stops counting."""
     ends = [(cell + 1) * _CELL_S + seconds for cell, both in shared.day.items() if both[which]]

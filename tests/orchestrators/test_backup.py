@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from local import replay_events
 from orchestrators.steps import STEPS_PER_GENERATION, WAITS_MAX
-from tests.orchestrators.fake_steps import START, Stage, Tenant, counted, throttled
+from tests.orchestrators.fake_steps import START, Stage, Tenant, counted, said, throttled
 
 RUN = {"org": "contoso", "run": "run-1", "steps_at_once": 3}
 
@@ -189,3 +190,61 @@ def test_histories_stay_short_however_many_steps_a_lane_takes() -> None:
     assert lane is not None
     assert lane.generation > 2
     assert stage.output()["state"] == "green"
+
+
+class Spent(Tenant):
+    """Until a moment everything of SharePoint is asked to wait a minute, as when the day's budget
+    is spent.
+    """
+
+    def __init__(self, shards: list[list[str]], hours: float) -> None:
+        super().__init__(shards)
+        self.until = START + timedelta(hours=hours)
+        self.stage: Stage | None = None
+
+    def drain(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = super().drain(request)
+        return throttled(60) if self.spent(request["service"]) else answer
+
+    def plan_backup(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = super().plan_backup(request)
+        waiting = {"state": "throttled", "code": "throttled", "retry_after_s": 60.0}
+        return waiting if self.spent("plan") else answer
+
+    def spent(self, service: str) -> bool:
+        assert self.stage is not None
+        return service in ("drive", "plan") and self.stage.clock.moment < self.until
+
+    def tell(self) -> Stage:
+        self.stage = Stage(self.steps())
+        self.stage.start("backup_organization", RUN)
+        self.stage.play()
+        return self.stage
+
+
+def test_a_budget_that_is_spent_till_the_evening_is_waited_for_and_seldom_asked() -> None:
+    tenant = Spent([["drive/a", "mail/b"], ["drive/c"]], hours=0)
+    tenant.until = START + timedelta(hours=23)
+    tenant.plan_backup = lambda request: said(tenant.plan)  # type: ignore[method-assign]
+    stage = tenant.tell()
+    assert tenant.closed is not None
+    assert tenant.closed["crashed"] == []
+    assert stage.output()["state"] == "green"
+    assert tenant.drains().count("drive/a") < 80  # not 1,380 times, once a minute
+    assert stage.clock.moment - tenant.until < timedelta(minutes=40)
+
+
+def test_a_plan_waits_for_the_budget_too_over_several_histories() -> None:
+    tenant = Spent([["mail/a"]], hours=23)
+    stage = tenant.tell()
+    assert tenant.drains() == ["mail/a"]
+    assert stage.output()["state"] == "green"
+    assert max(len(episode[0].history) for episode in stage.instances.told) < 500
+
+
+def test_a_plan_that_gets_on_is_never_given_up() -> None:
+    tenant = Tenant([["mail/a"]])
+    on = {"state": "throttled", "code": "planning", "retry_after_s": 5.0}
+    tenant.plan = [on] * (WAITS_MAX + 5) + [{"state": "planned", "shards": 1}]
+    told(tenant)
+    assert tenant.drains() == ["mail/a"]
