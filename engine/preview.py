@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from base.item import StoredItem
+from formats.conversation_words import attachment_words, event_words, name_of, reaction_words
 from formats.text import TEXT_MAX, words_of
 
 _FILE_BYTES_MAX = 64 * 1024
@@ -24,6 +25,7 @@ _FACTS = (  # title, and the way to a text in the object of an event, a contact 
     ("Company", ("companyName",)),
     ("Mobile", ("mobilePhone",)),
 )
+_TALK = ("channel-message", "chat-message")
 _TEXT_TYPES = ("text/", "application/json", "application/xml")
 
 
@@ -31,6 +33,8 @@ def of(item: StoredItem) -> dict[str, Any]:
     """Shape: {people: [[title, names or facts]], words, attachments: [{name, size}]}. Plain text
     only.
     """
+    if item.kind in _TALK:
+        return _talk(item.raw)
     attached = [part for part in item.parts if part.role == "attachment"]
     return {
         "people": [*_people(item.raw), *_facts(item.raw)],
@@ -39,6 +43,27 @@ def of(item: StoredItem) -> dict[str, Any]:
             {"name": str(part.meta.get("name") or "(no name)"), "size": part.size}
             for part in attached
         ],
+    }
+
+
+def _talk(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A message of Teams: who, when it was edited or deleted, and what it says."""
+    listed = raw.get("attachments")
+    attached = [attachment_words(one) for one in listed or () if isinstance(one, Mapping)]
+    facts = (
+        ("Subject", raw.get("subject")),
+        ("Sent", raw.get("createdDateTime")),
+        ("Edited", raw.get("lastEditedDateTime")),
+        ("Deleted", raw.get("deletedDateTime")),
+        ("Reactions", reaction_words(raw)),
+        ("Attached", ", ".join(filter(None, attached))),  # links: their files lie elsewhere
+    )
+    event = event_words(raw) if isinstance(raw.get("eventDetail"), Mapping) else ""
+    sender = [] if event else [("From", name_of(raw))]
+    return {
+        "people": [*sender, *((title, str(value)) for title, value in facts if value)],
+        "words": event or _words(raw),
+        "attachments": [],
     }
 
 

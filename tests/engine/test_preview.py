@@ -55,3 +55,37 @@ def test_the_words_of_a_page_come_without_its_markup() -> None:
     assert "Hello" in words
     assert "<" not in words
     assert preview.of(item("contact", personalNotes="met at the pier"))["words"].startswith("met")
+
+
+def test_a_message_of_teams_is_shown_with_its_sender_and_words() -> None:
+    raw = {
+        "from": {"application": None, "user": {"displayName": "Ada"}},
+        "createdDateTime": "2026-03-01T10:00:00Z",
+        "deletedDateTime": None,
+        "subject": "Lunch",
+        "body": {
+            "contentType": "html",
+            "content": "<p>Soup <at>Grace</at><script>x</script>",
+        },
+        "attachments": [{"contentType": "reference", "name": "Menu.pdf"}, "odd"],
+        "reactions": [{"reactionType": "like"}],
+    }
+    for kind in ("chat-message", "channel-message"):
+        found = preview.of(StoredItem("1", "talk", kind, "Lunch", {}, raw, ()))
+        assert found["people"] == [
+            ("From", "Ada"),
+            ("Subject", "Lunch"),
+            ("Sent", "2026-03-01T10:00:00Z"),
+            ("Reactions", "👍 1"),
+            ("Attached", "Menu.pdf"),
+        ]
+        assert found["words"] == "Soup Grace"
+        assert found["attachments"] == []
+
+
+def test_what_teams_noted_is_shown_in_words() -> None:
+    detail = {"@odata.type": "#microsoft.graph.chatRenamedEventMessageDetail"}
+    raw = {"from": None, "body": {"contentType": "html", "content": "<systemEventMessage/>"},
+           "eventDetail": {**detail, "chatDisplayName": "Dinner"}}  # fmt: skip
+    found = preview.of(StoredItem("1", "talk", "chat-message", "", {}, raw, ()))
+    assert found == {"people": [], "words": "Chat renamed: Dinner", "attachments": []}
