@@ -26,6 +26,7 @@ from engine.assembly import App
 from engine.browse import View
 from engine.holding import holding
 from engine.restore_plan import RestoreRequest, batches, restored_view, selected
+from engine.restore_step import RestoreStep
 from m365.graph.errors import (
     GraphProblem,
     ItemGone,
@@ -42,7 +43,9 @@ from m365.service import (
     Folder,
     FolderFinisher,
     Identity,
+    LongWriter,
     OnConflict,
+    Unfinished,
     Writer,
     Written,
 )
@@ -80,6 +83,8 @@ def write_batch(app: App, request: WriteBatch) -> BatchWritten:
     try:
         with holding(app, request.org, request.run) as insist:
             return _Batch(app, request, insist).write()
+    except Unfinished:
+        return BatchWritten("more")
     except Throttled as wait:
         return BatchWritten("throttled", retry_after_s=wait.retry_after_s, code=wait.code)
     except Problem as problem:
@@ -129,7 +134,8 @@ class _Batch:
         ids = self.repository.get_record(f"{self.base}/batch/{self.request.batch:06d}") or []
         view = restored_view(self.app, self.request.org, wanted)
         entries = [view.entry(item_id) for item_id in ids]
-        rows: list[dict[str, Any]] = []
+        step = RestoreStep(self.app, self.repository, self.request, self.insist)
+        rows = step.rows()
         stopped = self.repository.get_record(f"{self.base}/stopped")
         if stopped is None:
             writer = self.app.restorer(
@@ -138,7 +144,9 @@ class _Batch:
             try:
                 swaps = self.app.service(wanted.service).swaps
                 writing = _Writing(self.request.run, view, writer, wanted, swaps)
-                self._write(writing, entries, rows)
+                if isinstance(writer, LongWriter):
+                    writer.work_in(step)
+                self._write(writing, entries, rows, step)
             except _ENDS_THE_RESTORE as problem:
                 stopped = {"code": problem.code}
                 self.repository.put_record(f"{self.base}/stopped", stopped)
@@ -147,18 +155,29 @@ class _Batch:
         rows += [_failed(entry, (stopped or {})["code"]) for entry in entries[len(rows) :]]
         return rows
 
-    def _write(self, writing: _Writing, entries: list[Entry], rows: list[dict[str, Any]]) -> None:
+    def _write(
+        self,
+        writing: _Writing,
+        entries: list[Entry],
+        rows: list[dict[str, Any]],
+        step: RestoreStep,
+    ) -> None:
+        """Adds a row per entry that has none yet. Raises Unfinished when the step is over."""
         name = f"{self.base}/before/{self.request.batch:06d}"
         before = self.repository.get_record(name)
         if before is None:
             self.repository.put_record(name, writing.clashes(entries))
         else:
             writing.repeats(before)
-        pulse = runs.Pulse(self.app, self.request.org, self.request.run)
-        for entry in entries:
-            self.insist()
-            rows.append(writing.write(entry))
-            pulse.beat()
+        first = len(rows)
+        for entry in entries[first:]:
+            try:
+                if step.is_over() and len(rows) > first:
+                    raise Unfinished("The step is over; the batch goes on in the next one.")
+                rows.append(writing.write(entry))
+            except (Unfinished, Throttled):
+                step.keep_rows(first, rows[first:])
+                raise
 
 
 class _Placing:
@@ -235,7 +254,7 @@ class _Writing:
         for attempt in range(1, WRITES_MAX + 1):
             try:
                 return _row(entry, self._written(entry))
-            except (Throttled, *_ENDS_THE_RESTORE):
+            except (Throttled, Unfinished, *_ENDS_THE_RESTORE):
                 raise
             except (TransientFailure, MaybeDone) as problem:
                 if attempt == WRITES_MAX:

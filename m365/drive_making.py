@@ -28,7 +28,7 @@ from m365.drive_sharing import DriveSharing
 from m365.drive_tree import DriveTree, is_folder
 from m365.drive_upload import Edition, Place, Sent, Uploads, quick_xor_of
 from m365.graph.errors import Clash, GraphProblem, MaybeDone, TransientFailure
-from m365.service import Folder, Written
+from m365.service import Folder, Unfinished, Written
 
 MISMATCH = "content-mismatch"
 REWRITTEN = "rewritten-by-service"
@@ -106,6 +106,8 @@ class Making:
             found = None
         sent = Sent(dict(found or {}))
         for edition in wish.editions[done or 0 :]:
+            if edition.number > (done or 0):
+                self._pause()
             sent = self._edition(wish, edition, str(sent.made.get("id") or ""))
         return sent.made, sent.quick_xor
 
@@ -126,6 +128,12 @@ class Making:
                 if look == _LOOKS_MAX or done != edition.number:
                     raise
         raise AssertionError("the last look returns or raises")
+
+    def _pause(self) -> None:
+        """Between two editions: the next step finds what is there and goes on."""
+        step = self._uploads.step
+        if step is not None and step.is_over():
+            raise Unfinished("The step is over; the history goes on in the next one.")
 
     def _done(self, wish: Wish, found: Mapping[str, Any] | None) -> int | None:
         if found is None:

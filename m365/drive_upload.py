@@ -6,6 +6,8 @@ Rules
   nobody takes it for finished (drive_making.py).
 - A session in a folder overwrites nothing; one on an item makes its next version.
 - A lost session is never resumed from byte 0: a new one is made.
+- What is long goes on in the next step, where the session says: its address is kept, sealed, and
+  nowhere else. Sessions of one content are begun only so many times.
 
 Facts this file rests on: learn.microsoft.com/graph/api/driveitem-createuploadsession,
 /api/driveitem-put-content, /resources/filesysteminfo.
@@ -22,9 +24,13 @@ from base.item import StoredPart
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.errors import Forbidden, SessionGone
 from m365.quickxorhash import QuickXorHash
+from m365.service import Step, Unfinished
 
 PUT_BYTES_MAX = 4 * 1024 * 1024  # sent as one request where a tenant refuses upload sessions
+LONG_BYTES = 64 * 1024 * 1024  # more may take longer than a step
+_STEP_BYTES_MIN = 16 * 1024 * 1024  # of a long content, sent by every step that comes to it
 _ATTEMPTS = 3  # sessions begun for one content
+_LONG_ATTEMPTS = 6  # and for a long one, over all steps
 _TIMES = ("createdDateTime", "lastModifiedDateTime")
 
 
@@ -66,6 +72,7 @@ class Uploads:
         self._writer = writer
         self._scope = scope
         self.sessions_refused = False
+        self.step: Step | None = None  # without one everything is sent in one go
 
     def send(self, place: Place, edition: Edition) -> Sent:
         """Raises Clash where the name is taken, MaybeDone, SessionGone, Forbidden, QuotaFull."""
@@ -100,6 +107,8 @@ class Uploads:
             item["name"] = place.name
         if edition.times:
             item["fileSystemInfo"] = dict(edition.times)
+        if self.step is not None and edition.part.size > LONG_BYTES:
+            return self._long(place, item, edition, self.step)
         for attempt in range(1, _ATTEMPTS + 1):
             url = self._begin(place, item)
             hasher = QuickXorHash()
@@ -111,6 +120,29 @@ class Uploads:
                 if attempt == _ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    def _long(self, place: Place, item: Mapping[str, Any], edition: Edition, step: Step) -> Sent:
+        """Goes on with the session of an earlier step. Raises Unfinished when this one is over."""
+        key = f"{place.path} {edition.number}"
+        urls = list(step.kept(key))
+        part, is_gone = edition.part, not urls
+        while True:
+            if is_gone and len(urls) == _LONG_ATTEMPTS:
+                raise SessionGone("An upload was lost too many times.")
+            if is_gone:
+                url = self._begin(place, item)
+                step.keep(key, len(urls), url)
+                urls.append(url)
+            try:
+                made = self._writer.upload(
+                    urls[-1],
+                    part.size,
+                    lambda offset: _paced(part.after(offset), step),
+                    scope=self._scope,
+                )
+                return Sent(made)
+            except SessionGone:
+                is_gone = True
 
     def _begin(self, place: Place, item: Mapping[str, Any]) -> str:
         path = f"{place.path}/createUploadSession"
@@ -126,6 +158,16 @@ class Uploads:
         path = f"{place.path}/content"
         made = self._writer.put(path, data=data, headers=headers, scope=self._scope)
         return Sent(made, hasher.base64())
+
+
+def _paced(blocks: Iterator[bytes], step: Step) -> Iterator[bytes]:
+    """The same blocks, as long as the step lasts."""
+    sent = 0
+    for block in blocks:
+        yield block
+        sent += len(block)
+        if step.is_over() and sent >= _STEP_BYTES_MIN:
+            raise Unfinished("The step is over; the upload goes on in the next one.")
 
 
 def _hashed(blocks: Iterator[bytes], hasher: QuickXorHash) -> Iterator[bytes]:

@@ -28,10 +28,10 @@ from m365.drive_history import editions, is_rewritten
 from m365.drive_making import NAME_TAKEN, Making, Wish, differences, is_ours
 from m365.drive_sharing import DriveSharing
 from m365.drive_tree import DriveTree, is_folder, is_too_long
-from m365.drive_upload import Place, Uploads, seconds_of, times_of
+from m365.drive_upload import LONG_BYTES, Place, Uploads, seconds_of, times_of
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
-from m365.service import Existing, Folder, Identity, Resource, Written
+from m365.service import Existing, Folder, Identity, Resource, Step, Written
 
 RENAMED = "renamed"  # SharePoint does not take the name
 PATH_SHORTENED = "path-shortened"  # it lies in a folder "deep-…" at the top
@@ -63,6 +63,9 @@ class DriveWriter:
         self._making = Making(self._tree, self._uploads, self._sharing)
         self._versions = versions
         self._top: Folder | None = None  # of the restore, where it has a folder of its own
+
+    def work_in(self, step: Step) -> None:
+        self._uploads.step = step
 
     def root(self) -> Folder:
         return Folder(self._tree.root())
@@ -163,7 +166,8 @@ class DriveWriter:
 
     def _write(self, wish: Wish) -> Written:
         shared = self._sharing is not None and drive_sharing.grants_anything(wish.item)
-        if not (wish.replaces or shared or len(wish.editions) > 1):
+        long = wish.editions[-1].part.size > LONG_BYTES
+        if not (wish.replaces or shared or long or len(wish.editions) > 1):
             written = self._at_once(wish)
             if written is not None:
                 return written

@@ -220,6 +220,39 @@ class Choice:
         return any(type(value) is type(one) and value == one for one in self.values)
 
 
+class Unfinished(Problem):
+    """The step's time is over in the middle of an item; the next step goes on with it."""
+
+    code = "unfinished"
+    status = 503
+    hint = "Nothing to do: the next step goes on."
+
+
+class Step(Protocol):
+    """What a Writer knows of the step it works in."""
+
+    def is_over(self) -> bool:
+        """Whether to raise Unfinished at the next place from which a step can go on."""
+        ...
+
+    def kept(self, key: str) -> Sequence[str]:
+        """Everything that was kept under a key, in order."""
+        ...
+
+    def keep(self, key: str, number: int, value: str) -> None:
+        """Keeps the `number`-th value, sealed: it may be a secret."""
+        ...
+
+
+@runtime_checkable
+class LongWriter(Protocol):
+    """A Writer of items that may take longer than a step."""
+
+    def work_in(self, step: Step) -> None:
+        """Says which step it works in. What was begun in an earlier one goes on."""
+        ...
+
+
 @runtime_checkable
 class FolderFinisher(Protocol):
     """A Writer whose folders have something that is set once they are there."""

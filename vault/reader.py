@@ -11,7 +11,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from vault.box import BoxKind, Member, blob_name, check_member, open_box
 from vault.entry import Content, Location, Reference, Segment
@@ -40,13 +40,21 @@ class Reader:
         self._nodes: OrderedDict[bytes, Node] = OrderedDict()
         self._forwards: OrderedDict[str, Forward] = OrderedDict()
 
-    def read(self, content: Content) -> Iterator[bytes]:
-        """The content's bytes, one chunk after another. Raises VaultDamaged, Missing."""
+    def read(self, content: Content, start: int = 0) -> Iterator[bytes]:
+        """The content's bytes from `start` on, one chunk after another; chunks before it are not
+        read where nothing of the content is stored decoded. Raises VaultDamaged, Missing.
+        """
         size = 0
-        chunks = (self.chunk(reference) for reference in self.references(content))
-        for data in _put_together(content.segments, chunks) if content.segments else chunks:
+        references = self.references(content)
+        if content.segments:
+            chunks = _put_together(content.segments, map(self.chunk, references))
+        else:
+            before, references = _before(references, start)
+            size, chunks = before, map(self.chunk, references)
+        for data in chunks:
             size += len(data)
-            yield data
+            if size > start:
+                yield data[-(size - start) :] if size - start < len(data) else data
         if size != content.size:
             raise VaultDamaged("A content has another size than it had when it was stored.")
 
@@ -135,6 +143,16 @@ class Reader:
             while self._boxes_bytes > self._cache_bytes and len(self._boxes) > 1:
                 _, (_, dropped) = self._boxes.popitem(last=False)
                 self._boxes_bytes -= len(dropped)
+
+
+def _before(references: Iterator[Reference], start: int) -> tuple[int, Iterator[Reference]]:
+    """How many bytes lie in the chunks that end before `start`, and the references of the rest."""
+    size = 0
+    for reference in references:
+        if size + reference.length > start:
+            return size, chain((reference,), references)
+        size += reference.length
+    return size, iter(())
 
 
 def _put_together(segments: tuple[Segment, ...], chunks: Iterator[bytes]) -> Iterator[bytes]:

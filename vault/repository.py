@@ -281,9 +281,11 @@ class Repository:
         """What a snapshot holds; its first nodes are in memory already."""
         return Catalog(snapshot.roots, self._reader.node)
 
-    def read(self, content: Content) -> Iterator[bytes]:
-        """The bytes of a content, checked, chunk by chunk. Raises VaultDamaged, Missing."""
-        return self._reader.read(content)
+    def read(self, content: Content, start: int = 0) -> Iterator[bytes]:
+        """The bytes of a content, from `start` on, checked, chunk by chunk. Raises VaultDamaged,
+        Missing.
+        """
+        return self._reader.read(content, start)
 
     def verify(self, read_data: bool | float = False) -> VerifyReport:
         """Checks the whole vault; `read_data`: True for every pack, or a share between 0 and 1."""

@@ -325,29 +325,25 @@ class GraphWriter(GraphReader):
         return True
 
     def take_place(self, scope: Scope) -> None:
-        """Counts the next request against a limit beside that of its own scope; waits for it, or
-        raises Throttled.
-        """
-        self._exchange.limiter.enter(
-            self.tenant, scope, writing=True, purpose=self._exchange.purpose
-        ).leave()
+        """Counts the next request against a limit beside its own scope's. Raises Throttled."""
+        purpose = self._exchange.purpose
+        self._exchange.limiter.enter(self.tenant, scope, writing=True, purpose=purpose).leave()
 
     def upload(
         self,
         session_url: str,
         size: int,
-        blocks: Iterator[bytes],
+        blocks: Iterator[bytes] | Callable[[int], Iterator[bytes]],
         *,
         scope: Scope,
         block_bytes: int = UPLOAD_BLOCK_BYTES,
     ) -> dict[str, Any]:
-        """Sends `size` bytes to an upload session, without a token.
-
-        The new item, or {} where only a Location comes back (Outlook). Resumes after a break where
-        the service says. Raises SessionGone (start a new session), Clash, QuotaFull, MaybeDone.
+        """Sends `size` bytes to an upload session, without a token; what is called with an offset
+        goes on with one begun earlier. The new item, or {} where only a Location comes back
+        (Outlook). Raises SessionGone (start a new session), Clash, QuotaFull, MaybeDone.
         """
         session = UploadSession(self._exchange, session_url, size, scope, block_bytes)
-        return session.send(blocks)
+        return session.resume(blocks) if callable(blocks) else session.send(blocks)
 
     def post_preauthenticated(self, url: str, data: bytes, *, scope: Scope) -> dict[str, Any]:
         """Sends JSON to an address that is itself the permission, without a token.

@@ -13,7 +13,7 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from base.errors import InvalidInput, Throttled
@@ -59,11 +59,15 @@ class UploadSession:
             self._block_bytes = min(block_bytes, _OUTLOOK_BLOCK_BYTES)
         self._stalls = 0
 
-    def send(self, blocks: Iterator[bytes]) -> dict[str, Any]:
+    def resume(self, blocks: Callable[[int], Iterator[bytes]]) -> dict[str, Any]:
+        """The same for a session that may have taken something: `blocks` from the offset on."""
+        offset = self._expected(maybe_done=False)
+        return self.send(blocks(offset), offset)
+
+    def send(self, blocks: Iterator[bytes], offset: int = 0) -> dict[str, Any]:
         """The new item, or {}. Raises SessionGone, Clash, QuotaFull, MaybeDone."""
-        offset = 0
         try:
-            for block in _ranges(blocks, self._block_bytes, self._size):
+            for block in _ranges(blocks, self._block_bytes, self._size - offset):
                 item = self._send_range(offset, block)
                 offset += len(block)
                 if item is not None and offset < self._size:

@@ -82,7 +82,8 @@ class World:
     def finish_restore(self, run: str) -> dict[str, Any]:
         planned = restore.plan_restore(self.app, RestoreRun(ORG, run))
         for batch in range(planned.batches):
-            while restore.write_batch(self.app, WriteBatch(ORG, run, batch)).state == "throttled":
+            request = WriteBatch(ORG, run, batch)
+            while restore.write_batch(self.app, request).state in ("more", "throttled"):
                 pass
         restore.close_restore(self.app, RestoreRun(ORG, run, code=planned.code))
         return runs.show(self.app, ORG, run)
