@@ -174,10 +174,7 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
     contoso_directory.furnish(tenant)
     fill_sites(tenant, plan.pages)
     fill_planner(tenant, UNTIL, plan.tasks)
-    for site_id, site in tenant.sites.items():
-        if not site.get("isPersonalSite"):
-            rolls = random.Random(f"{seed} lists {site['webUrl']}")
-            fill_lists(tenant, site_id, rolls, folders=plan.team_files >= 0)
+    _add_lists(tenant, plan, seed)
     fill_teams(tenant, plan.conversations, UNTIL)
     fill_chats(tenant, random.Random(f"{seed} chats"), plan.conversations * 4, UNTIL)
     return tenant
@@ -214,6 +211,14 @@ def _add_team(tenant: Tenant, users: list[User], plan: Profile, dice: random.Ran
     site_id = sites.add_site(tenant, _PROJECT, url, drives=0)
     sites.attach(tenant, site_id, furnisher.drive.id)
     sites.give_group(tenant, group.id, site_id)
+
+
+def _add_lists(tenant: Tenant, plan: Profile, seed: int) -> None:
+    """Lists of every site that is no OneDrive."""
+    for site_id, site in tenant.sites.items():
+        if not site.get("isPersonalSite"):
+            rolls = random.Random(f"{seed} lists {site['webUrl']}")
+            fill_lists(tenant, site_id, rolls, folders=plan.team_files >= 0)
 
 
 def _furnished(

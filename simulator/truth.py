@@ -22,7 +22,7 @@ from simulator.people_truth import people_truth
 from simulator.planner_content import planner_truth
 from simulator.settings_content import settings_truth
 from simulator.teams_content import teams_truth
-from simulator.tenant import Tenant
+from simulator.tenant import Tenant, User
 from simulator.web import Json
 
 _DERIVED = ("changeKey", "hasAttachments", "parentFolderId", "webLink")
@@ -37,12 +37,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
     drives = [query["drive"]] if "drive" in query else [] if chosen else tenant.drives
     return {
         "tenant_id": tenant.id,
-        "users": [
-            {"id": user.id, "purpose": user.purpose, "drive_id": user.drive_id}
-            | {"mailbox": user.id in tenant.mailboxes}
-            | {k: user.properties[k] for k in ("displayName", "mail", "userPrincipalName")}
-            for user in tenant.users.values()
-        ],
+        "users": [_user(tenant, user) for user in tenant.users.values()],
         "mailboxes": {
             key: mailbox_truth(tenant.mailboxes[key], hashes=hashes)
             | settings_truth(tenant, key)
@@ -81,6 +76,13 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             if key in tenant.drives
         },
     }
+
+
+def _user(tenant: Tenant, user: User) -> Json:
+    return {
+        "id": user.id, "purpose": user.purpose, "drive_id": user.drive_id,
+        "mailbox": user.id in tenant.mailboxes,
+    } | {k: user.properties[k] for k in ("displayName", "mail", "userPrincipalName")}  # fmt: skip
 
 
 def mailbox_truth(mailbox: Mailbox, *, hashes: bool = True) -> Json:

@@ -54,7 +54,7 @@ def test_chats_are_read_only_where_a_policy_names_them(tmp_path: Path) -> None:
         policies.change(found.app, ORG, {"services": ["mail", "chats"]}, 1, by="ada")
         kept = found.app.policies.current(ORG)
         assert kept is not None
-        assert (kept.by, kept.document["services"]) == ("ada", ["mail", "chats"])
+        assert (kept.changed_by, kept.document["services"]) == ("ada", ["mail", "chats"])
         found.back_up()
         assert found.requests("chats") > 0
 
