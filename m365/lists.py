@@ -29,7 +29,6 @@ from m365.feeds import each_whole
 from m365.graph.client import BatchAnswer, BatchRequest, GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
-    GatewayTimeout,
     GraphProblem,
     ItemGone,
     ResourceGone,
@@ -62,7 +61,6 @@ SELECT = (
     "parentReference,list,system"
 )
 NEEDS_CERTIFICATE = "needs-sharepoint-certificate"  # why attachments of rows are missing
-PAGE_ITEMS_SMALL = 20  # where a page of rows was too heavy
 _EXPANDED = {"$expand": "columns,contentTypes"}
 _PEOPLE = "User Information List"  # in English; asked for by name where no listing tells it
 
@@ -223,11 +221,9 @@ class ListsSource:
             if not link.at:
                 raise ResyncNeeded("There is no link.")
             yield from self._follow(part, link)
-        except (ResyncNeeded, GatewayTimeout) as problem:
+        except ResyncNeeded as lost:
             # Both resync codes mean the same here: a backup keeps the state of the service.
-            location = problem.location if isinstance(problem, ResyncNeeded) else ""
-            small = "" if isinstance(problem, ResyncNeeded) else f"&$top={PAGE_ITEMS_SMALL}"
-            again = link.going_on(location or f"{self._start(list_id)}{small}")
+            again = link.going_on(lost.location or self._start(list_id))
             yield self._announced(part, again)
             yield from self._follow(part, again)
         except ItemGone:

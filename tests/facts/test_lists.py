@@ -1,0 +1,125 @@
+"""Lists: what Microsoft documents of them, as it comes over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from base.item import Change, Gone
+from m365 import SERVICES
+from m365.lists import ListsSource
+from m365.service import Resource
+from tests.facts.test_calendar import asked
+from tests.m365.cases_lists import ListsCase
+from tests.m365.mirror import Mirror
+from tests.m365.stage import stage
+from tests.m365.wire_fake import Heard, Hostile, Reply, says
+
+SITE = "contoso.sharepoint.com,2C712604-1370-44E7-A1F5-426573FDA80A,2D2244C3-251A-49EA"
+LISTS = f"/v1.0/sites/{SITE}/lists"
+COLUMNS = [
+    {"name": "Title", "displayName": "Title", "text": {}},
+    {"name": "Author", "displayName": "Created By", "readOnly": True, "personOrGroup": {}},
+    {"name": "Several", "lookup": {"listId": "{AAAA}", "allowMultipleValues": True}},
+    {"name": "Team", "personOrGroup": {"allowMultipleSelection": True}},
+    {"name": "Odd", "newFacet": {"x": 1}},
+]
+
+
+@pytest.fixture
+def fake() -> Iterator[Hostile]:
+    with Hostile() as one:
+        one.on(LISTS, says({"value": [{"id": "L1", "displayName": "Books", "list": None}]}))
+        one.on(f"{LISTS}/L1", says({"id": "L1", "columns": COLUMNS, "contentTypes": []}))
+        yield one
+
+
+def rows(fake: Hostile, *entries: dict[str, Any]) -> list[Change | Gone]:
+    """What the source makes of entries of a list's feed."""
+    link = f"{fake.origin}{LISTS}/L1/items/delta?token=t"
+    body = {"value": list(entries), "@odata.deltaLink": link}
+    fake.on(f"{LISTS}/L1/items/delta", says(body))
+    source = ListsSource(fake.reader(), Resource("site", SITE))
+    pages = list(source.changes({}, frozenset()))
+    return [entry for page in pages if page.part == "list:L1" for entry in page.entries]
+
+
+def test_the_listing_selects_system_for_hidden_lists_to_be_in_it(fake: Hostile) -> None:
+    rows(fake)
+    (listing,) = [path for path in fake.paths(LISTS) if path.startswith(f"{LISTS}?")]
+    assert listing.endswith(",list,system")
+
+
+def test_the_feed_is_asked_for_fields_in_its_first_request_and_for_nothing_in_a_link(
+    fake: Hostile,
+) -> None:
+    link = f"{fake.origin}{LISTS}/L1/items/delta(token='a%2Bb')"
+    feed = f"{LISTS}/L1/items/delta"
+    fake.on(feed, says({"value": [], "@odata.nextLink": link}))
+    fake.on(f"{feed}(token='a%2Bb')", says({"value": [], "@odata.deltaLink": link}))
+    source = ListsSource(fake.reader(), Resource("site", SITE))
+    list(source.changes({}, frozenset()))
+    assert fake.paths(feed) == [f"{feed}?$expand=fields", f"{feed}(token='a%2Bb')"]
+
+
+def test_deleted_rows_carry_the_facet_and_no_more_is_needed_of_them(fake: Hostile) -> None:
+    gone = {"id": "3", "deleted": {"state": "deleted"}}
+    assert rows(fake, gone) == [Gone("L1:3", parent="L1")]
+
+
+def test_of_a_row_that_comes_twice_the_last_state_counts(fake: Hostile) -> None:
+    first = {"id": "1", "fields": {"Title": "old"}}
+    last = {"id": "1", "fields": {"Title": "new"}, "deleted": None}
+    (found,) = rows(fake, first, {"id": "2", "deleted": {}}, last)[:1]
+    assert isinstance(found, Change)
+    assert found.name == "new"
+
+
+@pytest.mark.parametrize("number", [4, "4"])
+def test_lookups_of_several_rows_come_as_an_array(fake: Hostile, number: object) -> None:
+    several = [{"LookupId": number, "LookupValue": "four"}, {"LookupId": 5, "LookupValue": "5th"}]
+    (found,) = rows(fake, {"id": "1", "fields": {"Several": several, "SeveralLookupId": None}})
+    assert isinstance(found, Change)
+    words = [{"id": 4, "value": "four"}, {"id": 5, "value": "5th"}]
+    assert found.raw["words"] == {"Several": words}
+
+
+def test_a_lookup_gives_its_number_alone_as_text_or_as_a_number(fake: Hostile) -> None:
+    fields = {"SeveralLookupId": ["4", 5], "AuthorLookupId": "13"}
+    fake.on("/v1.0/$batch", nothing_of)
+    (found,) = rows(fake, {"id": "1", "fields": fields})
+    assert isinstance(found, Change)
+    assert found.raw["fields"] == fields
+    assert found.raw["words"] == {"Several": [{"id": 4}, {"id": 5}]}
+
+
+def nothing_of(heard: Heard) -> Reply:
+    """A batch of what is not there."""
+    body = {"error": {"code": "itemNotFound", "message": "gone"}}
+    ids = [one["id"] for one in heard.json()["requests"]]
+    return says({"responses": [{"id": key, "status": 404, "body": body} for key in ids]})
+
+
+def test_nulls_and_what_nobody_knows_yet_are_kept(fake: Hostile) -> None:
+    raw = {
+        "id": "1", "@odata.type": "#microsoft.graph.newItem", "createdBy": None,
+        "contentType": None, "lastModifiedBy": {"device": {"id": "x"}}, "webUrl": None,
+        "fields": {"Title": None, "Odd": {"deep": [None]}, "Team": None},
+    }  # fmt: skip
+    (found,) = rows(fake, raw)
+    assert isinstance(found, Change)
+    assert found.raw == raw
+    assert found.name == "(1)"
+
+
+def test_what_graph_has_no_path_for_is_not_asked_for_and_is_said() -> None:
+    with stage(ListsCase()) as on:
+        heard = asked(on)
+        Mirror().round(on.source())
+        words = ("attachment", "view", "comment", "workflow", "permission", "_api", "version")
+        assert not [path for path in heard if any(word in path.lower() for word in words)]
+    said = " ".join(SERVICES["lists"].not_captured).lower()
+    for word in ("attached", "views", "comments", "workflows", "versions", "who may see"):
+        assert word in said
