@@ -75,7 +75,8 @@ def web_parts(raw: Mapping[str, Any]) -> Iterator[Raw]:
 
 def body_of(raw: Mapping[str, Any], name: str) -> Raw:
     """What makes the page anew under a name."""
-    body: Raw = {"@odata.type": TYPE, "name": name, "title": str(raw.get("title") or name)}
+    title = str(raw.get("title") or name.removesuffix(".aspx"))
+    body: Raw = {"@odata.type": TYPE, "name": name, "title": title}
     layout = raw.get("pageLayout")
     body["pageLayout"] = layout if layout in _LAYOUTS else "article"
     body.update(changes_of(raw))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from typing import TypeVar
 from urllib.parse import quote
 
 from base.errors import Problem, Throttled
@@ -27,6 +28,7 @@ from m365.graph.delta import follow
 from m365.graph.errors import (
     AnswerTooLarge,
     GatewayTimeout,
+    GraphProblem,
     ItemGone,
     ResourceGone,
     TransientFailure,
@@ -43,7 +45,10 @@ READ_AT_ONCE = 20  # pages with their canvas, and what is handed on at once
 LIST_COST, READ_COST = 2, 1  # resource units
 CAST = "microsoft.graph.sitePage"
 _TOO_HEAVY = (GatewayTimeout, AnswerTooLarge)
-_PASSED_ON = (Throttled, ResourceGone, Unauthorized)
+_PASSED_ON = (Throttled, Unauthorized)
+_MISSING = (ItemGone, ResourceGone)  # of one page, and of the list: the code tells no difference
+
+_Problem = TypeVar("_Problem", bound=GraphProblem)
 
 
 class PagesSource:
@@ -84,7 +89,8 @@ class PagesSource:
         except _PASSED_ON:
             raise
         except ItemGone as problem:
-            self._reader.get(self._path(change.id), scope=self._scope)  # raises where it is gone
+            if not self._exists(change.id):
+                raise
             return [], [trouble_of(change.id, CANVAS, problem)]
         except Problem as problem:
             return [], [trouble_of(change.id, CANVAS, problem)]
@@ -117,10 +123,11 @@ class PagesSource:
             yield from self._sized(LIST_SIZES[0])
         except _TOO_HEAVY:
             yield from self._sized(LIST_SIZES[-1])
-        except ItemGone as problem:
+        except _MISSING as problem:
             self._ask_for_site()
-            if had_pages:  # rather a resource that is gone than restore points without pages
-                raise _gone("The site has no library of pages any more.", problem) from problem
+            if had_pages:  # better a resource that is gone than a restore point without pages
+                text = "The site has no library of pages any more."
+                raise _told_as(ResourceGone, text, problem) from problem
 
     def _sized(self, size: int) -> Iterator[list[Raw]]:
         path, params = f"{self._site}/pages/{CAST}", {"$top": str(size)}
@@ -137,8 +144,8 @@ class PagesSource:
     def _ask_for_site(self) -> None:
         try:
             self._reader.get(self._site, params={"$select": "id"}, scope=self._scope)
-        except ItemGone as problem:
-            raise _gone("The site is not there.", problem) from problem
+        except _MISSING as problem:
+            raise _told_as(ResourceGone, "The site is not there.", problem) from problem
 
     def _read(self, page_ids: list[str]) -> list[Raw | None]:
         """Pages with their canvas; None for one that could not be read."""
@@ -158,15 +165,17 @@ class PagesSource:
         return found
 
     def _whole(self, page_id: str) -> Raw:
-        params = {"$expand": CANVAS}
-        return self._reader.get(
-            self._path(page_id), params=params, scope=self._scope, cost=READ_COST
-        )
+        """A page with its canvas. Raises ItemGone where it is not there."""
+        path, params = self._path(page_id), {"$expand": CANVAS}
+        try:
+            return self._reader.get(path, params=params, scope=self._scope, cost=READ_COST)
+        except ResourceGone as problem:
+            raise _told_as(ItemGone, "The page is not there any more.", problem) from problem
 
     def _exists(self, page_id: str) -> bool:
         try:
             self._reader.get(self._path(page_id), scope=self._scope, cost=READ_COST)
-        except ItemGone:
+        except _MISSING:
             return False
         return True
 
@@ -174,8 +183,9 @@ class PagesSource:
         return f"{self._site}/pages/{quote(page_id, safe='')}/{CAST}"
 
 
-def _gone(text: str, problem: ItemGone) -> ResourceGone:
-    return ResourceGone(
+def _told_as(kind: type[_Problem], text: str, problem: GraphProblem) -> _Problem:
+    """The same answer of Graph as another problem."""
+    return kind(
         text,
         graph_code=problem.graph_code,
         status_code=problem.status_code,

@@ -8,7 +8,7 @@ https://learn.microsoft.com/graph/api/resources/plannerchecklistitems /plannerex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from m365.planner_json import Raw, named
@@ -19,7 +19,6 @@ _ASSIGNMENT = "#microsoft.graph.plannerAssignment"
 _STEP = "#microsoft.graph.plannerChecklistItem"
 _REFERENCE = "#microsoft.graph.plannerExternalReference"
 _FACTS = ("percentComplete", "priority", "startDateTime", "dueDateTime")
-_DETAILS = ("description", "previewType", "checklist", "references")
 _BY_ITSELF = "automatic"
 
 
@@ -56,9 +55,14 @@ def details_body(details: Mapping[str, Any]) -> Raw:
     return body
 
 
-def in_parts(body: Mapping[str, Any]) -> list[Raw]:
-    """The same in one request for each property, for a target that refuses the whole."""
-    return [{name: body[name]} for name in _DETAILS if name in body]
+def one_by_one(body: Mapping[str, Any], without: Collection[str] = ()) -> Iterator[tuple[str, Raw]]:
+    """The same a property at a time, and a person at a time: what each is called, and its body."""
+    for name, value in body.items():
+        if name == "assignments":
+            for user, assignment in value.items():
+                yield f"assignment:{user}", {name: {user: assignment}}
+        elif name not in without:
+            yield name, {name: value}
 
 
 def not_taken(body: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:

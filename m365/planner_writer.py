@@ -6,7 +6,8 @@ Rules
   written anew. No other place for a marker is not a person's.
 - Every change names the etag it builds on. Where somebody was faster (409, 412) the object is read
   again and the change repeated.
-- People are assigned where the target takes them: together, else one by one.
+- What the target refuses as a whole is set piece by piece, each person by himself; what is refused
+  alone is named.
 - A plan that is full is not asked again: its tasks fail with the limit that was met.
 - Two tasks collide when title and due date agree.
 
@@ -26,7 +27,7 @@ from base.item import StoredItem, Trouble
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import GraphProblem, ItemGone, MaybeDone, ResourceGone
-from m365.planner_body import assignments_body, details_body, in_parts, not_taken, task_body
+from m365.planner_body import details_body, not_taken, one_by_one, task_body
 from m365.planner_json import BUCKET, DETAILS, PLAN, ROOT, Raw, has_details, named
 from m365.planner_order import Order
 from m365.planner_target import PlannerTarget, is_limit
@@ -131,75 +132,58 @@ class _Making:
         self._item, self._raw = item, item.raw
         self._title = str(item.raw.get("title") or item.name)
         self._details = details_body(item.raw[DETAILS]) if has_details(item.raw) else {}
+        self._marked = bool(self._details)  # as unfinished
         self._made: Raw = {}
         self.troubles: list[Trouble] = []
         if not has_details(item.raw):
             self._note(DETAILS, "not-in-the-backup")
 
     def make(self, plan_id: str, bucket_id: str, marker: str, hint: str) -> Raw:
-        """The new task, without details; marked as unfinished where some are to follow."""
-        title = _marked(self._title, marker) if self._details else self._title
+        """The new task, without details; marked as unfinished where something is to follow."""
+        marked = _marked(self._title, marker)
+        title = marked if self._marked else self._title
         body = task_body(self._raw, plan_id, bucket_id, title, hint)
-        people = body.get("assignments")
         try:
             self._made = self._post(body)
         except GraphProblem as problem:
             if _is_final(problem):
                 raise
-            self._made = self._simpler(body)
-            if people and "assignments" not in body:
-                self._assign_each()
+            self._marked = True
+            needed = ("planId", "bucketId", "title")
+            bare = {name: body[name] for name in needed if name in body}
+            self._made = self._post({**bare, "title": marked})
+            self._set_each(self._path(), one_by_one(body, needed))
         return self._made
 
     def finish(self) -> None:
         """Sets the details, and takes the mark away."""
-        if not self._details:
-            return
-        path = f"{self._path()}/{DETAILS}"
+        if self._details:
+            self._set_details(f"{self._path()}/{DETAILS}")
+        if self._marked:
+            etag = str(self._made.get("@odata.etag") or "")
+            self._target.change(self._path(), {"title": self._title}, etag)
+
+    def _set_details(self, path: str) -> None:
         try:
             left = not_taken(self._details, self._target.change(path, self._details))
         except GraphProblem as problem:
             if problem.status_code not in _REFUSED:
                 raise
-            left = []
-            self._set_each(path)
+            self._set_each(path, one_by_one(self._details))
+            return
         for name in left:
-            self._note(DETAILS, "not-set", name)
-        etag = str(self._made.get("@odata.etag") or "")
-        self._target.change(self._path(), {"title": self._title}, etag)
+            self._note(name, "not-set")
 
-    def _simpler(self, body: Raw) -> Raw:
-        """Without people; without all that a task can be made without, if need be."""
-        if body.pop("assignments", None):
+    def _set_each(self, path: str, parts: Iterator[tuple[str, Raw]]) -> None:
+        """One property after another, each person too, and names those that are refused."""
+        etag = ""
+        for name, part in parts:
             try:
-                return self._post(body)
-            except GraphProblem as problem:
-                if _is_final(problem):
-                    raise
-        needed = ("planId", "bucketId", "title")
-        made = self._post({name: body[name] for name in needed if name in body})
-        for name in sorted(body.keys() - {*needed, "orderHint"}):
-            self._note("properties", "not-set", name)
-        return made
-
-    def _assign_each(self) -> None:
-        for user, assignment in assignments_body(self._raw).items():
-            try:
-                self._target.change(self._path(), {"assignments": {user: assignment}})
+                etag = str(self._target.change(path, part, etag).get("@odata.etag") or "")
             except GraphProblem as problem:
                 if problem.status_code not in _REFUSED:
                     raise
-                self._note(f"assignment:{user}", "not-assigned", problem.graph_code)
-
-    def _set_each(self, path: str) -> None:
-        for part in in_parts(self._details):
-            try:
-                self._target.change(path, part)
-            except GraphProblem as problem:
-                if problem.status_code not in _REFUSED:
-                    raise
-                (name,) = part
-                self._note(DETAILS, "not-set", f"{name} {problem.graph_code}".strip())
+                self._note(name, "not-set", problem.graph_code)
 
     def _post(self, body: Mapping[str, Any]) -> Raw:
         return self._writer.post("/planner/tasks", body, scope=self._scope)
