@@ -27,7 +27,7 @@ def key(name: str) -> str:
 
 
 def safe(name: str) -> str:
-    """The name itself, or the one it is written under: "a|b.txt" becomes "a_b (3fa9c1).txt"."""
+    """The name itself, or the one it is written under: "a|b.txt" becomes "a_b (0a4cdd).txt"."""
     clean = _HIDDEN.sub("-", _FORBIDDEN.sub("_", name))
     clean = _LEADING.sub("", clean).rstrip(" .")
     if not clean or _RESERVED.fullmatch(clean):
