@@ -50,7 +50,7 @@ FETCHERS = 4  # threads; the wire lets at most three reads of one mailbox fly
 _RETRY = "retry"  # the feed that entries of retry() are put down to
 _FOLLOWING = "following"  # the feed that entries of catch_up() are put down to
 
-TOUCHED_MAX = 50_000  # ids remembered of a step; then pieces of items are completed one by one
+TOUCHED_MAX = 50_000  # ids remembered of a step; behind them pieces are completed one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,11 @@ class Copier:
         source: Source,
         round_: Round,
         left_out: Callable[[], Collection[str]],
+        touched_max: int = TOUCHED_MAX,
     ) -> None:
-        """`left_out`: roles of the parts that are to follow their items."""
+        """`left_out`: roles of the parts that are to follow their items. `touched_max`: ids of a
+        step that are remembered.
+        """
         self._repository = repository
         self._source = source
         self._left_out = left_out
@@ -109,6 +112,7 @@ class Copier:
         self._before = repository.reusable(round_)
         self._lost: Lost | None = None  # read once something could be reused
         self._touched: set[str] = set()
+        self._touched_max = touched_max
         self.step: Step = round_.step()
         self.backlog = Backlog.of(round_.links)
         self._under_way: tuple[Entry, str] | None = None  # an unfinished item, and its feed
@@ -238,7 +242,7 @@ class Copier:
         """Notes that a stored object is no longer the newest; a step that notes too many stops."""
         if self._fresh:
             self._touched.add(item_id)
-            if len(self._touched) > TOUCHED_MAX:
+            if len(self._touched) > self._touched_max:
                 self._fresh = False
                 self._touched.clear()
 

@@ -197,6 +197,8 @@ class DriveSource:
             return trouble_of(change.id, CONTENT, problem)
         if isinstance(problem, (Locked, ItemGone)):
             self._root()  # raises when it is the drive that is locked or gone, not the file
+        if isinstance(problem, Locked):  # it may be read once whoever locked it is done
+            return replace(trouble_of(change.id, CONTENT, problem), retry=True)
         if is_onenote(change) and isinstance(problem, _onenote_refusals(change)):
             if not isinstance(problem, Throttled):
                 self._item(change.id)  # raises when the file is gone

@@ -282,13 +282,15 @@ def test_a_large_file_is_streamed_and_refused_at_its_end_when_it_does_not_match(
 
 
 @pytest.mark.parametrize(
-    ("problem", "cause"),
-    [(Malware("no", graph_code="malwareDetected", status_code=403), Cause.MALWARE),
-     (Locked("no", graph_code="resourceLocked", status_code=423), Cause.LOCKED)],
+    ("problem", "cause", "retry"),
+    [(Malware("no", graph_code="malwareDetected", status_code=403), Cause.MALWARE, False),
+     (Locked("no", graph_code="resourceLocked", status_code=423), Cause.LOCKED, True)],
 )  # fmt: skip
-def test_documented_refusals_are_permanent_causes(problem: Exception, cause: Cause) -> None:
+def test_documented_refusals_have_their_causes(
+    problem: Exception, cause: Cause, retry: bool
+) -> None:
     _, troubles, _ = fetched(file(), {"DOWNLOAD https://content/1": problem, **TOP})
-    assert [(one.cause, one.retry, one.part) for one in troubles] == [(cause, False, "content")]
+    assert [(one.cause, one.retry, one.part) for one in troubles] == [(cause, retry, "content")]
 
 
 @pytest.mark.parametrize(
