@@ -143,13 +143,15 @@ class Part:
     `meta` is stored with it (an attachment's JSON without its bytes). `data` is bytes, or for what
     may be large or dear an iterable of bytes, read once, which asks for nothing before it is read.
     `same` tells parts of a role apart and changes with their bytes: where the stored item has a
-    part of this role that says the same, that one is kept and `data` is not read.
+    part of this role that says the same, that one is kept and `data` is not read. `common`: other
+    resources hold the same bytes, so storing them once is worth a look-up even if they are few.
     """
 
     role: str  # "mime", "attachment", "content"
     data: bytes | Iterable[bytes]
     meta: Mapping[str, Any] = field(default_factory=dict)
     same: str = ""
+    common: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Gathering:
     def _whole(self, part: Part, meta: dict[str, Any]) -> Content:
         data = part.data if isinstance(part.data, bytes) else _from_source(part.data)
         lift = part.role == MIME  # the same file lies in other mails and in drives
-        return self._step().add(part.role, data, meta, lift=lift)
+        return self._step().add(part.role, data, meta, lift=lift, common=part.common)
 
     def _joined(self, role: str, same: str, pieces: Pieces, meta: dict[str, Any]) -> Content:
         found: list[Content] = []

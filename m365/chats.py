@@ -85,7 +85,9 @@ class ChatsSource:
             refused = change.id in self._refused
             return [], [Trouble(change.id, FEED, Cause.FORBIDDEN, retry=False)] if refused else []
         try:
-            return hosted_parts(self._reader, _path_of(change.id), change, _MESSAGES)
+            path = _path_of(change.id)
+            parts, troubles = hosted_parts(self._reader, path, change, _MESSAGES)
+            return [replace(one, common=True) for one in parts], troubles
         except ItemGone:
             if self._is_here(change.parent):
                 raise

@@ -39,6 +39,7 @@ from vault.round import Committed, Round, RoundPages
 from vault.tree import Node, TreeWriter
 
 LIST_REFERENCES = 4096  # references in one reference list
+COMMON_SHARED_BYTES = 4 * 1024  # what others surely hold too: a picture of a chat
 LIFTED_SHARED_BYTES = 32 * 1024  # attachments repeat far more than other small pieces do
 
 _Stored = tuple[list[Reference], tuple[Segment, ...], int]  # with the size of the content
@@ -106,19 +107,22 @@ class Step:
         meta: Mapping[str, Any] | None = None,
         previous: Content | None = None,
         lift: bool = False,
+        common: bool = False,
     ) -> Content:
         """Stores bytes (an iterable is read once, as a stream) and says what an entry keeps of
         them.
 
         `previous`: the same content in the chain's newest snapshot; equal small bytes are not
-        stored anew. `lift`: a message; its attachments are stored as the files they are.
+        stored anew. `lift`: a message; its attachments are stored as the files they are. `common`:
+        other chains hold the same bytes, so short ones are looked up as well.
         """
         meta = {} if meta is None else dict(meta)
         if not isinstance(data, bytes):
             data = _whole_if_short(iter(data))
         if isinstance(data, bytes) and previous is not None and self._is_same(data, previous):
             return Content(role, meta, len(data), previous.refs)
-        refs, segments, size = self._lifted(data) if lift else self._plain(data)
+        small_bytes = COMMON_SHARED_BYTES if common else SMALL_BYTES
+        refs, segments, size = self._lifted(data) if lift else self._plain(data, small_bytes)
         self._raw_bytes += size
         if len(refs) <= INLINE_REFERENCES_MAX:
             return Content(role, meta, size, tuple(refs), segments=segments)
@@ -265,7 +269,7 @@ class Step:
         if self._packer.age_s > self._tools.config.t_max_s:
             raise StepTooOld("The step took too long to commit what it found and stored.")
 
-    def _plain(self, data: bytes | Iterable[bytes], small_bytes: int = SMALL_BYTES) -> _Stored:
+    def _plain(self, data: bytes | Iterable[bytes], small_bytes: int) -> _Stored:
         refs = self._whole(data, small_bytes) if isinstance(data, bytes) else self._cut(data)
         return refs, (), sum(ref.length for ref in refs)
 
