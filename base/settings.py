@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     )
 
     step_seconds: float = Field(
-        180, gt=0, description="how long one backup step may run before it answers"
+        180, gt=0, description="how long one step of a backup or restore may run before it answers"
     )
     step_bytes: int = Field(
         16 * MIB, gt=0, description="stored bytes after which a step commits a page"

@@ -67,7 +67,8 @@ def plan_restore(app: App, request: RestoreRun) -> RestorePlanned:
         wanted = RestoreRequest.from_json(stored)
         view = restored_view(app, request.org, wanted)
         count = 0
-        for number, batch in enumerate(batches(selected(view, wanted))):
+        planned = batches(selected(view, wanted), wanted.options)
+        for number, batch in enumerate(planned):
             repository.put_record(f"restore/{request.run}/batch/{number:06d}", batch)
             count = number + 1
         runs.started(app, request.org, request.run)

@@ -7,7 +7,7 @@ a step that runs twice follows the very same plan.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from engine.browse import View, open_view
 from engine.pages import PAGE, Chosen, PageView, as_restored
 from m365 import SERVICES
 from m365.service import OnConflict, Service, Writer
-from vault import Entry
+from vault import Content, Entry
 
 BATCH_ITEMS = 50
 BATCH_BYTES = 32 * 1024 * 1024
@@ -27,7 +27,10 @@ BATCH_BYTES = 32 * 1024 * 1024
 # Figures of the throttle model: one write at a time per mailbox or drive, about three requests an
 # item.
 _REQUESTS_PER_ITEM = {"message": 2, "file": 2, "event": 3, "setting": 1, "folder": 1}
+_REQUESTS_PER_PART = {"attachment": 1, "version": 2, "permissions": 3}
 _REQUESTS_PER_MINUTE = 120
+# Parts that are written only where an option of the service asks for them, by role.
+_BY_OPTION = {"version": "versions", "permissions": "permissions"}
 
 
 class NothingSelected(InvalidInput):
@@ -90,7 +93,7 @@ def prepare(
     """
     request = settled(app, org, request)
     view = restored_view(app, org, request)
-    counted = _Counted()
+    counted = _Counted(request.options)
     for entry in selected(view, request):  # twice walked rather than once held: it may be long
         counted.add(entry)
     if not counted.kinds:
@@ -169,20 +172,22 @@ def _named(view: View, request: RestoreRequest) -> Iterator[Entry]:
 class _Counted:
     """What a selection adds up to."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Collection[str]) -> None:
         self.kinds: Counter[str] = Counter()
-        self._bytes = self._incomplete = self._attachments = 0
+        self._options = options
+        self._bytes = self._incomplete = self._parts = 0
 
     def add(self, entry: Entry) -> None:
         self.kinds[entry.kind] += 1
-        self._bytes += sum(content.size for content in entry.contents)
+        written = list(_written(entry, self._options))
+        self._bytes += sum(content.size for content in written)
         self._incomplete += bool(entry.facts.get("missing"))
-        self._attachments += sum(content.role == "attachment" for content in entry.contents)
+        self._parts += sum(_REQUESTS_PER_PART.get(content.role, 0) for content in written)
 
     def plan(self, service: Service, conflicts: int | None) -> RestorePlan:
         kinds = self.kinds
         requests = sum(_REQUESTS_PER_ITEM.get(kind, 2) * count for kind, count in kinds.items())
-        requests += self._attachments
+        requests += self._parts
         return RestorePlan(
             items=sum(kinds.values()) - kinds["folder"],
             folders=kinds["folder"],
@@ -214,11 +219,20 @@ def _conflicts(view: View, request: RestoreRequest, chosen: Iterator[Entry], wri
     return found
 
 
-def batches(entries: Iterator[Entry]) -> Iterator[list[str]]:
+def _written(entry: Entry, options: Collection[str]) -> Iterator[Content]:
+    """The contents of an item that a restore with these options writes."""
+    for content in entry.contents:
+        option = _BY_OPTION.get(content.role)
+        if option is None or option in options:
+            yield content
+
+
+def batches(entries: Iterator[Entry], options: Collection[str]) -> Iterator[list[str]]:
+    """Ids of items that are written together, few enough for a step to come to their end."""
     batch: list[str] = []
     size = 0
     for entry in entries:
-        weight = sum(content.size for content in entry.contents)
+        weight = sum(content.size for content in _written(entry, options))
         if entry.kind == PAGE:
             weight = BATCH_BYTES  # nobody knows yet, and it is as large as a conversation is long
         if batch and (len(batch) >= BATCH_ITEMS or size + weight > BATCH_BYTES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,16 @@ def test_an_undo_of_a_replacement_takes_it_away_and_says_where_the_old_one_lies(
     assert {row["id"] for row in recycled(place.drive)} >= {*old, *new}
     causes = [row["troubles"][0]["cause"] for row in place.rows(undo.id)]
     assert causes == ["replaced-one-in-recycle-bin"] * 2
+
+
+def test_the_plan_counts_what_the_options_ask_for(place: Place) -> None:
+    alone, with_both = (
+        restore_plan.prepare(place.app, ORG, wanted, look=False)[1]
+        for wanted in (replace(_wanted(place), options=()), _wanted(place))
+    )
+    older = sum(one.content.size for item in _two(place) for one in item.versions)
+    assert 0 <= with_both.bytes - alone.bytes - older < 1000  # and who they are shared with
+    assert with_both.requests - alone.requests == 2 * (2 * 2 + 3)
 
 
 def test_the_plan_says_what_a_replacement_costs(place: Place) -> None:
