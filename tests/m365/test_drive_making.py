@@ -10,9 +10,17 @@ from typing import Any
 
 import pytest
 
+from base.errors import Throttled
 from base.item import StoredItem
-from m365.graph.errors import Forbidden, Locked, QuotaFull
-from m365.service import Written
+from m365.graph.errors import (
+    Forbidden,
+    Locked,
+    MaybeDone,
+    QuotaFull,
+    SessionGone,
+    TransientFailure,
+)
+from m365.service import Existing, Written
 from simulator.drive_upload import uploads
 from simulator.filebytes import LiteralBytes
 from tests.m365.drive_target import Killed, Target, bytes_of, part, shown, stored, target
@@ -298,3 +306,26 @@ def test_renaming_that_touches_the_dates_is_made_good(here: Target) -> None:
     here.drive.quirks.rename_dates = True
     write(here, stored("a.txt", NEWEST[0], OLDER), versions=True)
     assert here.history("a.txt")[-1] == NEWEST
+
+
+def test_a_day_full_of_faults_ends_in_the_truth(here: Target) -> None:
+    """Steps die of problems and are repeated, as the engine does; nothing is doubled or lost."""
+    here.tenant.faults.hostile()
+    for number in range(12):
+        name = f"{number}.txt"
+        here.put(name, b"old")
+        item = stored(name, NEWEST[0], OLDER)
+        clash = Existing(here.item(name).id, name, "")
+        for _ in range(50):
+            try:
+                writer = here.writer(versions=True)
+                written = writer.write(item, here.into, "run:1", clash, False)
+                break
+            except Throttled as wait:
+                here.tenant.clock.advance(wait.retry_after_s)
+            except (TransientFailure, MaybeDone, SessionGone):
+                pass  # the next attempt looks at what is there
+        assert written.outcome == "replaced"
+        assert here.history(name) == [*OLDER, NEWEST]
+        assert len(here.files()) == number + 1
+    assert here.tenant.counters.faults.total() > 10
