@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain
 from urllib.parse import quote
 
 from base.clock import iso, parse_iso
@@ -178,6 +179,8 @@ class PlannerSource:
 
     def _plan(self, plan: _Plan, seen: PlanSeen, listed: set[str]) -> Iterator[list[Change]]:
         """What is news in one plan. `listed` gathers what there is."""
+        tasks = self._tasks(plan.id)
+        first = next(tasks, [])  # where tasks are refused, nothing of the plan is news
         entries: list[Change] = []
         if seen.refused or seen.told != told(plan.raw):
             entries.append(plan_folder(plan.raw))
@@ -192,7 +195,7 @@ class PlannerSource:
         now = self._reader.clock.now()
         full = not seen.read or now - parse_iso(seen.read) >= FULL_EVERY
         expanded = True
-        for some in self._tasks(plan.id):
+        for some in chain((first,), tasks):
             listed.update(str(raw["id"]) for raw in some)
             expanded = expanded and all(map(has_details, some))
             for start in range(0, len(some), HANDED_ON):
