@@ -22,6 +22,7 @@ from m365.planner import SERVICE as PLANNER
 from m365.service import Service
 from m365.settings import SERVICE as SETTINGS
 from m365.tasks import SERVICE as TASKS
+from m365.teams import SERVICE as TEAMS
 
 _ALL = (
     MAIL,
@@ -36,6 +37,7 @@ _ALL = (
     LISTS,
     PAGES,
     PLANNER,
+    TEAMS,
     CHATS,
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _ALL}

@@ -45,7 +45,6 @@ _HOSTED_LINK = re.compile(
 _TAG = re.compile(r"<[^>]*>")
 _NAME_MAX = 255  # characters of the words in a name; the item's JSON has all of them
 _WORDS_FROM = 4_000  # characters of a body that are looked at for its first words
-_NEWEST_FIRST = str.maketrans("0123456789", "9876543210")  # turns the order of times around
 # Replies are items of their own; what begins with @ is about the answer, not the message.
 _LEFT_OUT = ("replies", "hostedContents", "")
 _VOLATILE = "etag"
@@ -64,7 +63,7 @@ def message(raw: Raw, item_id: str, parent: str) -> Change:
     """A message or reply as an item of the folder `parent`."""
     thread = str(raw.get("replyToId") or raw.get("id") or "")
     row: dict[str, Any] = {
-        "sort": f"{thread.translate(_NEWEST_FIRST)} {raw.get('id')}",
+        "sort": f"{thread} {raw.get('id')}",  # as one reads, and as a restore has to write
         "from": sender(raw),
         "created": str(raw.get("createdDateTime") or ""),
         "reactions": len(_entries(raw, "reactions")),

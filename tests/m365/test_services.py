@@ -24,6 +24,7 @@ from tests.m365.cases_pages import PagesCase
 from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_planner import PlannerCase
 from tests.m365.cases_settings import SettingsCase
+from tests.m365.cases_teams import TeamsCase
 from tests.m365.service_suite import ServiceSuite
 from tests.m365.stage import Case, Truth
 
@@ -214,6 +215,7 @@ CASES: dict[str, Case] = {
     "conversations": ConversationsCase(),
     "mailbox-copies": CopiesCase(),
     "archive": ArchiveCase(),
+    "teams": TeamsCase(),
     "lists": ListsCase(),
     "pages": PagesCase(),
     "planner": PlannerCase(),
