@@ -3,14 +3,16 @@ can still read, in a file beside where it was.
 
 A restore of such a service (m365.service.Service.page_unless) goes over a PageView instead of the
 restore point itself: in place of messages it shows one page for each of their folders, and a page
-is an item as any other, of kind "page" with a part "content". So plans, conflicts, repeats and undo
-are the ones of every restore: a page has the same name and the same bytes whenever it is made.
+is an item as any other, of kind "page", with the facts of a file and a part "content". So plans,
+conflicts, repeats and undo are the ones of every restore: a page has the same name and the same
+bytes whenever it is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from base.clock import iso
 from base.item import StoredItem, StoredPart
@@ -64,8 +66,7 @@ class PageView(View):
         if item_id not in self._sizes:  # an upload has to know it beforehand
             self._sizes[item_id] = sum(len(block) for block in file.blocks())
         content = StoredPart("content", self._sizes[item_id], {}, file.blocks)
-        raw = {"lastModifiedDateTime": iso(file.modified)} if file.modified else {}
-        return StoredItem(item_id, folder_id, PAGE, file.name, {}, raw, (content,))
+        return StoredItem(item_id, folder_id, PAGE, file.name, {}, _facts(file), (content,))
 
     def _file(self, kind: str, folder_id: str) -> ItemFile:
         files = files_of(self, folder_id, kind, self._alone(folder_id))
@@ -87,6 +88,13 @@ def as_restored(view: View, service: Service, options: Collection[str], chosen: 
     if not service.page_unless or service.page_unless in options:
         return view
     return PageView(view, chosen)
+
+
+def _facts(file: ItemFile) -> dict[str, Any]:
+    """What a drive is told of a page: as old as its newest message, by which it is known again."""
+    at = iso(file.modified) if file.modified else None
+    times = {"createdDateTime": at, "lastModifiedDateTime": at} if at else {}
+    return {"file": {"mimeType": _HTML}, "fileSystemInfo": times}
 
 
 def _page_of(item_id: str) -> tuple[str, str]:

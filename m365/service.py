@@ -284,7 +284,7 @@ class Service:
     swaps: bool = False  # a replacement takes the place of the old item, which goes to the recycle
     # bin: taking the restore back takes the replacement away too
     page_unless: str = ""  # the option without which a restore writes a folder's messages as one
-    # page: an item of kind "page", whose part "content" is HTML
+    # page: an item of kind "page" with the facts of a file, whose part "content" is HTML
     optional: bool = False  # protected only where a policy names it
     refusable: bool = False  # 401 and 403 are how some tenants answer: coverage, not an error
 
