@@ -63,7 +63,7 @@ class Making:
 
     def make(self, wish: Wish) -> Written:
         """Raises what ends a step, and GraphProblem where the item cannot be written; then nothing
-        of it is left.
+        of it is left, unless the file it replaces is gone.
         """
         found = self._tree.named(wish.into, wish.unfinished)
         if found is None and not wish.replaces:
@@ -78,8 +78,7 @@ class Making:
             self._take_away(wish)
             raise
         if wish.replaces:
-            if any(trouble.cause == MISMATCH for trouble in troubles):
-                self._tree.remove(str(made["id"]))
+            if any(trouble.cause == MISMATCH for trouble in troubles) and self._take_away(wish):
                 return Written("", "failed", tuple(troubles))
             self._put_aside(wish)
         return self._named(wish, made, troubles)
@@ -175,18 +174,24 @@ class Making:
             troubles.append(Trouble(wish.item.id, "item", NAME_NOT_SET, retry=False, detail=code))
         return Written(item_id, outcome, tuple(troubles))
 
-    def _take_away(self, wish: Wish) -> None:
+    def _take_away(self, wish: Wish) -> bool:
+        """Ours goes; False where an earlier attempt took the old file away: then it stays."""
+        if wish.replaces and not self._tree.is_there(wish.replaces):
+            return False
         found = self._tree.named(wish.into, wish.unfinished)
         if found is not None:
             self._tree.remove(str(found["id"]))
+        return True
 
 
 def is_ours(tree: DriveTree, wish: Wish, found: Mapping[str, Any]) -> bool:
     """Whether the file that has the name is the one a killed attempt has finished."""
+    if is_folder(found):
+        return False
     if wish.new_name:
         return True  # the name follows from the marker
     edition = wish.editions[-1]
-    if found.get("name") != wish.name or is_folder(found):
+    if found.get("name") != wish.name:
         return False
     if not is_at(edition, wish.item.name, found):
         return False

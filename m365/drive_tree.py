@@ -41,6 +41,13 @@ class DriveTree:
     def get(self, item_id: str, params: Mapping[str, str]) -> dict[str, Any]:
         return self._writer.get(self.item(item_id), params=params, scope=self._scope)
 
+    def is_there(self, item_id: str) -> bool:
+        try:
+            self.get(item_id, {"$select": "id"})
+        except ItemGone:
+            return False
+        return True
+
     def named(self, into: Folder, name: str) -> dict[str, Any] | None:
         """The item of that name in a folder, whatever the case; None where there is none."""
         path = Place.in_folder(self.item(into.id), name).path.removesuffix(":")

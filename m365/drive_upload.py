@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from base.item import StoredPart
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.errors import Forbidden, SessionGone
+from m365.graph.errors import Forbidden, MaybeDone, SessionGone
 from m365.quickxorhash import QuickXorHash
 from m365.service import Step, Unfinished
 
@@ -115,7 +115,7 @@ class Uploads:
             blocks = _hashed(edition.part.open(), hasher)
             try:
                 made = self._writer.upload(url, edition.part.size, blocks, scope=self._scope)
-                return Sent(made, hasher.base64())
+                return _sent(made, hasher.base64())
             except SessionGone:
                 if attempt == _ATTEMPTS:
                     raise
@@ -140,7 +140,7 @@ class Uploads:
                     lambda offset: _paced(part.after(offset), step),
                     scope=self._scope,
                 )
-                return Sent(made)
+                return _sent(made)
             except SessionGone:
                 is_gone = True
 
@@ -157,7 +157,13 @@ class Uploads:
         headers = {"Content-Type": "application/octet-stream"}
         path = f"{place.path}/content"
         made = self._writer.put(path, data=data, headers=headers, scope=self._scope)
-        return Sent(made, hasher.base64())
+        return _sent(made, hasher.base64())
+
+
+def _sent(made: dict[str, Any], quick_xor: str = "") -> Sent:
+    if not made.get("id"):
+        raise MaybeDone("An upload came to its end without saying what it made.")
+    return Sent(made, quick_xor)
 
 
 def _paced(blocks: Iterator[bytes], step: Step) -> Iterator[bytes]:

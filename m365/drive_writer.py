@@ -77,10 +77,14 @@ class DriveWriter:
         troubles = [Trouble(item_id, "item", RENAMED, retry=False)] if safe != name else []
         try:
             made = self._tree.make_folder(into, safe, times)
+        except Clash:  # a file has that name
+            safe = names.beside(name, item_id)
+            made = self._tree.make_folder(into, safe, times)
+            troubles = [Trouble(item_id, "item", NAME_TAKEN, retry=False)]
         except GraphProblem as problem:
             if not is_too_long(problem):
                 raise
-            made, safe = self._deep(f"{into.id}/{safe}", times), ""
+            made = self._deep(f"{into.id}/{safe}", times)
             troubles = [Trouble(item_id, "item", PATH_SHORTENED, retry=False)]
         folder = Folder(str(made["id"]), (*into.path, safe), tuple(troubles))
         if stored is None:

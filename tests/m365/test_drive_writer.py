@@ -200,12 +200,13 @@ def test_a_folder_that_is_there_is_taken_but_a_file_of_that_name_is_not() -> Non
 
     def ensure(child: Mapping[str, Any]) -> Folder:
         there = {"id": "c", "name": "OLD", **child}
-        graph = ScriptedGraph({CHILDREN: clash, f"GET {D}/items/p:/Old": there})
+        graph = ScriptedGraph({CHILDREN: [clash, made()], f"GET {D}/items/p:/Old": there})
         return DriveWriter(graph, DRIVE).ensure_folder(INTO, "Old", None)
 
     assert ensure({"folder": {}}).id == "c"
-    with pytest.raises(Clash):
-        ensure({"file": {}})
+    beside = ensure({"file": {}})
+    assert (beside.id, beside.path) == ("new", ("Docs", names.beside("Old", "")))
+    assert [trouble.cause for trouble in beside.troubles] == ["name-taken"]
 
 
 def test_the_original_folder_is_found_by_id_and_the_root_by_its_place() -> None:
