@@ -1,4 +1,4 @@
-"""A SharePoint list as files: a table to read, and its rows as Graph sent them.
+"""A SharePoint list as files: a table to read, its rows as Graph sent them, and what is attached.
 
 Rules
 - The table has the columns that people see, by the names they gave them: the row's number first,
@@ -7,6 +7,7 @@ Rules
 - Cells are as harmless as sheet.py makes them: what would be computed begins with an apostrophe.
   The JSON file is exact.
 - A row whose object is lost keeps its place, with its number and its name.
+- Attached files lie beside the table, each with the list's name and its row's number in front.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Raw = Mapping[str, Any]
 
 
 def list_files(folder: StoredItem, items: Items) -> Iterable[ItemFile]:
-    """The list as .csv and as .json."""
+    """The list as .csv and as .json, and the files attached to its rows."""
     newest = _newest(items)
     yield ItemFile(
         name=safe_name(folder.name, "list", ".csv"),
@@ -51,6 +52,26 @@ def list_files(folder: StoredItem, items: Items) -> Iterable[ItemFile]:
         blocks=lambda: _lines(folder, items),
         rebuilt=True,
     )
+
+    yield from _attached(folder, items)
+
+
+def _attached(folder: StoredItem, items: Items) -> Iterator[ItemFile]:
+    for one in items.rows():
+        if not one.row.get("attachments"):
+            continue
+        item = items.get(one.id)
+        number = item.id.rpartition(":")[2]
+        for part in item.parts:
+            if part.role == "attachment":
+                name = part.meta.get("name") or "attachment"
+                yield ItemFile(
+                    name=safe_name(f"{folder.name} - {number} - {name}", "attachment"),
+                    media_type="application/octet-stream",
+                    size=part.size,
+                    modified=moment(one.row.get("modified")),
+                    blocks=part.open,
+                )
 
 
 def _newest(items: Items) -> datetime | None:

@@ -55,6 +55,7 @@ class ListLink:
     told: str = ""
     at: str = ""
     library: bool = False
+    files: bool = False  # whether attached files could be asked for when it was read from nothing
 
     @staticmethod
     def read(link: str) -> ListLink:
@@ -176,8 +177,12 @@ def list_change(raw: Raw) -> Change:
     )
 
 
-def item_change(raw: Raw, list_id: str, words: Raw, *, partial: bool = False) -> Change:
-    """A row with what its lookups and people showed."""
+def item_change(
+    raw: Raw, list_id: str, words: Raw, *, partial: bool = False, files: bool = False
+) -> Change:
+    """A row with what its lookups and people showed. `files`: attached ones can be asked for, so
+    that those of rows stored without them are.
+    """
     kept = {k: _plain(v) for k, v in raw.items() if k != "eTag" and not k.endswith(_ODATA)}
     if words:
         kept["words"] = dict(words)
@@ -190,7 +195,7 @@ def item_change(raw: Raw, list_id: str, words: Raw, *, partial: bool = False) ->
         raw=kept,
         volatile=volatile,
         row={} if partial else _row(raw),
-        fingerprint="" if partial else _digest(kept),
+        fingerprint="" if partial else _digest(kept) + ("+files" if files else ""),
         partial=partial,
     )
 

@@ -10,7 +10,8 @@ Rules
   for, twenty to a $batch, before the page is given.
 - Libraries are drives: their columns and content types are kept here, their files there.
 - Lists that people do not see are read by choice; only a listing that selects `system` names them.
-- Files attached to rows are not in Graph: a row that has some says so in what it is missing.
+- Files attached to rows are not in Graph: list_attachments.py asks SharePoint itself where the
+  application may; else a row that has some says so. Where it may since, feeds start anew.
 
 https://learn.microsoft.com/graph/api/list-list
 https://learn.microsoft.com/graph/api/list-get
@@ -20,6 +21,7 @@ https://learn.microsoft.com/graph/api/listitem-delta
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +36,7 @@ from m365.graph.errors import (
     ResourceGone,
     ResyncNeeded,
 )
+from m365.list_attachments import Attachments
 from m365.list_json import (
     FEED,
     KIND,
@@ -60,7 +63,6 @@ SELECT = (
     "id,name,displayName,description,createdDateTime,createdBy,lastModifiedDateTime,eTag,webUrl,"
     "parentReference,list,system"
 )
-NEEDS_CERTIFICATE = "needs-sharepoint-certificate"  # why attachments of rows are missing
 _EXPANDED = {"$expand": "columns,contentTypes"}
 _PEOPLE = "User Information List"  # in English; asked for by name where no listing tells it
 
@@ -76,6 +78,7 @@ class ListsSource:
         self._listed: dict[str, dict[str, Any]] | None = None
         self._definitions: dict[str, dict[str, Any]] = {}
         self._expands = True  # until this tenant refuses it
+        self._files = Attachments(reader, resource.graph_id, self.complete)
         self._words = Words(reader, self._scope, self._lists, self._people)
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
@@ -93,9 +96,7 @@ class ListsSource:
     def fetch(
         self, change: Change, leave: Collection[str] = ()
     ) -> tuple[list[Part], list[Trouble]]:
-        if change.kind == KIND and has_attachments(change.raw):
-            return [], [Trouble(change.id, "attachments", NEEDS_CERTIFICATE, retry=False)]
-        return [], []
+        return self._files.of(change) if change.kind == KIND else ([], [])
 
     def complete(self, item_id: str) -> Change:
         list_id, number = ids_of(item_id)
@@ -125,8 +126,8 @@ class ListsSource:
                     definitions[key] = definition
         for key in definitions:
             part, library = part_of(key), is_library(wanted[key])
-            link = known.get(part) or ListLink(at="" if library else self._start(key))
-            fresh[part] = ListLink(told_of(wanted[key]), link.at, library)
+            link = known.get(part) or self._from_start(key, library)
+            fresh[part] = replace(link, told=told_of(wanted[key]), library=library)
             if part not in known:
                 yield self._announced(part, link if not library else fresh[part])
         entries: list[Change | Gone] = [] if links.get(FEED) else [root()]
@@ -209,6 +210,10 @@ class ListsSource:
     def _start(self, list_id: str) -> str:
         return f"{self._items(list_id)}/delta?$expand=fields"
 
+    def _from_start(self, list_id: str, library: bool) -> ListLink:
+        at = "" if library else self._start(list_id)
+        return ListLink(at=at, library=library, files=self._files.readable)
+
     def _announced(self, part: str, link: ListLink) -> FeedPage:
         """The first page of a list's feed: what lies in the list and is not seen again is gone."""
         if link.library:
@@ -218,12 +223,13 @@ class ListsSource:
     def _rows(self, part: str, link: ListLink) -> Iterator[FeedPage]:
         list_id = list_of(part)
         try:
-            if not link.at:
-                raise ResyncNeeded("There is no link.")
+            if not link.at or (self._files.readable and not link.files):
+                raise ResyncNeeded("There is no link that tells of all.")
             yield from self._follow(part, link)
         except ResyncNeeded as lost:
             # Both resync codes mean the same here: a backup keeps the state of the service.
             again = link.going_on(lost.location or self._start(list_id))
+            again = replace(again, files=self._files.readable)
             yield self._announced(part, again)
             yield from self._follow(part, again)
         except ItemGone:
@@ -257,7 +263,13 @@ class ListsSource:
         definition = self._definitions.get(list_id) or self._definition({"id": list_id}) or {}
         words = self._words.of(definition, (raw.get("fields") or {} for raw in rows))
         return [
-            item_change(raw, list_id, some, partial=not isinstance(raw.get("fields"), dict))
+            item_change(
+                raw,
+                list_id,
+                some,
+                partial=not isinstance(raw.get("fields"), dict),
+                files=self._files.readable and has_attachments(raw),
+            )
             for raw, some in zip(rows, words, strict=True)
         ]
 
@@ -307,12 +319,13 @@ SERVICE = Service(
         "Links, pictures, places, terms and thumbnails come back as text in a list that is made.",
         "Into an existing list links, pictures, places, terms and thumbnails do not come back.",
         "Rows that lay in folders of a list come back at its top; the folders do not.",
+        "Files attached to rows: the backup keeps them where it could read them, for download.",
         "Content types come back by name where the target list has them.",
         "Columns of libraries come back with nothing: their files are restored with the drive.",
         "Lookups and people that the target does not know stay empty, and the report says which.",
     ),
     not_captured=(
-        "Files attached to rows: Graph does not have them; rows that have some say so.",
+        "Files attached to rows: only a certificate that SharePoint itself lets in can read them.",
         "Views, formatting, comments, alerts and workflows: they are not in Graph.",
         "Earlier versions of rows, and who may see a list or a row.",
         "What a library's own columns say of its files; the columns themselves are kept.",

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import uuid
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -32,10 +32,13 @@ def token(tenant: Tenant, request: Request, directory: str) -> Answer:
     try:
         _check_directory(tenant, directory)
         app = _client(tenant, form, request, directory)
-        _check_scope(form.get("scope", ""))
+        sharepoint = _sharepoint(form.get("scope", ""), request)
     except LoginError as refusal:
         return _refusal(tenant, refusal)
-    text, life_s = tenant.tokens.issue(tenant, app, request.url_base)
+    text, life_s = tenant.tokens.issue(
+        tenant, app, request.url_base, sharepoint=sharepoint,
+        by_certificate=form.get("client_assertion_type") == _ASSERTION,
+    )  # fmt: skip
     return Answer(
         200,
         {"token_type": "Bearer", "expires_in": life_s, "ext_expires_in": life_s}
@@ -229,6 +232,18 @@ def _decoded(part: str) -> Json:
 
 def _unbase64(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def _sharepoint(scope: str, request: Request) -> str:
+    """The SharePoint host a token is for; "" for Graph. A tenant on a machine of its own has its
+    SharePoint under the other loopback name.
+    """
+    _check_scope(scope)
+    resource = scope.removesuffix("/.default")
+    host, asked = urlsplit(resource).hostname or "", request.headers.get("host", "")
+    here = asked.rpartition(":")[0] or asked
+    other = host in ("localhost", "127.0.0.1") and host != here
+    return resource if other or host.endswith(".sharepoint.com") else ""
 
 
 def _check_scope(scope: str) -> None:

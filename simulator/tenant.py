@@ -90,6 +90,8 @@ class AppRegistration:
     """When secrets are no longer accepted; those not named here, two years after the start."""
     exchange_roles: set[str] = field(default_factory=set)
     """Application roles of Office 365 Exchange Online, beside Graph's."""
+    sharepoint_roles: set[str] = field(default_factory=set)
+    """Application roles of SharePoint itself, beside Graph's."""
     mailbox_roles: dict[str, set[str]] = field(default_factory=dict)
     """Roles that Exchange itself grants (RBAC for Applications): by role, ids of users in scope."""
     registered_here: bool = True

@@ -25,6 +25,8 @@ class Issued:
     app: "AppRegistration"
     roles: frozenset[str]
     expires_s: float
+    for_sharepoint: bool = False
+    by_certificate: bool = False
     challenged: bool = False
 
 
@@ -39,12 +41,16 @@ class Tokens:
         """The signing key; one for all tenants of a process, made when first needed."""
         return _signing_key()
 
-    def issue(self, tenant: "Tenant", app: "AppRegistration", login_url: str) -> tuple[str, int]:
-        """(access token, seconds it lives)."""
+    def issue(
+        self, tenant: "Tenant", app: "AppRegistration", login_url: str, *, sharepoint: str = "",
+        by_certificate: bool = False,
+    ) -> tuple[str, int]:  # fmt: skip
+        """(access token, seconds it lives); `sharepoint`: the host it is for, where not Graph."""
         now_s, life_s = int(tenant.clock.seconds()), tenant.token_lifetime_s
-        roles = sorted(app.roles)
+        roles = sorted(app.sharepoint_roles if sharepoint else app.roles)
         claims: Json = {
-            "aud": "https://graph.microsoft.com", "iss": f"{login_url}/{tenant.id}/v2.0",
+            "aud": sharepoint or "https://graph.microsoft.com",
+            "iss": f"{login_url}/{tenant.id}/v2.0",
             "iat": now_s, "nbf": now_s, "exp": now_s + life_s, "appid": app.app_id,
             "app_displayname": app.display_name, "azp": app.app_id, "idtyp": "app",
             "oid": app.object_id, "sub": app.object_id, "tid": tenant.id, "roles": roles,
@@ -53,7 +59,9 @@ class Tokens:
         if not roles:
             del claims["roles"]  # without consent the token has no such claim at all
         token = self._signed(claims)
-        self._issued[token] = Issued(app, frozenset(roles), now_s + life_s)
+        self._issued[token] = Issued(
+            app, frozenset(roles), now_s + life_s, bool(sharepoint), by_certificate
+        )
         return token, life_s
 
     def revoke_all(self) -> None:
@@ -63,6 +71,22 @@ class Tokens:
 
     def who(self, tenant: "Tenant", headers: Headers, login_url: str) -> Issued:
         """Who sends this request; Graph's 401 else."""
+        issued = self._bearer(tenant, headers, login_url)
+        if issued.for_sharepoint:
+            tenant.counters.offences["token-to-foreign-host"] += 1
+            raise _refused("Access token validation failure. Invalid audience.", login_url)
+        return issued
+
+    def at_sharepoint(self, tenant: "Tenant", headers: Headers) -> Issued:
+        """Who sends a request to SharePoint itself; its 401 else."""
+        issued = self._bearer(tenant, headers, "")
+        if not issued.for_sharepoint:
+            tenant.counters.offences["token-to-foreign-host"] += 1
+        if not (issued.for_sharepoint and issued.by_certificate):
+            raise _refused("Unsupported app only token.", "")
+        return issued
+
+    def _bearer(self, tenant: "Tenant", headers: Headers, login_url: str) -> Issued:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if not token:
             raise _refused("Access token is empty.", login_url)

@@ -12,6 +12,7 @@ from base.errors import NotFound
 from base.item import StoredItem
 from formats import COLLECTIONS
 from formats.collection import ItemRow
+from tests.formats.items import part
 
 COLUMNS = [
     {"name": "Title", "displayName": "Order", "text": {}},
@@ -116,6 +117,15 @@ def test_a_lost_row_keeps_its_place_in_the_table() -> None:
     _, _, cells = table(files(whole(), row(2, {}, "raw: damaged"))["Orders_ 2026.csv"])
     assert cells[:2] == ["2", "'=1+2"]
     assert set(cells[2:]) == {""}
+
+
+def test_attached_files_lie_beside_the_table() -> None:
+    facts = {"attachments": True}
+    parts = (part("attachment", b"%PDF", {"name": "bill: 1.pdf"}),)
+    item = StoredItem("l:7", "l", "list-item", "x", facts, {"id": "7", "fields": {}}, parts)
+    found = files(whole(), item)
+    assert found["Orders_ 2026 - 7 - bill_ 1.pdf"] == b"%PDF"
+    assert len(found) == 3
 
 
 def test_a_list_without_rows_is_a_header() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from base.item import Change, FeedPage, Gone
 from m365.graph.errors import ItemGone
-from m365.lists import NEEDS_CERTIFICATE, ListsSource
+from m365.list_attachments import NEEDS_CERTIFICATE
+from m365.lists import ListsSource
 from simulator.lists_state import (
     SiteList,
     add_column,
