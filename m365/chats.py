@@ -61,7 +61,7 @@ class ChatsSource:
         self._reader = reader
         self._user = resource.graph_id
         self._base = f"/users/{quote(resource.graph_id, safe='')}/chats"
-        self._folders: dict[str, Change] = {}  # of chats whose folder this step has told
+        self._folders: set[str] = set()  # chats whose folder this step has told
         self._refused: set[str] = set()  # chats whose messages are not given to us
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
@@ -204,18 +204,13 @@ class ChatsSource:
     def _told_once(self, news: list[Raw], folder: Change) -> list[Change]:
         if folder.id in self._folders or not news:
             return []
-        self._folders[folder.id] = folder
+        self._folders.add(folder.id)
         return [folder]
 
     def _folders_of(self, news: Iterable[Raw]) -> list[Change]:
-        """The folders of chats that have news, each once a step, and again where an event may have
-        changed its name or members.
-        """
-        wanted = {
-            str(raw["chatId"]): None
-            for raw in news
-            if raw["chatId"] not in self._folders or isinstance(raw.get("eventDetail"), dict)
-        }
+        """The folders of chats that have news, each once a step."""
+        chats = dict.fromkeys(str(raw["chatId"]) for raw in news)
+        wanted = [chat_id for chat_id in chats if chat_id not in self._folders]
         found = []
         requests = [BatchRequest(f"{_chat(chat_id)}?$expand=members") for chat_id in wanted]
         answers = self._reader.batch(requests, scope=_CHATS) if requests else []
@@ -225,10 +220,9 @@ class ChatsSource:
             except Unauthorized:
                 raise
             except GraphProblem:  # of another organization, or gone: its messages are here
-                folder = self._folders.get(chat_id) or self._folder(chat_id, {})
-            if self._folders.get(chat_id) != folder:
-                found.append(folder)
-            self._folders[chat_id] = folder
+                folder = self._folder(chat_id, {})
+            self._folders.add(chat_id)
+            found.append(folder)
         return found
 
     def _folder(self, chat_id: str, raw: Raw) -> Change:

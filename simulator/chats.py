@@ -70,6 +70,8 @@ class Chat:
     federated: bool = False
     """It lies in another tenant: only exports show it."""
     deleted: bool = False
+    closed: bool = False
+    """Its messages are refused with 403."""
     late: set[str] = field(default_factory=set)
     """Messages that exports do not know of yet."""
 
@@ -154,6 +156,8 @@ def all_messages(tenant: Tenant, request: Request, user: str) -> Answer:
 def list_chats(tenant: Tenant, request: Request, user: str) -> Answer:
     """GET /users/{user}/chats, the one that changed last first."""
     user_id = tenant.user(user).id
+    if user_id in tenant.room.get("without teams", ()):
+        raise GraphError(404, "NotFound", "No user found in Teams.")
     _only(request, ("$top", "$expand", "$skiptoken", "$orderby"))
     mine = [one for one in chats(tenant).values() if user_id in one.members and _here(one)]
     mine.sort(key=lambda one: (one.updated, one.id), reverse=True)
@@ -179,6 +183,8 @@ def list_members(tenant: Tenant, request: Request, chat: str) -> Answer:
 def list_messages(tenant: Tenant, request: Request, chat: str) -> Answer:
     """GET /chats/{chat}/messages."""
     found = _chat(tenant, chat)
+    if found.closed:
+        raise GraphError(403, "Forbidden", "The chat cannot be read.")
     _only(request, ("$top", "$filter", "$orderby", "$skiptoken"))
     name, _, way = request.query.get("$orderby", "createdDateTime desc").partition(" ")
     if name not in ("createdDateTime", "lastModifiedDateTime") or way.lower() != "desc":

@@ -321,6 +321,45 @@ def test_chat_by_chat_a_quiet_night_tells_nothing(on: Stage) -> None:
     assert not any(page.reset for page in pages)
 
 
+def test_a_chat_whose_messages_are_refused_is_a_row_and_the_others_are_read(on: Stage) -> None:
+    refuse_export(on.tenant, 403)
+    chat = group(on)
+    chat.closed = True
+    mirror = read(on)
+    [trouble] = mirror.items[chat.id].troubles
+    assert (trouble.part, trouble.cause, trouble.retry) == ("messages", "forbidden", False)
+    others = {one.change.parent for one in mirror.items.values()} - {"", "chats"}
+    assert len(others) >= 3
+    assert chat.id not in others
+    pages = list(on.source().changes(mirror.links, frozenset()))
+    assert [entry for page in pages for entry in page.entries] == []
+
+
+def test_a_chat_deleted_while_the_list_is_read_is_passed_over(on: Stage) -> None:
+    refuse_export(on.tenant, 403)
+    chat = min(chats(on.tenant).values(), key=lambda one: one.id)
+    mirror = Mirror()
+    mirror.round(on.source(), pages_max=1)
+    chat.deleted = True
+    assert mirror.round(on.source())
+    assert chat.id not in mirror.items
+
+
+def test_somebody_without_teams_costs_two_requests_and_loses_nothing(on: Stage) -> None:
+    mirror = read(on)
+    before = held(mirror)
+    refuse_export(on.tenant, 404)
+    on.tenant.room["without teams"] = {on.resource.graph_id}
+    for days in (1, 31, 31):
+        on.tenant.clock.advance(days * 86_400)
+        read(on, mirror)
+        assert held(mirror) == before
+    on.tenant.counters.requests.clear()
+    pages = list(on.source().changes(mirror.links, frozenset()))
+    assert not any(page.entries or page.reset for page in pages)
+    assert requests(on, "/chats") <= 2
+
+
 def test_a_tenant_that_gives_no_chats_at_all_says_forbidden(on: Stage) -> None:
     for app in on.tenant.apps.values():
         app.roles.discard("Chat.Read.All")
