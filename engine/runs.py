@@ -320,8 +320,7 @@ def close_restore(app: App, run: RestoreRun) -> RunClosed:
         state = "amber"
     else:
         state = "green"
-    code = run.code or _commonest(codes)
-    closed = close(app, run.org, run.run, state, counts=counts, code=code)
+    closed = close(app, run.org, run.run, state, counts=counts, code=run.code or _commonest(codes))
     return RunClosed(closed.state, dict(closed.progress), closed.code)
 
 

@@ -29,7 +29,7 @@ from m365.graph.download import Changed
 from m365.quickxorhash import QuickXorHash, as_text, joined
 
 SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
-PIECE_BYTES = 512 * 1024 * 1024  # 250 GB, the most SharePoint takes, are 466 pieces
+PIECE_BYTES = 256 * 1024 * 1024  # 250 GB, the most SharePoint takes, are 932 pieces
 CONTENT = "content"
 HASH = "quickXorHash"  # in a part's meta where it is not the object's: that of these bytes, or ""
 

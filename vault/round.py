@@ -251,20 +251,15 @@ class Round:
         return _read_page(self.bench.tools, self.chain, self.number, seq)
 
     def _trail(self) -> dict[str, bytes]:
-        trail: list[Committed] = []
+        """Newest page first, one at a time: a long file puts its entry into page after page."""
+        found: dict[str, bytes | None] = {}
         for seq in range(self.pages - 1, -1, -1):
             known = next((one for one in self._tail if one.page.seq == seq), None)
-            trail.append(known or self.read_page(seq))
-            if trail[-1].page.links:
+            page = (known or self.read_page(seq)).page
+            found = {**dict(page.changes()), **found}
+            if page.links:
                 break
-        found: dict[str, bytes] = {}
-        for one in reversed(trail):
-            for id_, line in one.page.changes():
-                if line is None:
-                    found.pop(id_, None)
-                else:
-                    found[id_] = line
-        return found
+        return {id_: line for id_, line in found.items() if line is not None}
 
 
 class RoundPages:

@@ -13,12 +13,15 @@ import pytest
 
 from tests.vault import golden
 from tests.vault.second_reader import findings, opened
-from vault import PassphraseSlot, Repository
+from tests.vault.world import StillClock, close, noise
+from vault import Entry, PassphraseSlot, Repository
 from vault.entry import dumps
 from vault.envelope import Kind
+from vault.stores.memory import MemoryStore
 
 BLOBS, VECTORS = golden.documented()
 PASSPHRASE = VECTORS["passphrase"]
+WORDS = "correct horse"
 MAILBOX = "mail/mailbox:11111111"
 Change = Callable[[Any], None]
 
@@ -123,3 +126,28 @@ def test_bytes_that_a_packs_directory_does_not_describe_are_named(
     body = data[:-directory] + b"smuggled" + data[-directory:-44]
     blobs[name] = body + data[-44:-40] + hashlib.sha256(body).digest() + data[-8:]
     assert findings(blobs, PASSPHRASE) == {("pack-damaged", name)}
+
+
+def test_a_content_joined_of_pieces_of_several_steps_is_one_content() -> None:
+    store = MemoryStore(StillClock())
+    slots = [PassphraseSlot(words, n=2**4) for words in (WORDS, "battery staple")]
+    repo = Repository.create(store, slots, StillClock())
+    data = [noise(1, 60_000_000), noise(2, 1_000_000), b"the end"]
+    round_, pieces = repo.round(MAILBOX, 1), []
+    for number, some in enumerate(data):
+        step = round_.step()
+        pieces.append(step.add("piece", iter([some]), {".same": f"{number}"}))
+        step.put(Entry("film", "", "file", "film", contents=tuple(pieces)), "root")
+        if number < 2:
+            round_ = step.commit()
+    whole = step.join("content", pieces)
+    step.put(Entry("film", "", "file", "film", contents=(whole,)), "root")
+    close(step.commit(complete=True))
+
+    assert whole.listed
+    assert b"".join(repo.read(whole)) == b"".join(data)
+    assert repo.verify(read_data=True).clean
+    blobs = {row.name: store.read(row.name) for row in store.list("")}
+    assert findings(blobs, WORDS) == set()
+    reader = opened(blobs, WORDS)
+    assert b"".join(reader.content(json.loads(dumps(whole.to_json())))) == b"".join(data)
