@@ -11,7 +11,7 @@ Rule 3: answers are kept as they come in, so planning may stop at any time and g
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -67,10 +67,18 @@ class MoreToAsk(Exception):
 
 
 class Holdings:
-    """What each person has, by kind of resource."""
+    """What each person has, by kind of resource. `began`: when the run began."""
 
-    def __init__(self, app: App, org: str, reader: GraphReader | None, deadline: float = 0) -> None:
+    def __init__(
+        self,
+        app: App,
+        org: str,
+        reader: GraphReader | None,
+        deadline: float = 0,
+        began: datetime | None = None,
+    ) -> None:
         self._app, self._org, self._reader, self._deadline = app, org, reader, deadline
+        self._began = began.isoformat() if began else ""
         self._kept = app.directory.read(org, NAME)
         self._records: dict[str, Record] = dict(self._kept.records)
         self._now = app.clock.now()
@@ -176,8 +184,8 @@ class Holdings:
     def _is_due(self, kind: str, person: Person) -> bool:
         """Whether it is time to look again for what was missing."""
         held = self._records.get(person.id, {}).get(kind)
-        if held is None or held["id"]:
-            return False
+        if held is None or held["id"] or held["asked"] >= self._began > "":
+            return False  # or this very run has looked
         asked = parse_iso(held["asked"])
         if held["reason"] in _NOTHING and person.licensed is False and not held.get("had"):
             return self._now - asked >= _MONTH

@@ -134,9 +134,9 @@ def _covered(app: App, org: str, run: str) -> list[ResourceRow]:
     reader = app.reader(org)
     throttling.learn_licences(app, org, reader)
     known = directory.refresh(app, org, reader)
-    holdings = Holdings(app, org, reader, ends)
     under_way = app.runs.get(org, run)
     began = under_way.started if under_way else None
+    holdings = Holdings(app, org, reader, ends, began)
     sites = SiteHoldings(app, org, reader, ends, began)
     try:
         counted = census.take(app, org, reader, known, holdings, sites)

@@ -84,7 +84,7 @@ GROUPS = Feed(
 SITES = Feed(
     "sites",
     "/sites/delta",
-    ("displayName", "name", "webUrl", "isPersonalSite"),
+    ("displayName", "name", "webUrl", "isPersonalSite", "lastModifiedDateTime"),
     "Sites.Read.All",
     selects=False,
     scope=_SHAREPOINT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,18 @@ from typing import Any
 import pytest
 
 import simulator
-from engine import policies
+from base.messages import BackupEnded, Shard
+from engine import plan, policies, runs, site_holdings
 from engine.assembly import App
+from m365.graph.limits import Limits
+from m365.graph.throttle import Limiter
 from simulator import sites
 from simulator.teams import add_channel, add_team
 from simulator.tenant import Tenant
+from state.names import DIRECTORY, RESOURCES
 from state.resources import PROTECTED, SKIPPED, ResourceRow
 from state.tables.sqlite import SqliteTables
-from tests.engine.test_census import Watched, later
+from tests.engine.test_census import Watched, later, watched
 from tests.engine.test_plan import LaterClock, planned
 from tests.engine.world import ORG, SCRYPT_N, World, settings_for, take_in
 
@@ -26,7 +31,7 @@ HOST = "https://contoso.sharepoint.com"
 @pytest.fixture
 def tenant() -> Tenant:
     tenant = Tenant(41, quirks=simulator.calm())
-    tenant.add_user("Adele Vance")
+    tenant.add_user("Adele Vance", assignedLicenses=[])
     return tenant
 
 
@@ -42,6 +47,9 @@ def installed(running: simulator.Running, folder: Path, **settings: Any) -> Worl
     chosen.data_dir.mkdir(parents=True)
     tables = Watched(SqliteTables(chosen.data_dir / "state.sqlite"))
     app = App(chosen, clock=LaterClock(), tables=tables, scrypt_n=SCRYPT_N)
+    running.tenant.limits.sharepoint_ru_per_minute = 10**6  # nobody waits for the next minute
+    limits = Limits(sharepoint_units_per_min=10**6)
+    app.limiter = Limiter(app.clock, limits, app.throttling, "test")
     take_in(app, running)
     choose(World(app, running))
     return World(app, running)
@@ -253,3 +261,150 @@ def test_a_site_that_was_never_open_has_one_row_with_the_reason(made: World) -> 
     sites.unlock_site(made.tenant, site)
     planned(made)
     assert told(made) == {"Top / Documents": "", "Top / Library 2": ""}
+
+
+# --- When the service fails, and when time is short ---
+
+
+def test_a_site_that_fails_to_answer_keeps_what_it_has_and_the_run_is_amber(made: World) -> None:
+    site = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top", drives=2)
+    made.back_up()
+    made.tenant.faults.map(r"^GET /sites/[^/]+/drives", "e", loop=True)
+    assert made.back_up()["state"] == "amber"
+    assert {row.head for row in libraries(made).values()} == {1}
+    made.tenant.faults.calm()
+    assert made.back_up()["state"] == "green"
+    assert planned(made).keys() == drives_of(made, site)
+
+
+def test_subsites_that_could_not_be_told_are_asked_for_by_the_next_run(made: World) -> None:
+    top = sites.add_site(made.tenant, "Top", f"{HOST}/sites/top")
+    below = sites.add_site(made.tenant, "Below", f"{HOST}/sites/top/below", parent=top)
+    made.tenant.faults.map(r"^GET /sites/[^/]+/sites", "e", loop=True)
+    assert made.back_up()["state"] == "amber"
+    assert planned(made).keys() == drives_of(made, top)
+    made.tenant.faults.calm()
+    assert planned(made).keys() == drives_of(made, top) | drives_of(made, below)
+
+
+def test_a_site_deleted_or_locked_while_a_run_is_at_it_makes_it_amber_and_says_why(
+    made: World,
+) -> None:
+    gone = sites.add_site(made.tenant, "Gone", f"{HOST}/sites/gone")
+    shut = sites.add_site(made.tenant, "Shut", f"{HOST}/sites/shut")
+    sites.add_site(made.tenant, "Kept", f"{HOST}/sites/kept")
+    assert made.back_up()["state"] == "green"
+    run = runs.request_backup(made.app, ORG, "test").id
+    answer = plan.plan_backup(made.app, runs.BackupRun(ORG, run))
+    assert answer.resources == 3
+    sites.delete_site(made.tenant, gone)
+    sites.lock_site(made.tenant, shut)
+    for number in range(answer.shards):
+        for drain in plan.shard_resources(made.app, Shard(ORG, run, number)):
+            made.drain(drain)
+    runs.close_backup(made.app, BackupEnded(ORG, run))
+
+    assert runs.show(made.app, ORG, run)["state"] == "amber"
+    assert made.back_up()["state"] == "green"
+    assert told(made) == {
+        "Gone / Documents": "left-the-directory",
+        "Shut / Documents": "locked",
+        "Kept / Documents": "",
+    }
+    assert {row.head for row in libraries(made).values()} == {1}
+
+
+def test_plans_of_many_sites_go_on_where_their_time_was_up(tenant: Tenant, tmp_path: Path) -> None:
+    for number in range(45):
+        top = sites.add_site(tenant, f"S{number}", f"{HOST}/sites/s{number}")
+        sites.add_site(tenant, "Below", f"{HOST}/sites/s{number}/b", parent=top)
+    with simulator.serve(tenant, ca_out=tmp_path / "ca.pem") as running:
+        made = installed(running, tmp_path, step_seconds=0.001)
+        run = runs.request_backup(made.app, ORG, "test")
+        answers = []
+        while not answers or answers[-1].state == "throttled":
+            answers.append(plan.plan_backup(made.app, run.message))
+        assert answers[-1].resources == 90
+        assert 5 < len(answers) < 20
+        assert made.requests("/sites/{site}/drives") == 90  # nobody twice
+        assert made.requests("/sites/{site}/sites") == 90
+
+
+def test_a_pause_in_the_middle_of_a_plan_loses_no_answer(made: World) -> None:
+    for number in range(45):
+        sites.add_site(made.tenant, f"S{number}", f"{HOST}/sites/s{number}")
+    made.tenant.limits.retry_after_s = 60
+    rule = made.tenant.faults.map(r"^GET /sites/[^/]+/drives", "." * 30 + "t" * 20)
+    run = runs.request_backup(made.app, ORG, "test")
+    answer = plan.plan_backup(made.app, run.message)
+    assert (answer.state, answer.code) == ("throttled", "planning")
+    assert answer.retry_after_s > 30
+    made.tenant.faults.rules.remove(rule)
+    made.app.limiter = Limiter(
+        made.app.clock, Limits(sharepoint_units_per_min=10**6)
+    )  # as if the pause were over
+    before = made.requests("/sites/{site}/drives")
+    assert plan.plan_backup(made.app, run.message).state == "planned"
+    assert made.requests("/sites/{site}/drives") - before <= 25
+
+
+def test_of_very_many_sites_each_has_its_turn_within_a_week(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site_holdings, "A_RUN", 10)
+    for number in range(100):
+        sites.add_site(made.tenant, f"S{number}", f"{HOST}/sites/s{number}")
+    planned(made)
+    silent = [
+        f"drive/drive:{sites.add_library(made.tenant, site, 'Silent', told=False).id}"
+        for site in made.tenant.sites
+    ]
+    loud = next(iter(made.tenant.sites))
+    found: list[int] = []
+    asked: list[int] = []
+    for _ in range(7):
+        later(made, 1)
+        before = made.requests("/sites/{site}/drives")
+        found.append(sum(name in silent for name in planned(made)))
+        asked.append(made.requests("/sites/{site}/drives") - before)
+    assert asked[:6] == [15] * 6
+    assert found[-1] == 100
+    new = sites.add_library(made.tenant, loud, "Told")
+    later(made, 0.1)
+    assert f"drive/drive:{new.id}" in planned(made)
+
+
+# --- What it costs ---
+
+
+def test_an_idle_night_of_500_sites_with_600_libraries(tenant: Tenant, tmp_path: Path) -> None:
+    for number in range(500):
+        drives = 2 if number % 5 == 0 else 1
+        sites.add_site(tenant, f"S{number}", f"{HOST}/sites/s{number}", drives=drives)
+    with simulator.serve(tenant, ca_out=tmp_path / "ca.pem") as running:
+        made = installed(running, tmp_path)
+        assert len(planned(made)) == 600
+        later(made, 1)
+        requests, spent = made.requests(), units(made)
+        before = len(watched(made).written)
+        tracemalloc.start()
+
+        assert len(planned(made)) == 600
+
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        # A token in two, the three feeds, 25 batches with a request for each site.
+        assert made.requests() - requests == 2 + 3 + 25 + 500
+        assert units(made) - spent == 1 + 2 * 500
+        written = watched(made).written[before:]
+        assert RESOURCES not in written
+        assert DIRECTORY not in written
+        assert peak < 40_000_000
+
+
+def units(made: World) -> int:
+    """What the tenant's SharePoint has charged."""
+    server = made.running.server
+    assert server is not None
+    windows = server.throttle._windows
+    return sum(one.add(0) for name, one in windows.items() if name.endswith(" day"))
