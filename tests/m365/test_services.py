@@ -12,12 +12,11 @@ import pytest
 import simulator
 from m365 import SERVICES
 from m365.service import Resource, Service
-from simulator import drive_state
-from simulator.drive_state import Drive
 from simulator.mailbox import Folder, Mailbox
 from tests.m365.cases_calendar import CalendarCase
 from tests.m365.cases_chats import ChatsCase
 from tests.m365.cases_conversations import ConversationsCase
+from tests.m365.cases_drive import DriveCase
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_lists import ListsCase
 from tests.m365.cases_pages import PagesCase
@@ -136,72 +135,6 @@ def _facts(box: Mailbox) -> Counter[tuple[Any, ...]]:
                 tuple(attachments),
             )
         ] += 1
-    return found
-
-
-class DriveCase:
-    """Files: the drive with all the oddities."""
-
-    service: Service = SERVICES["drive"]
-
-    def resource(self, tenant: simulator.Tenant) -> Resource:
-        return Resource("drive", next(iter(tenant.drives)))
-
-    def fresh_target(self, tenant: simulator.Tenant) -> Resource:
-        user = tenant.add_user("Empty Target")
-        created = tenant.clock.now()
-        drive = Drive("b!emptyTarget", {"user": {"displayName": "Empty Target"}}, created)
-        tenant.drives[drive.id] = drive
-        user.drive_id = drive.id
-        return Resource("drive", drive.id)
-
-    def truth(self, tenant: simulator.Tenant, resource: Resource) -> Counter[Truth]:
-        drive = tenant.drives[resource.graph_id]
-        return Counter(
-            Truth(tuple(one["path"]), one["size"], one["sha256"]())
-            for one in drive_state.truth(drive)
-            if one["kind"] == "file" and one["readable"]
-        )
-
-    def main_part(self) -> str:
-        return "content"
-
-    def lose_links(self, tenant: simulator.Tenant, resource: Resource) -> None:
-        tenant.drives[resource.graph_id].forget_tokens()
-
-    def idle_requests_max(self, folders: int) -> int:
-        return 1
-
-    def vanish(self, tenant: simulator.Tenant, resource: Resource, item_id: str) -> None:
-        drive = tenant.drives[resource.graph_id]
-        drive.delete(drive.get(item_id), tenant.clock.now())
-
-    def remove_resource(self, tenant: simulator.Tenant, resource: Resource) -> None:
-        del tenant.drives[resource.graph_id]
-
-    def content_pattern(self) -> str:
-        return r"download\.aspx"
-
-    def restored(self, tenant: simulator.Tenant, target: Resource) -> Counter[tuple[Any, ...]]:
-        return _file_facts(tenant.drives[target.graph_id])
-
-    def expected(self, tenant: simulator.Tenant, resource: Resource) -> Counter[tuple[Any, ...]]:
-        return _file_facts(tenant.drives[resource.graph_id])
-
-
-_OFFICE = (".docx", ".xlsx", ".pptx")
-
-
-def _file_facts(drive: Drive) -> Counter[tuple[Any, ...]]:
-    """Path, content and dates; Office files are rewritten by the service when they arrive."""
-    found: Counter[tuple[Any, ...]] = Counter()
-    for one in drive_state.truth(drive):
-        if one["kind"] != "file" or not one["readable"]:
-            continue
-        office = str(one["path"][-1]).lower().endswith(_OFFICE)
-        content = "" if office else one["sha256"]()
-        times = [one[name].replace(microsecond=0) for name in ("created", "modified")]
-        found[(tuple(one["path"]), content, *times)] += 1
     return found
 
 
