@@ -14,12 +14,17 @@ Requests in order: look for the unfinished file; upload its editions; compare; s
 DELETE the old file; PATCH name and dates. A death between any two of them leaves either the old
 file untouched, or the new one complete under its unfinished name, which the next attempt renames.
 docs/decisions/replace-swaps.md has the reasons.
+
+Facts this file rests on: learn.microsoft.com/graph/api/driveitem-delete,
+/api/driveitem-createuploadsession (its note on sensitivity labels); no call of v1.0 takes anything
+out of the recycle bin of OneDrive for Business or SharePoint (/api/driveitem-restore).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as with_
 from typing import Any
 
 from base.item import StoredItem, Trouble
@@ -27,14 +32,14 @@ from m365.drive_history import is_at, is_rewritten, written
 from m365.drive_sharing import DriveSharing
 from m365.drive_tree import DriveTree, is_folder
 from m365.drive_upload import Edition, Place, Sent, Uploads, quick_xor_of
-from m365.graph.errors import Clash, GraphProblem, MaybeDone, TransientFailure
+from m365.graph.errors import Clash, Forbidden, GraphProblem, MaybeDone, TransientFailure
 from m365.service import Folder, Unfinished, Written
 
 MISMATCH = "content-mismatch"
 REWRITTEN = "rewritten-by-service"
 NAME_TAKEN = "name-taken"  # kept beside what has the name
 NAME_NOT_SET = "name-not-set"  # complete, and still called unfinished
-FEWER_VERSIONS = "versions-not-kept"  # by the settings of the library
+FEWER_VERSIONS = "versions-not-kept"  # by the settings of the library, or of the file
 _LOOKS_MAX = 3  # after answers that were lost
 _ASKED = {"$select": "id,name,size,file,folder,package,fileSystemInfo"}
 
@@ -74,14 +79,26 @@ class Making:
             made, troubles = self._complete(wish, found)
         except (TransientFailure, MaybeDone):
             raise
-        except GraphProblem:
+        except GraphProblem as problem:
             self._take_away(wish)
-            raise
+            if not isinstance(problem, Forbidden) or len(wish.editions) == 1:
+                raise
+            return self._without_history(wish, problem)
         if wish.replaces:
             if any(trouble.cause == MISMATCH for trouble in troubles) and self._take_away(wish):
                 return Written("", "failed", tuple(troubles))
             self._put_aside(wish)
         return self._named(wish, made, troubles)
+
+    def _without_history(self, wish: Wish, problem: Forbidden) -> Written:
+        """The newest content alone: an application may not give a file with a sensitivity label
+        new content, and so no second version.
+        """
+        newest = with_(wish.editions[-1], number=0)
+        written = self.make(with_(wish, editions=(newest,)))
+        why = problem.graph_code or problem.code
+        lost = Trouble(wish.item.id, "version", FEWER_VERSIONS, retry=False, detail=why)
+        return with_(written, troubles=(*written.troubles, lost))
 
     def _complete(
         self, wish: Wish, found: Mapping[str, Any] | None

@@ -89,6 +89,23 @@ def test_a_library_that_keeps_fewer_versions_says_so(here: Target) -> None:
     assert here.history("a.txt") == [NEWEST]
 
 
+def test_a_file_that_may_not_get_new_content_comes_back_without_its_history(here: Target) -> None:
+    """As those with a sensitivity label, which applications may create and not change."""
+    here.tenant.faults.map(r"/items/[^:/]+/(createUploadSession|content)", "p", loop=True)
+    for _ in range(2):
+        written = write(here, stored("a.txt", NEWEST[0], OLDER), versions=True)
+        assert written.outcome == "created"
+    assert here.history("a.txt") == [NEWEST]
+
+
+def test_a_file_that_may_not_get_new_content_says_that_its_history_is_missing(here: Target) -> None:
+    here.put("a.txt", b"old")
+    here.tenant.faults.map(r"/items/[^:/]+/(createUploadSession|content)", "p", loop=True)
+    written = write(here, stored("a.txt", NEWEST[0], OLDER), versions=True, replace=True)
+    assert (written.outcome, causes(written)) == ("replaced", ["versions-not-kept"])
+    assert here.files() == {"a.txt": NEWEST[0]}
+
+
 @pytest.mark.parametrize("kept", [500, 0])
 def test_a_history_cut_off_at_any_request_is_completed_and_never_doubled(
     here: Target, kept: int
@@ -231,8 +248,8 @@ def test_the_new_file_stays_where_the_old_one_is_gone_whatever_fails_then(here: 
     with suppress(Killed):  # right before the new one gets the name
         here.writer(10, versions=True).write(item, here.into, "run:1", clash, False)
     assert here.bin() == [("a.txt", 3)]
-    here.tenant.faults.map(r"GET .*/versions", "p")
-    with pytest.raises(Forbidden):
+    here.tenant.faults.map(r"GET .*/versions", "q")
+    with pytest.raises(QuotaFull):
         here.writer(versions=True).write(item, here.into, "run:1", clash, False)
     assert list(here.files().values()) == [NEWEST[0]]
     here.writer(versions=True).write(item, here.into, "run:1", clash, False)
