@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from base import log
@@ -25,6 +25,7 @@ from engine import patience, runs, throttling, undo
 from engine.assembly import App
 from engine.browse import View
 from engine.holding import holding
+from engine.putting_right import put_right
 from engine.restore_plan import RestoreRequest, batches, restored_view, selected
 from engine.restore_step import RestoreStep
 from m365.graph.errors import (
@@ -376,7 +377,7 @@ def _row(entry: Entry, written: Written) -> dict[str, Any]:
 
 
 def close_restore(app: App, request: RestoreRun) -> RunClosed:
-    """Adds up a restore: green when every item was written or rightly skipped, else amber or
-    red.
+    """Puts right what the restore leaves, then adds it up: green when every item was written or
+    rightly skipped, else amber or red.
     """
-    return runs.close_restore(app, request)
+    return runs.close_restore(app, replace(request, code=request.code or put_right(app, request)))

@@ -17,7 +17,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, FeedPage, Part, StoredItem, Trouble
-from m365.graph.client import GraphReader
 from m365.graph.errors import (
     Corrupt,
     Forbidden,
@@ -259,6 +258,15 @@ class FolderFinisher(Protocol):
 
     def finish_folder(self, stored: StoredItem, folder: Folder) -> tuple[Trouble, ...]:
         """Of a folder that the restore names: what it is shared with, say. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class Finisher(Protocol):
+    """A Writer that leaves something to be put right when a restore with options is over."""
+
+    def finish(self) -> None:
+        """Whatever became of the restore; safe to repeat."""
         ...
 
 

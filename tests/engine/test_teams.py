@@ -1,0 +1,158 @@
+"""Teams through the whole product: protected, browsed, restored as pages and as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from base.messages import RestoreRun, WriteBatch
+from engine import policies, restore, restore_plan, runs
+from engine.assembly import App
+from engine.restore_plan import RestoreRequest
+from simulator.contoso import month
+from simulator.drive_state import Drive
+from simulator.teams import Channel, Team, add_channel, add_team, teams
+from tests.engine.world import ORG, SCRYPT_N, World, calm_tenant, settings_for, world
+from tests.m365.cases_teams import readable
+from tests.m365.stage import TenantClock
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[World]:
+    with world(calm_tenant(seed=29), tmp_path) as one:
+        version = policies.show(one.app, ORG)["version"]
+        policies.change(one.app, ORG, {"services": ["teams"], "protection": "full"}, version)
+        clock = TenantClock(one.tenant)  # four requests a second take none of our time
+        one.app = App(settings_for(one.running, tmp_path), clock=clock, scrypt_n=SCRYPT_N)
+        yield one
+
+
+def team(made: World) -> Team:
+    return next(iter(teams(made.tenant).values()))
+
+
+def resource(made: World) -> str:
+    return f"team:{team(made).id}"
+
+
+def general(of: Team) -> Channel:
+    return next(iter(of.channels.values()))
+
+
+def empty_team(made: World) -> Team:
+    group = made.tenant.add_group("Target", made.tenant.groups[team(made).id].members)
+    target = add_team(made.tenant, group.id, made.tenant.clock.now())
+    for one in team(made).channels.values():
+        if one.name != "General":
+            add_channel(made.tenant, target, one.name, made.tenant.clock.now(), one.membership)
+    return target
+
+
+def said(of: Team) -> list[tuple[str, str, str]]:
+    return sorted(
+        (channel.name, one.id, one.reply_to or "")
+        for channel in readable(of)
+        for one in channel.talk.messages.values()
+        if not one.deleted and one.sender
+    )
+
+
+def migration(made: World, target: Team, **wanted: Any) -> RestoreRequest:
+    return RestoreRequest(
+        "teams", resource(made), target=f"team:{target.id}", options=("migration",), **wanted
+    )
+
+
+def test_every_message_of_every_channel_is_in_the_restore_point(made: World) -> None:
+    for _ in range(2):
+        assert made.back_up()["state"] in ("green", "amber")
+        entries = list(made.view("teams", resource(made)).catalog.items())
+        held = {one.id for one in entries if one.kind == "channel-message"}
+        assert len(held) == sum(len(one.talk.messages) for one in readable(team(made)))
+        month(made.tenant)
+    made.verify()
+
+
+def test_a_quiet_team_makes_no_restore_point(made: World) -> None:
+    made.back_up()
+    before = made.view("teams", resource(made)).snapshot.number
+    made.back_up()
+    assert made.view("teams", resource(made)).snapshot.number == before
+
+
+def test_channels_come_back_as_pages_in_their_files_and_an_undo_takes_them_away(
+    made: World,
+) -> None:
+    drive: Drive = next(iter(made.tenant.drives.values()))
+    for one in readable(team(made)):
+        one.folder = (drive.id, drive.root.id)
+    made.back_up()
+    run = made.restore(RestoreRequest("teams", resource(made), folder_name="Back"))
+    assert run["counts"]["created"] == len(
+        [one for one in readable(team(made)) if one.talk.roots()]
+    )
+    pages = [drive.path(one) for one in drive.living() if one.is_file]
+    assert ["Back", "General.html"] in pages
+    taken = runs.request_undo(made.app, ORG, "test", run["id"])
+    made.finish_restore(taken.id)
+    assert not [one for one in drive.living() if one.is_file and drive.path(one)[0] == "Back"]
+
+
+def test_messages_come_back_into_channels_of_another_team_and_migration_is_over(
+    made: World,
+) -> None:
+    made.back_up()
+    target = empty_team(made)
+    run = made.restore(migration(made, target))
+    assert run["counts"]["created"] == len(said(team(made)))
+    assert said(target) == said(team(made))
+    assert {one.migration for one in target.channels.values()} <= {None, "completed"}
+    again = made.restore(migration(made, target))
+    assert again["counts"].get("created", 0) == 0
+    assert said(target) == said(team(made))
+    taken = runs.request_undo(made.app, ORG, "test", run["id"])
+    undone = made.finish_restore(taken.id)
+    assert undone["state"] == "red"  # and the report says why
+    assert said(target) == said(team(made))
+
+
+def test_what_was_lost_in_a_channel_comes_back_beside_what_is_still_there(made: World) -> None:
+    made.back_up()
+    before = said(team(made))
+    talk = general(team(made)).talk
+    for key in [one.id for one in talk.messages.values() if one.reply_to][:20]:
+        del talk.messages[key]
+    run = made.restore(migration(made, team(made), place="original"))
+    assert run["counts"]["created"] == 20
+    assert said(team(made)) == before
+
+
+def test_a_restore_that_is_cancelled_or_fails_leaves_no_channel_in_migration_mode(
+    made: World,
+) -> None:
+    made.back_up()
+    target = empty_team(made)
+    wanted, counted = restore_plan.prepare(made.app, ORG, migration(made, target))
+    run = runs.request_restore(made.app, ORG, "test", wanted, counted)
+    planned = restore.plan_restore(made.app, RestoreRun(ORG, run.id))
+    assert planned.batches > 1
+    assert restore.write_batch(made.app, WriteBatch(ORG, run.id, 0)).state == "done"
+    assert "inProgress" in {one.migration for one in target.channels.values()}
+    runs.cancel(made.app, ORG, run.id, "test")
+    made.tenant.faults.map("completeMigration", "eeee.")
+    restore.close_restore(made.app, RestoreRun(ORG, run.id))
+    assert {one.migration for one in target.channels.values()} <= {None, "completed"}
+
+
+def test_a_batch_that_runs_twice_writes_nothing_twice(made: World) -> None:
+    made.back_up()
+    target = empty_team(made)
+    wanted, counted = restore_plan.prepare(made.app, ORG, migration(made, target))
+    run = runs.request_restore(made.app, ORG, "test", wanted, counted)
+    restore.plan_restore(made.app, RestoreRun(ORG, run.id))
+    made.tenant.faults.map("POST /teams/.*/messages", "....d..d", loop=True)  # done, then 504
+    made.finish_restore(run.id)
+    assert said(target) == said(team(made))
