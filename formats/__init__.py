@@ -41,7 +41,7 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "mailbox-item": stream_file,
     "setting": object_file,
     "post": post_file,
-    "page": page_file,
+    "site-page": page_file,
     "planner-task": object_file,
     "channel-message": object_file,
     "chat-message": object_file,

@@ -40,7 +40,7 @@ def page(raw: Mapping[str, Any], *, whole: bool) -> Change:
     return Change(
         id=str(raw["id"]),
         parent=ROOT,
-        kind="page",
+        kind="site-page",
         name=str(raw.get("name") or raw.get("title") or ""),
         raw=kept,
         volatile={name: value for name, value in raw.items() if name in _VOLATILE},

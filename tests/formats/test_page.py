@@ -13,7 +13,7 @@ from formats import file_of
 
 def item(**raw: Any) -> StoredItem:
     whole = {"id": "p1", "name": "Home.aspx", "title": "Home <1>", **raw}
-    return StoredItem("p1", "pages", "page", "Home.aspx", {}, whole, ())
+    return StoredItem("p1", "pages", "site-page", "Home.aspx", {}, whole, ())
 
 
 def text_of(stored: StoredItem) -> str:

@@ -57,7 +57,7 @@ def item(*parts: Any, name: str = "Home.aspx", **raw: Any) -> StoredItem:
         "publishingState": {"level": "published"}, "eTag": "x", "webUrl": "https://x.example",
         "createdBy": {"user": {"displayName": "Adele"}}, "createdDateTime": "2026-01-01T00:00:00Z",
     }  # fmt: skip
-    return StoredItem("p1", "pages", "page", name, {}, {**whole, **raw}, ())
+    return StoredItem("p1", "pages", "site-page", name, {}, {**whole, **raw}, ())
 
 
 def write(
@@ -111,14 +111,16 @@ def test_a_layout_nobody_may_set_and_missing_properties_make_an_ordinary_page(on
     assert page_of(on, made).facts["pageLayout"] == "article"
     assert page_of(on, made).facts["title"] == "Home"
     raw = {key: value for key, value in item(text()).raw.items() if key != "name"}
-    nameless = StoredItem("p2", "pages", "page", "Said of it", {}, raw, ())
+    nameless = StoredItem("p2", "pages", "site-page", "Said of it", {}, raw, ())
     assert page_of(on, write(on, nameless)).name == "Said of it.aspx"
 
 
 def test_a_page_without_its_canvas_in_the_backup_says_so(on: Stage) -> None:
     bare = item()
     raw = {key: value for key, value in bare.raw.items() if key != "canvasLayout"}
-    stored = StoredItem("p1", "pages", "page", "Home.aspx", {}, raw, (), ("canvasLayout: locked",))
+    stored = StoredItem(
+        "p1", "pages", "site-page", "Home.aspx", {}, raw, (), ("canvasLayout: locked",)
+    )
     assert causes(write(on, stored).troubles) == [("canvasLayout", "not-in-the-backup")]
 
 
