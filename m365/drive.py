@@ -313,10 +313,11 @@ SERVICE = Service(
         "This application becomes the author of restored files; the backup keeps the names.",
         "Shortcuts to files of other drives are listed, not restored.",
         "SharePoint rewrites Office files when they arrive, so their size and hash may differ.",
-        "A replaced file goes to the recycle bin with its id, links, sharing and versions; no "
-        "application can take it out again.",
-        "Links get a new address; anonymous ones, those with a password and those that prevent "
-        "downloads are not made again, and new guests are not invited.",
+        "A replaced file goes to the recycle bin with its id, links, sharing and versions.",
+        "No application can take anything out of the recycle bin again; a person can.",
+        "Sharing links get a new address; anonymous links are not made again.",
+        "Links with a password, or that prevent downloads, are not made again either.",
+        "New guests are not invited: an application cannot.",
         "Owners, site groups and applications a file was shared with are left to the target.",
     ),
     options={
