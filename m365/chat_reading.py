@@ -1,8 +1,10 @@
 """What the link of a person's chats remembers: how far a reading of the messages has come.
 
-There is no delta for chats, so a reading asks for what was modified since the one before began,
-less an hour: messages may show up late, and clocks differ. What was read within that hour already
-is remembered by a mark of a few bytes, so that a person who writes nothing has no news.
+There is no delta for chats, so a reading asks for what was modified since the newest message that
+is known, and at the latest since the reading before it began; less an hour, because messages may
+show up late. The service's own times decide, so a clock of ours that is ahead loses nothing. What
+was told of that hour already is remembered by marks of a few bytes: a person who writes nothing has
+no news.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from base.clock import iso, parse_iso
 
 OVERLAP = timedelta(hours=1)
 FULL_EVERY = timedelta(days=30)  # what vanished without a tombstone is only found by reading it all
-MARKS_MAX = 500  # more than that is told again, which costs a comparison each
+MARKS_MAX = 1_000  # more than that is told again, which costs a comparison each
 _MARK_CHARS = 16
+_ALWAYS = 1 << 40  # seconds; what has no time is taken for new
 
 Raw = Mapping[str, Any]
 
@@ -35,6 +38,7 @@ class Reading:
     export: bool = True  # from the export of all chats, else chat by chat
     opened: bool = False  # its first page was told
     chat: str = ""  # chat by chat: the one that is being read, or with an empty `at` was read
+    newest: int = 0  # when the newest known message was modified (seconds since 1970)
     marks: tuple[str, ...] = ()  # what earlier readings told of the time after `since`
     told: tuple[str, ...] = ()  # what this one told of the time that the next one asks for again
 
@@ -77,21 +81,32 @@ class Reading:
 
     def passed(self, page: Iterable[Raw], at: str, chat: str = "") -> Reading:
         """Behind a page; `at` goes on."""
-        again = iso(parse_iso(self.begun) - OVERLAP)
-        new = [_mark(raw) for raw in page if _modified(raw) >= again]
-        told = tuple(dict.fromkeys((*self.told, *new)))[-MARKS_MAX:]
-        return replace(self, at=at, opened=True, chat=chat, told=told)
+        listed = list(page)
+        times = [time for time in map(_modified, listed) if time != _ALWAYS]
+        found = replace(self, at=at, opened=True, chat=chat, newest=max((self.newest, *times)))
+        marks = dict.fromkeys((*self.told, *map(_mark, listed)))
+        again = [mark for mark in marks if _time_of(mark) >= found._asked_again]
+        again.sort(key=_time_of)
+        return replace(found, told=tuple(again[-MARKS_MAX:]))
 
     def ended(self) -> Reading:
         """Behind the last page."""
-        since = iso(parse_iso(self.begun) - OVERLAP)
-        return Reading(since=since, full=self.full, export=self.export, marks=self.told)
+        since = iso(datetime.fromtimestamp(max(self._asked_again, 0), UTC))
+        return Reading(
+            since=since, full=self.full, export=self.export, newest=self.newest, marks=self.told
+        )
+
+    @property
+    def _asked_again(self) -> int:
+        """Where the next reading begins (seconds since 1970)."""
+        known = min(int(parse_iso(self.begun).timestamp()), self.newest)
+        return known - int(OVERLAP.total_seconds())
 
     def write(self) -> str:
         known = {
             key: value
             for key, value in asdict(self).items()
-            if value not in ("", (), False) or key == "export"
+            if value not in ("", (), False, 0) or key == "export"
         }
         return json.dumps(known, separators=(",", ":"))
 
@@ -101,10 +116,18 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mark(raw: Raw) -> str:
+    """Shape: seconds:hash; another one for every state of a message."""
     told = (raw.get("chatId"), raw.get("id"), raw.get("lastModifiedDateTime"), raw.get("etag"))
-    return hashlib.sha256(repr(told).encode("utf-8", "backslashreplace")).hexdigest()[:_MARK_CHARS]
+    digest = hashlib.sha256(repr(told).encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{_modified(raw)}:{digest[:_MARK_CHARS]}"
 
 
-def _modified(raw: Raw) -> str:
-    """Comparable with iso(); what has no time is taken for new."""
-    return str(raw.get("lastModifiedDateTime") or "9")
+def _time_of(mark: str) -> int:
+    return int(mark.partition(":")[0])
+
+
+def _modified(raw: Raw) -> int:
+    try:
+        return int(parse_iso(str(raw.get("lastModifiedDateTime"))).timestamp())
+    except ValueError:
+        return _ALWAYS
