@@ -19,11 +19,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from base.item import Change
-from m365.graph.errors import ItemGone
+from m365.graph.errors import GraphProblem, ItemGone, Locked, ResourceGone, ResourceLocked
 
 FEED = "lists"
 ROOT = "lists"  # the folder above all lists of a site
 KIND = "list-item"
+MISSING = (ItemGone, ResourceGone)  # of a row, a list, a site: the code tells no difference
 MARK = "HoldfastRestore"  # the hidden column of lists that a restore made
 KINDS = (
     "text", "choice", "number", "currency", "boolean", "dateTime", "lookup", "personOrGroup",
@@ -66,6 +67,17 @@ class ListLink:
 
     def going_on(self, at: str) -> ListLink:
         return replace(self, at=at)
+
+
+def of_site(problem: GraphProblem) -> GraphProblem:
+    """What it means of the site that its lists are not told."""
+    kind = ResourceLocked if isinstance(problem, Locked) else ResourceGone
+    return kind(
+        "The site is not there, or is locked.",
+        graph_code=problem.graph_code,
+        status_code=problem.status_code,
+        request_id=problem.request_id,
+    )
 
 
 def part_of(list_id: str) -> str:

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import GraphProblem, ItemGone
-from m365.list_json import Raw
+from m365.graph.errors import GraphProblem
+from m365.list_json import MISSING, Raw
 
 _UNINDEXED = {"Prefer": "HonorNonIndexedQueriesWarningMayFailRandomly"}
 _COST = 2
@@ -50,7 +50,7 @@ class People:
             rows = self._rows(params)
             found = [number for number, fields in rows if key in _keys(fields)]
             return found[0] if found else None
-        except ItemGone:
+        except MISSING:
             self._all = {}
         except GraphProblem as problem:
             if problem.status_code != 400:

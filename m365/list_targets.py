@@ -18,13 +18,15 @@ from urllib.parse import quote
 
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone, ResourceGone
+from m365.graph.errors import Clash, GraphProblem, Locked, MaybeDone
 from m365.list_fields import column_body, mark_column
 from m365.list_json import (
+    MISSING,
     Raw,
     is_hidden,
     is_library,
     kind_of,
+    of_site,
     own_columns,
     target_of,
     template_of,
@@ -53,17 +55,12 @@ class Targets:
         return self._listed
 
     def check(self) -> None:
-        """Asks whether the site is there and open. Raises ResourceGone, Locked."""
+        """Asks whether the site is there and open. Raises ResourceGone, ResourceLocked."""
         params = {"$select": "id", "$top": "1"}
         try:
             self._writer.get(self._lists, params=params, scope=self._scope, cost=COST_OF_LIST)
-        except ItemGone as problem:
-            raise ResourceGone(
-                "The site is not there.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            ) from problem
+        except (*MISSING, Locked) as problem:
+            raise of_site(problem) from problem
 
     def path(self, list_id: str) -> str:
         return f"{self._lists}/{quote(list_id, safe='')}"
@@ -88,7 +85,7 @@ class Targets:
                 return known
         try:
             return self.known(list_id) if list_id else None
-        except ItemGone:
+        except MISSING:
             return None
 
     def standing_for(self, stored_id: str) -> Target | None:

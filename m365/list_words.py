@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from m365.graph.client import BatchRequest, GraphReader, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import Forbidden, GraphProblem, ItemGone, TransientFailure
-from m365.list_json import LOOKED_UP, Raw, kind_of, own_columns, references, target_of
+from m365.graph.errors import Forbidden, GraphProblem, TransientFailure
+from m365.list_json import LOOKED_UP, MISSING, Raw, kind_of, own_columns, references, target_of
 
 PAGE_ITEMS = 200  # rows of a page where nothing else is asked for
 COST_OF_LIST = 2
@@ -72,7 +72,7 @@ class Words:
                 self._one_by_one(target, missing, shown)
             else:
                 self._in_a_row(target, missing[-1], shown)
-        except (ItemGone, Forbidden):
+        except (*MISSING, Forbidden):
             pass
         except GraphProblem as problem:
             if isinstance(problem, TransientFailure) or problem.status_code != 400:
@@ -87,7 +87,7 @@ class Words:
         for number, answer in zip(ids, answers, strict=True):
             try:
                 raw = answer.json()
-            except (ItemGone, Forbidden):
+            except (*MISSING, Forbidden):
                 continue
             self._known[target, number] = _texts(raw.get("fields") or {}, shown)
 

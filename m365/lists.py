@@ -33,13 +33,16 @@ from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
     GraphProblem,
     ItemGone,
+    Locked,
     ResourceGone,
     ResyncNeeded,
+    TransientFailure,
 )
 from m365.list_attachments import Attachments
 from m365.list_json import (
     FEED,
     KIND,
+    MISSING,
     PEOPLE_TEMPLATE,
     ListLink,
     has_attachments,
@@ -50,6 +53,7 @@ from m365.list_json import (
     item_id,
     list_change,
     list_of,
+    of_site,
     part_of,
     root,
     template_of,
@@ -100,9 +104,14 @@ class ListsSource:
 
     def complete(self, item_id: str) -> Change:
         list_id, number = ids_of(item_id)
-        raw = self._get(f"{self._items(list_id)}/{quote(number, safe='')}", {"$expand": "fields"})
-        if not isinstance(raw.get("fields"), dict):
-            raw["fields"] = self._get(f"{self._items(list_id)}/{quote(number, safe='')}/fields")
+        path = f"{self._items(list_id)}/{quote(number, safe='')}"
+        try:
+            raw = self._get(path, {"$expand": "fields"})
+            if not isinstance(raw.get("fields"), dict):
+                raw["fields"] = self._get(f"{path}/fields")
+        except ResourceGone as problem:
+            self._listing(anew=True)  # raises where it is the whole site
+            raise _of_row(problem) from problem
         return self._worded(list_id, [raw])[0]
 
     def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
@@ -138,25 +147,17 @@ class ListsSource:
         for part, link in fresh.items():  # only now: what was told of them is kept
             yield FeedPage(part, (), link.write(), more=not link.library)
 
-    def _listing(self) -> dict[str, dict[str, Any]]:
-        """All lists of the site by id, hidden ones too."""
-        if self._listed is not None:
+    def _listing(self, *, anew: bool = False) -> dict[str, dict[str, Any]]:
+        """All lists of the site by id, hidden ones too. Raises ResourceGone, ResourceLocked."""
+        if self._listed is not None and not anew:
             return self._listed
         found: dict[str, dict[str, Any]] = {}
-        pages = follow(
-            self._reader, self._lists, {"$select": SELECT}, scope=self._scope,
-            cost_first=COST_OF_LIST, cost_next=COST_OF_LIST,
-        )  # fmt: skip
         try:
-            for page in pages:
-                found.update((str(raw["id"]), raw) for raw in page.value if raw.get("id"))
-        except ItemGone as problem:
-            raise ResourceGone(
-                "The site is not there.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            ) from problem
+            for raw in self._all(self._lists, {"$select": SELECT}):
+                if raw.get("id"):
+                    found[str(raw["id"])] = raw
+        except (*MISSING, Locked) as problem:
+            raise of_site(problem) from problem
         self._listed = found
         return found
 
@@ -169,7 +170,7 @@ class ListsSource:
     def _exists(self, list_id: str) -> bool:
         try:
             self._get(f"{self._lists}/{quote(list_id, safe='')}")
-        except ItemGone:
+        except MISSING:
             return False
         return True
 
@@ -180,10 +181,10 @@ class ListsSource:
         found: dict[str, Any] = {}
         try:
             found = self._get(path, _EXPANDED) if self._expands else {}
-        except ItemGone:
+        except MISSING:
             return None
         except GraphProblem as problem:
-            if problem.status_code != 400:
+            if isinstance(problem, (TransientFailure, Locked, *PASSED_ON)):
                 raise
             self._expands = False
         whole = dict(raw)
@@ -194,10 +195,11 @@ class ListsSource:
         self._definitions[key] = whole
         return whole
 
-    def _all(self, path: str) -> list[dict[str, Any]]:
+    def _all(self, path: str, params: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         pages = follow(
-            self._reader, path, scope=self._scope, cost_first=COST_OF_LIST, cost_next=COST_OF_LIST
-        )
+            self._reader, path, params, scope=self._scope,
+            cost_first=COST_OF_LIST, cost_next=COST_OF_LIST,
+        )  # fmt: skip
         return [raw for page in pages for raw in page.value]
 
     def _people(self) -> str:
@@ -232,9 +234,10 @@ class ListsSource:
             again = replace(again, files=self._files.readable)
             yield self._announced(part, again)
             yield from self._follow(part, again)
-        except ItemGone:
-            if self._exists(list_id):
-                raise  # not the list: a feed must not end because of one odd answer
+        except (*MISSING, Locked) as problem:
+            self._listing(anew=True)  # raises where it is the whole site
+            if isinstance(problem, Locked) or self._exists(list_id):
+                raise _of_row(problem) from problem  # not the list: one odd answer ends no feed
             yield FeedPage(part, (Gone(list_id),), "", more=False, dropped_parts=(part,))
 
     def _follow(self, part: str, link: ListLink) -> Iterator[FeedPage]:
@@ -286,6 +289,11 @@ class ListsSource:
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         return self._reader.get(path, params=params, scope=self._scope)
+
+
+def _of_row(problem: GraphProblem) -> GraphProblem:
+    """Some answers say of a row or a list what they say of a site: it is not there."""
+    return ItemGone(str(problem), status_code=404) if isinstance(problem, ResourceGone) else problem
 
 
 def _body(answer: BatchAnswer) -> dict[str, Any] | None:

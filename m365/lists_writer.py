@@ -27,7 +27,7 @@ from urllib.parse import quote
 from base.item import Cause, StoredItem, Trouble
 from m365 import marks
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.errors import Clash, GraphProblem, MaybeDone
+from m365.graph.errors import Clash, GraphProblem, MaybeDone, ResourceGone
 from m365.list_json import (
     MARK,
     Raw,
@@ -126,7 +126,10 @@ class ListsWriter:
     def remove(self, item_id: str) -> None:
         list_id, number = ids_of(item_id)
         path = f"{self._targets.path(list_id)}/items/{quote(number, safe='')}"
-        self._writer.delete(path, scope=self._scope)
+        try:
+            self._writer.delete(path, scope=self._scope)
+        except ResourceGone:
+            self._targets.check()  # raises where it is the whole site
         if number.isdecimal():
             self._targets.forget(list_id, int(number))
 

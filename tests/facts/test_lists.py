@@ -9,13 +9,14 @@ import pytest
 
 from base.item import Change, Gone
 from m365 import SERVICES
+from m365.graph.errors import ResourceGone, ResourceLocked
 from m365.lists import ListsSource
 from m365.service import Resource
 from tests.facts.test_calendar import asked
 from tests.m365.cases_lists import ListsCase
 from tests.m365.mirror import Mirror
 from tests.m365.stage import stage
-from tests.m365.wire_fake import Heard, Hostile, Reply, says
+from tests.m365.wire_fake import Heard, Hostile, Reply, fails, says
 
 SITE = "contoso.sharepoint.com,2C712604-1370-44E7-A1F5-426573FDA80A,2D2244C3-251A-49EA"
 LISTS = f"/v1.0/sites/{SITE}/lists"
@@ -123,3 +124,51 @@ def test_what_graph_has_no_path_for_is_not_asked_for_and_is_said() -> None:
     said = " ".join(SERVICES["lists"].not_captured).lower()
     for word in ("attached", "views", "comments", "workflows", "versions", "who may see"):
         assert word in said
+
+
+@pytest.mark.parametrize("code", ["itemNotFound", "ResourceNotFound"])
+def test_a_list_that_is_not_there_is_gone_and_the_site_stays(fake: Hostile, code: str) -> None:
+    gone = fails(404, code)
+    fake.on(f"{LISTS}/L1/items/delta", gone)
+    fake.on(f"{LISTS}/L1", says({"id": "L1", "columns": COLUMNS, "contentTypes": []}), gone)
+    source = ListsSource(fake.reader(), Resource("site", SITE))
+    *_, last = source.changes({}, frozenset())
+    assert (last.entries, last.dropped_parts) == ((Gone("L1"),), ("list:L1",))
+
+
+@pytest.mark.parametrize("code", ["itemNotFound", "ResourceNotFound"])
+def test_a_site_that_vanishes_during_the_run_takes_no_list_out_of_the_backup(
+    fake: Hostile, code: str
+) -> None:
+    listing = says({"value": [{"id": "L1", "displayName": "Books"}]})
+    fake.on(LISTS, listing, fails(404, code))
+    fake.on(f"{LISTS}/L1/items/delta", fails(404, code))
+    seen: list[Change | Gone] = []
+
+    def read() -> None:
+        for page in ListsSource(fake.reader(), Resource("site", SITE)).changes({}, frozenset()):
+            seen.extend(page.entries)
+
+    with pytest.raises(ResourceGone):
+        read()
+    assert not [entry for entry in seen if isinstance(entry, Gone)]
+
+
+@pytest.mark.parametrize(("status", "code"), [(423, "notAllowed"), (403, "resourceLocked")])
+def test_a_locked_site_is_locked_as_a_whole(fake: Hostile, status: int, code: str) -> None:
+    fake.on(LISTS, fails(status, code))
+    with pytest.raises(ResourceLocked):
+        list(ListsSource(fake.reader(), Resource("site", SITE)).changes({}, frozenset()))
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_where_a_list_does_not_expand_its_columns_are_asked_for(fake: Hostile, status: int) -> None:
+    fake.on(f"{LISTS}/L1", fails(status, "notSupported"))
+    fake.on(f"{LISTS}/L1/columns", says({"value": COLUMNS}))
+    fake.on(f"{LISTS}/L1/contentTypes", says({"value": []}))
+    source = ListsSource(fake.reader(), Resource("site", SITE))
+    link = f"{fake.origin}{LISTS}/L1/items/delta?token=t"
+    fake.on(f"{LISTS}/L1/items/delta", says({"value": [], "@odata.deltaLink": link}))
+    entries = [one for page in source.changes({}, frozenset()) for one in page.entries]
+    assert isinstance(entries[1], Change)
+    assert entries[1].raw["columns"] == COLUMNS
