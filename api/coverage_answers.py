@@ -74,5 +74,5 @@ class CoverageOut(Out):
     waiting: int = Field(description="items of which parts (MIME) are still to be copied, about")
     reasons: dict[str, int]
     not_protected: list[ResourceOut] = Field(description="the first 500; the rows have them all")
-    sites: dict[str, Any] = Field(description="found, selected, protected, and the reason")
+    sites: dict[str, Any] = Field(description="how many are found, selected, protected")
     not_copied: int

@@ -14,9 +14,12 @@ from engine import directory, policies, selection
 from engine.assembly import App
 from engine.directory import Known
 from engine.holdings import ASK, Holdings
+from engine.site_holdings import SiteHoldings, with_every_site
 from engine.site_rows import NOT_SELECTED
 from m365 import SERVICES
 from m365.directory import Directory, Group, Person, Site
+from m365.holdings import NO_DRIVE
+from state.resources import PROTECTED
 from state.rows import Cursor, CursorInvalid
 
 
@@ -31,7 +34,6 @@ class Named:
 
 
 _Entry = Person | Group | Site
-NO_SERVICE = "service-not-available"  # Holdfast has none for it yet
 
 
 def search(
@@ -40,7 +42,7 @@ def search(
     """One page of "users", "groups", "teams" or "sites" whose name or address holds the text, by
     name; `deleted`: of users who left and can still be restored. Answers the page and `after`.
     """
-    known = directory.known(app, org)
+    known = with_every_site(app, org, directory.known(app, org))
     entries = _of_kind(known, kind, deleted)
     if not entries and not deleted and not _was_read(known, kind):
         return Directory(app.reader(org)).search(kind, text, limit), ""
@@ -58,7 +60,7 @@ def named(app: App, org: str, document: Mapping[str, Any]) -> dict[str, dict[str
     """What people call the entries of a policy's selections, by selection and list; an entry that
     nobody answers to keeps its own text.
     """
-    known = directory.known(app, org)
+    known = with_every_site(app, org, directory.known(app, org))
     users = _by_name(one for some in (known.removed, known.people) for one in some.values())
     groups, web = _by_name(known.groups.values()), _by_name(known.sites.values())
     lists: Mapping[str, Mapping[str, _Entry]] = {"users": users, "groups": groups, "sites": web}
@@ -109,15 +111,16 @@ def _address_of(entry: Mapping[str, Any]) -> str:
     return next((str(entry[name]) for name in names if entry.get(name)), "")
 
 
-def sites(app: App, org: str) -> dict[str, Any]:
-    """What a coverage statement says of SharePoint sites: {found, selected, protected, reason}."""
-    chosen = selection.Web(policies.current(app, org)["sites"])
-    found = [one for one in directory.known(app, org).sites.values() if not one.personal]
+def sites(app: App, org: str) -> dict[str, int]:
+    """How many SharePoint sites there are, are selected, and have something protected."""
+    shown = _Shown(app, org, directory.known(app, org))
+    rows = app.resources.all(org)
+    held = {row.facts.get("site") for row in rows if row.state == PROTECTED and row.head >= 0}
+    found = shown.sites.values()
     return {
         "found": len(found),
-        "selected": sum(map(chosen.takes, found)),
-        "protected": 0,
-        "reason": NO_SERVICE,
+        "selected": sum(map(shown.takes, found)),
+        "protected": sum(one.id in held for one in found),
     }
 
 
@@ -166,6 +169,9 @@ class _Shown:
         self._holdings = Holdings(app, org, None)
         self._people = selection.People(policy["selection"], known)
         self._web = selection.Web(policy["sites"])
+        self._held = SiteHoldings(app, org, None)
+        self._held.find(known)
+        self.sites = self._held.sites
         self._services = frozenset(policy["services"])
 
     def json(self, entry: _Entry) -> dict[str, Any]:
@@ -180,10 +186,12 @@ class _Shown:
     def _person(self, person: Person) -> dict[str, Any]:
         services, missing = [], {}
         for name, service in SERVICES.items():
-            if service.resource_kind not in ASK or not self._is_meant(name):
+            kind = service.resource_kind
+            if kind not in (*ASK, "user") or not self._is_meant(name):
                 continue
-            found = self._holdings.found(service.resource_kind, person)
-            if found is not None and found.id and not person.removed:
+            found = self._holdings.found(kind, person)
+            there = found.id if found else kind == "user"  # everybody is a user
+            if there and not person.removed:
                 services.append(name)
             else:
                 missing[name] = found.reason if found and found.reason else NOT_SELECTED
@@ -207,7 +215,8 @@ class _Shown:
         return service in self._services or not SERVICES[service].optional
 
     def _group(self, group: Group) -> dict[str, Any]:
-        own = [name for name, one in SERVICES.items() if one.resource_kind == "group"]
+        kinds = {"group": group.unified, "team": group.team}
+        own = [name for name, one in SERVICES.items() if kinds.get(one.resource_kind)]
         return {
             "id": group.id,
             "displayName": group.display_name,
@@ -216,23 +225,34 @@ class _Shown:
             "resourceProvisioningOptions": ["Team"] if group.team else [],
             "members": len(group.members),
             "selected": self._people.group(group) is not None,
-            "services": own if group.unified else [],
+            "services": own,
             "missing": {},
         }
 
+    def takes(self, site: Site) -> bool:
+        """Whether the policy chooses a site."""
+        return self._web.takes(site, self._held.above(site))
+
     def _site(self, site: Site) -> dict[str, Any]:
+        services, missing = [], {}
+        for name, service in SERVICES.items():
+            if service.resource_kind not in ("drive", "site") or not self._is_meant(name):
+                continue
+            listed = self._held.libraries(site.id)
+            reason = listed.reason
+            if service.resource_kind == "drive" and not listed.entries:
+                reason = reason or NO_DRIVE
+            if not self.takes(site) or name not in self._services:
+                reason = NOT_SELECTED
+            if reason:
+                missing[name] = reason
+            else:
+                services.append(name)
         return {
             "id": site.id,
             "displayName": site.display_name,
             "webUrl": site.url,
-            "selected": self._web.takes(site),
-            "services": [],
-            "missing": _NO_SITE_SERVICES,
+            "selected": self.takes(site),
+            "services": services,
+            "missing": missing,
         }
-
-
-_NO_SITE_SERVICES: Mapping[str, str] = {
-    "files": NO_SERVICE,
-    "lists": NO_SERVICE,
-    "pages": NO_SERVICE,
-}

@@ -14,6 +14,7 @@ from base import log
 from base.errors import InvalidInput, Problem
 from engine import directory, selection
 from engine.assembly import App
+from engine.site_holdings import with_every_site
 from m365 import SERVICES
 from m365.service import Choice
 from state.organizations import Organization
@@ -134,14 +135,15 @@ def _check_known(app: App, org: str, document: Mapping[str, Any]) -> None:
         return
     in_force = current(app, org)
     try:
-        selection.check_known(document, in_force, directory.known(app, org))
+        known = with_every_site(app, org, directory.known(app, org))
+        selection.check_known(document, in_force, known)
     except selection.SelectionUnknown:
         try:
             known = directory.refresh(app, org, app.reader(org))
         except Problem as problem:
             log.event("selection-not-checked", org=org, code=problem.code)
             return
-        selection.check_known(document, in_force, known)
+        selection.check_known(document, in_force, with_every_site(app, org, known))
 
 
 def retention(app: App, org: str) -> Retention:

@@ -314,6 +314,16 @@ class SiteHoldings:
         )
 
 
+def with_every_site(app: App, org: str, known: Known) -> Known:
+    """The directory with the sites that it does not list, as far as earlier runs have found them;
+    asks nobody.
+    """
+    holdings = SiteHoldings(app, org, None)
+    holdings.find(known)
+    personal = {key: one for key, one in known.sites.items() if one.personal}
+    return replace(known, sites={**holdings.sites, **personal})
+
+
 def _facts(
     name: str, drive: str = "", site: str = "", url: str = "", reason: str = ""
 ) -> dict[str, str]:

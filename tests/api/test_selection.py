@@ -129,10 +129,9 @@ def test_groups_sites_teams_and_who_left_are_kinds_of_their_own(house: House) ->
     assert gone["deletedDateTime"]
 
 
-def test_coverage_lists_sites_as_not_protected_yet(house: House) -> None:
+def test_coverage_counts_sites(house: House) -> None:
     found = house.get("/coverage")["sites"]
-    assert found["protected"] == 0
-    assert found["reason"] == "service-not-available"
+    assert found["found"] == found["selected"] == 1
 
 
 def test_rows_say_what_a_mailbox_is_for(house: House) -> None:

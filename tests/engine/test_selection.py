@@ -299,18 +299,13 @@ def test_a_stored_document_of_an_older_version_still_runs(made: World) -> None:
     assert covered(made) == {first}
 
 
-def test_sites_are_counted_by_coverage_as_not_protected_yet(made: World) -> None:
+def test_sites_are_counted_by_coverage(made: World) -> None:
     intranet = next(one for one in made.tenant.sites.values() if one["displayName"] == "Intranet")
     choose(made, sites={"mode": "exclude", "sites": [intranet["webUrl"]]})
     planned(made)
     found = coverage.statement(made.app, ORG)["sites"]
     there = sum(not one.get("isPersonalSite") for one in made.tenant.sites.values())
-    assert found == {
-        "found": there,
-        "selected": there - 1,
-        "protected": 0,
-        "reason": "service-not-available",
-    }
+    assert found == {"found": there, "selected": there - 1, "protected": 0}
 
 
 def test_nobody_excluded_is_asked_for_and_everybody_has_a_row(made: World) -> None:
