@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from m365.drive_upload import Place, seconds_of, times_of
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
-from m365.graph.errors import Clash, GraphProblem, ItemGone
+from m365.graph.errors import Clash, ItemGone, PathTooLong
 from m365.service import Folder
 
 _LISTED = {"$select": "id,name,size,file,folder,package,fileSystemInfo,createdBy", "$top": "200"}
 _FOUND = {"$select": "id,name,size,file,folder,package,fileSystemInfo,createdBy"}
-_TOO_LONG = frozenset(("pathistoolong", "pathtoodeep"))
+PATH_CHARACTERS_MAX = 400  # of a path, decoded
 
 
 class DriveTree:
@@ -53,12 +53,8 @@ class DriveTree:
         path = Place.in_folder(self.item(into.id), name).path.removesuffix(":")
         try:
             return self._writer.get(path, params=_FOUND, scope=self._scope)
-        except ItemGone:
+        except (ItemGone, PathTooLong):
             return None
-        except GraphProblem as problem:
-            if is_too_long(problem):
-                return None  # nothing can be there
-            raise
 
     def children(self, folder_id: str) -> Iterator[dict[str, Any]]:
         pages = follow(
@@ -69,7 +65,11 @@ class DriveTree:
             yield from page.value
 
     def make_folder(self, into: Folder, name: str, times: Mapping[str, str]) -> dict[str, Any]:
-        """The folder of that name, made where it is missing. Raises Clash where a file has it."""
+        """The folder of that name, made where it is missing. Raises Clash where a file has it, and
+        PathTooLong.
+        """
+        if is_too_deep(into, name):
+            raise PathTooLong("A path is longer than SharePoint takes.")
         body: dict[str, Any] = {
             "name": name, "folder": {}, "@microsoft.graph.conflictBehavior": "fail",
         }  # fmt: skip
@@ -116,6 +116,15 @@ def is_folder(raw: Mapping[str, Any]) -> bool:
     return raw.get("folder") is not None or raw.get("package") is not None
 
 
-def is_too_long(problem: GraphProblem) -> bool:
-    """Whether the path of what was to be made is longer than SharePoint takes: 400 characters."""
-    return problem.graph_code.lower() in _TOO_LONG
+def is_too_deep(into: Folder, name: str) -> bool:
+    """Whether a path is too long for sure; a shorter one may be, as what stands before the drive
+    counts too: then the service says so.
+    """
+    return len("/".join((*into.path, name))) > PATH_CHARACTERS_MAX
+
+
+def path_of(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names from the root of the drive to an item, as far as it tells."""
+    above = str((raw.get("parentReference") or {}).get("path") or "").partition("root:")[2]
+    folders = [unquote(name) for name in above.split("/") if name]
+    return (*folders, str(raw.get("name") or ""))

@@ -27,15 +27,14 @@ from m365 import drive_sharing
 from m365.drive_history import editions, is_rewritten
 from m365.drive_making import NAME_TAKEN, Making, Wish, differences, is_ours
 from m365.drive_sharing import DriveSharing
-from m365.drive_tree import DriveTree, is_folder, is_too_long
+from m365.drive_tree import DriveTree, is_folder, is_too_deep, path_of
 from m365.drive_upload import LONG_BYTES, Place, Uploads, seconds_of, times_of
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.errors import Clash, GraphProblem, ItemGone, MaybeDone
+from m365.graph.errors import Clash, ItemGone, MaybeDone, PathTooLong
 from m365.service import Existing, Folder, Identity, Resource, Step, Written
 
 RENAMED = "renamed"  # SharePoint does not take the name
 PATH_SHORTENED = "path-shortened"  # it lies in a folder "deep-…" at the top
-PATH_TOO_LONG = "path-too-long"
 _LOOKS_MAX = 3  # after answers that were lost
 
 
@@ -74,33 +73,29 @@ class DriveWriter:
         times = times_of(stored.raw) if stored else {}
         item_id = stored.id if stored else ""
         safe = names.safe(name)
-        troubles = [Trouble(item_id, "item", RENAMED, retry=False)] if safe != name else []
+        cause = RENAMED if safe != name else ""
         try:
-            made = self._tree.make_folder(into, safe, times)
+            folder = self._folder(into, safe, times)
         except Clash:  # a file has that name
-            safe = names.beside(name, item_id)
-            made = self._tree.make_folder(into, safe, times)
-            troubles = [Trouble(item_id, "item", NAME_TAKEN, retry=False)]
-        except GraphProblem as problem:
-            if not is_too_long(problem):
-                raise
-            made = self._deep(f"{into.id}/{safe}", times)
-            troubles = [Trouble(item_id, "item", PATH_SHORTENED, retry=False)]
-        folder = Folder(str(made["id"]), (*into.path, safe), tuple(troubles))
+            folder, cause = self._folder(into, names.beside(name, item_id), times), NAME_TAKEN
+        except PathTooLong:
+            folder, cause = self._deep(f"{into.id}/{safe}", times), PATH_SHORTENED
         if stored is None:
             self._top = folder
-        return folder
+        troubles = (Trouble(item_id, "item", cause, retry=False),) if cause else ()
+        return with_(folder, troubles=troubles)
 
     def original_folder(self, stored: StoredItem) -> Folder | None:
         if not stored.parent:
             return self.root()
         try:
-            found = self._tree.get(stored.id, {"$select": "id,name,folder,package"})
+            select = "id,name,folder,package,parentReference"
+            found = self._tree.get(stored.id, {"$select": select})
         except ItemGone:
             return None
         if not is_folder(found):
             return None
-        return Folder(str(found["id"]), (str(found.get("name") or ""),))
+        return Folder(str(found["id"]), path_of(found))
 
     def finish_folder(self, stored: StoredItem, folder: Folder) -> tuple[Trouble, ...]:
         """Shares a folder that the restore names with whom it was shared."""
@@ -149,26 +144,28 @@ class DriveWriter:
         """Where it belongs, or where the path is shorter."""
         try:
             return self._write(wish)
-        except GraphProblem as problem:
-            if not is_too_long(problem):
-                raise
-        deep = Folder(str(self._deep(wish.into.id, {})["id"]))
+        except PathTooLong:
+            deep = self._deep(wish.into.id, {})
         try:
             written = self._write(with_(wish, into=deep))
-        except GraphProblem as problem:
-            if not is_too_long(problem):
-                raise
-            nowhere = Trouble(wish.item.id, "item", PATH_TOO_LONG, retry=False)
+        except PathTooLong as problem:
+            nowhere = Trouble(wish.item.id, "item", problem.code, retry=False)
             return Written("", "failed", (nowhere,))
         shorter = Trouble(wish.item.id, "item", PATH_SHORTENED, retry=False)
         return with_(written, troubles=(*written.troubles, shorter))
 
-    def _deep(self, stands_for: str, times: Mapping[str, str]) -> dict[str, Any]:
+    def _folder(self, into: Folder, name: str, times: Mapping[str, str]) -> Folder:
+        made = self._tree.make_folder(into, name, times)
+        return Folder(str(made["id"]), (*into.path, name))
+
+    def _deep(self, stands_for: str, times: Mapping[str, str]) -> Folder:
         """A folder at the top of the restore that stands for one whose path is too long."""
         top = self._top or self.root()
-        return self._tree.make_folder(top, f"deep-{names.tag(stands_for, 12)}", times)
+        return self._folder(top, f"deep-{names.tag(stands_for, 12)}", times)
 
     def _write(self, wish: Wish) -> Written:
+        if is_too_deep(wish.into, wish.name):
+            raise PathTooLong("A path is longer than SharePoint takes.")
         shared = self._sharing is not None and drive_sharing.grants_anything(wish.item)
         long = wish.editions[-1].part.size > LONG_BYTES
         if not (wish.replaces or shared or long or len(wish.editions) > 1):

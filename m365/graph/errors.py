@@ -131,6 +131,14 @@ class ResourceLocked(Locked):
     hint = "Nothing to do here: it is read again once its owner unlocks or reactivates it."
 
 
+class PathTooLong(GraphProblem):
+    """The path of what was to be written has more characters than SharePoint takes."""
+
+    code = "path-too-long"
+    status = 400
+    hint = "Restore into a folder nearer to the top of the drive, or under a shorter name."
+
+
 class Malware(GraphProblem):
     """The service found malware in the content and does not hand it out."""
 
@@ -227,6 +235,7 @@ _CORRUPT = frozenset(
     ("errorcorruptdata", "errorcannotopenfileattachment", "errorinvalidrecipients")
 )
 _LOCKED = frozenset(("resourcelocked", "notallowed"))
+_TOO_LONG = frozenset(("pathistoolong", "pathtoodeep"))
 _MALWARE = frozenset(("malwaredetected",))
 _QUOTA = frozenset(("quotalimitreached", "insufficientstorage", "errorquotaexceeded"))
 _OTHERS = frozenset(
@@ -237,10 +246,9 @@ _OTHERS = frozenset(
         "unsupportedworkload", "generalexception", "invalidrequest", "badrequest",
         "unknownerror", "conflict", "gone",
         "errorirresolvableconflict", "preconditionfailed", "errorfoldernotfound",
-        "pathistoolong", "pathtoodeep",
     )
 )  # fmt: skip
-_KNOWN = _RESOURCE_GONE | _RESYNC | _CORRUPT | _LOCKED | _MALWARE | _QUOTA | _OTHERS
+_KNOWN = _RESOURCE_GONE | _RESYNC | _CORRUPT | _LOCKED | _TOO_LONG | _MALWARE | _QUOTA | _OTHERS
 
 # A missing OneDrive has no code of its own: https://github.com/alcionai/corso (graph/errors.go)
 _NO_DRIVE = ("mysite", "does not have a spo license", "does not have a sharepoint license")
@@ -315,6 +323,8 @@ def _kind(
 ) -> tuple[type[GraphProblem], str]:
     if infected or code in _MALWARE:
         return Malware, "Microsoft 365 found malware in the content and does not hand it out."
+    if code in _TOO_LONG:
+        return PathTooLong, "The path is longer than SharePoint takes."
     if code in _CORRUPT:
         return Corrupt, "The service cannot open the item."
     if code in _QUOTA or status == 507:

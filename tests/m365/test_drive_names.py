@@ -132,3 +132,16 @@ def test_a_path_that_is_too_long_everywhere_is_said_and_nothing_is_left(here: Ta
     written = writer.write(stored("a" * 250, b"data"), into, "run:1", None, False)
     assert (written.outcome, written.troubles[0].cause) == ("failed", "path-too-long")
     assert here.files() == {}
+
+
+def test_a_path_known_to_be_too_long_is_not_even_tried(here: Target) -> None:
+    """Whatever the service would say to it."""
+    folder = deep(here, 395)
+    known = StoredItem(folder.id, "p", "folder", folder.path[-1], {}, {"folder": {}}, ())
+    writer = here.writer()
+    into = writer.original_folder(known)
+    assert into == folder
+    asked = here.graph.counters.by_kind["post"]
+    written = writer.write(stored("a.txt", b"data"), into, "run:1", None, False)
+    assert [trouble.cause for trouble in written.troubles] == ["path-shortened"]
+    assert here.graph.counters.by_kind["post"] - asked == 2  # the folder "deep-…", the session
