@@ -140,7 +140,8 @@ class Pieces(ABC):
 class Part:
     """Bytes that belong to an item: its MIME, one attachment, a file's content.
 
-    `meta` is stored with it (an attachment's JSON without its bytes). `data` is bytes, or for what
+    `meta` is stored with it (an attachment's JSON without its bytes), as it is once `data` was
+    read. `data` is bytes, or for what
     may be large or dear an iterable of bytes, read once, which asks for nothing before it is read.
     `same` tells parts of a role apart and changes with their bytes: where the stored item has a
     part of this role that says the same, that one is kept and `data` is not read. `common`: other

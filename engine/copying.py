@@ -30,6 +30,7 @@ from engine.backlog import LATER, Backlog, waiting_in
 from engine.entries import (
     ITEM,
     RAW,
+    as_told,
     change_of,
     completed,
     encode_raw,
@@ -147,7 +148,8 @@ class Copier:
         for item_id in item_ids:
             try:
                 change = self._source.complete(item_id)
-                fetched = self._read(change, self._stored(change)[0])
+                previous = self._stored(change)[0]
+                fetched = self._read(as_told(change, previous), previous)
             except ItemGone:
                 self._mended.append(item_id)
                 continue

@@ -74,6 +74,11 @@ def lacking_the_same(entry: Entry, before: Entry) -> Entry:
     return replace(entry, facts={**entry.facts, **lack})
 
 
+def as_told(change: Change, stored: Entry | None) -> Change:
+    """An item asked for by itself: what its feed alone can say of it is what it said last."""
+    return change if stored is None else replace(change, prints=stored.facts.get(_PRINTS, {}))
+
+
 def standing(change: Change, stored: Entry | None) -> tuple[bool, frozenset[str]]:
     """Whether all that is stored of an item's parts is as the service has it now, and the roles of
     which that is true.

@@ -82,12 +82,13 @@ class Gathering:
             self.contents.append(stored)
             return
         self._tell(self.contents)
-        meta: dict[str, Any] = {**part.meta, SAME: part.same} if part.same else dict(part.meta)
         try:
             if isinstance(part.data, Pieces):
-                self.contents.append(self._joined(part.role, part.same, part.data, meta))
+                content = self._joined(part.role, part.same, part.data)
             else:
-                self.contents.append(self._whole(part, meta))
+                content = self._whole(part)
+            meta: dict[str, Any] = {**part.meta, SAME: part.same} if part.same else {**part.meta}
+            self.contents.append(replace(content, meta=meta))
         except _SourceBroke as broke:
             name = f"{part.role}:{part.meta['id']}" if part.meta.get("id") else part.role
             self.troubles.append(failed(self._item_id, name, broke.problem))
@@ -98,12 +99,12 @@ class Gathering:
             self._news = False
             self._reached(contents)
 
-    def _whole(self, part: Part, meta: dict[str, Any]) -> Content:
+    def _whole(self, part: Part) -> Content:
         data = part.data if isinstance(part.data, bytes) else _from_source(part.data)
         lift = part.role == MIME  # the same file lies in other mails and in drives
-        return self._step().add(part.role, data, meta, lift=lift, common=part.common)
+        return self._step().add(part.role, data, lift=lift, common=part.common)
 
-    def _joined(self, role: str, same: str, pieces: Pieces, meta: dict[str, Any]) -> Content:
+    def _joined(self, role: str, same: str, pieces: Pieces) -> Content:
         found: list[Content] = []
         for number in range(pieces.count):
             said = f"{role}/{number}/{same}"
@@ -111,7 +112,7 @@ class Gathering:
             if piece is None:
                 self._tell([*self.contents, *found])
                 data = _from_source(pieces.read(number))
-                piece = self._step().add(PIECE, data, {SAME: said})
+                piece = self._step().add(PIECE, data)
                 piece = replace(piece, meta={SAME: said, "mark": pieces.mark(number)})
                 self._news = same != ""
             found.append(piece)
@@ -121,7 +122,7 @@ class Gathering:
             raise
         except Problem as problem:
             raise _SourceBroke(problem) from problem
-        return self._step().join(role, found, meta)
+        return self._step().join(role, found)
 
 
 def _from_source(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -4,8 +4,8 @@ Rules
 - A download address is a secret of the moment: used while its page is worked on, asked for anew by
   item, never stored; no token goes with it.
 - Bytes are checked against size and quickXorHash while they stream. What does not match is not
-  content, but for what SharePoint rewrites when it hands it out: there the feed may be wrong for
-  good, and the note beside the bytes says so.
+  content, but for what SharePoint rewrites: there the feed may be wrong for good, and the hash of
+  what was handed out is kept beside the bytes.
 - A file longer than a step is read in pieces by ranges. A piece belongs to one fingerprint; when
   all are there, their vectors have to give the hash of the whole, and without a hash the item has
   to be in the very state still in which it was when its first piece was read.
@@ -31,7 +31,7 @@ from m365.quickxorhash import QuickXorHash, as_text, joined
 SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
 PIECE_BYTES = 256 * 1024 * 1024  # 250 GB, the most SharePoint takes, are 932 pieces
 CONTENT = "content"
-HASH = "quickXorHash"  # in a part's meta where it is not the object's: that of these bytes, or ""
+HASH = "quickXorHash"  # in a part's meta: that of these bytes, where the object tells another one
 
 State = Callable[[], Change]  # the item as the service has it now
 
@@ -82,13 +82,14 @@ class Bytes:
             again = now()  # it may have changed since the page was made
         try:
             part = self._opened(again, path, now)
-            meta = {} if again.fingerprint == change.fingerprint else {HASH: quick_xor(again.raw)}
-            return Part(part.role, part.data, meta, part.same)
         except (ContentMismatch, Changed):
             if not is_rewritten(change.name):
                 raise
-        blocks = self._reader.download(self._addresses(again, path).opener(), None, self._scope)
-        return Part(CONTENT, _opened(blocks), {HASH: ""})
+            meta: dict[str, str] = {}
+            blocks = self._hashed(self._stretch(self._addresses(again, path), None), meta)
+            return Part(CONTENT, _opened(blocks), meta)
+        meta = {} if again.fingerprint == change.fingerprint else {HASH: quick_xor(again.raw)}
+        return Part(part.role, part.data, meta or part.meta, part.same)
 
     def version(self, path: str, size: Any, same: str) -> bytes | Iterator[bytes] | Pieces:
         """The bytes of an older version, which never change; nothing is asked for yet."""
@@ -115,23 +116,31 @@ class Bytes:
             )
             pieces.probe()
             return Part(CONTENT, pieces, same=state)
-        blocks = self._checked(change, addresses)
         if size is None or size > SMALL_BYTES:
-            return Part(CONTENT, _opened(blocks), same=same)
-        return Part(CONTENT, b"".join(blocks), same=same)
+            meta: dict[str, str] = {}
+            blocks = self._checked(change, addresses, meta if is_rewritten(change.name) else None)
+            return Part(CONTENT, _opened(blocks), meta, same)
+        return Part(CONTENT, b"".join(self._checked(change, addresses, None)), same=same)
 
-    def _checked(self, change: Change, addresses: Addresses) -> Iterator[bytes]:
-        """The bytes of a file; raises ContentMismatch behind the last one."""
+    def _checked(
+        self, change: Change, addresses: Addresses, meta: dict[str, str] | None
+    ) -> Iterator[bytes]:
+        """The bytes of a file; behind the last one ContentMismatch, or another hash in `meta`."""
         size, expected = change.raw.get("size"), quick_xor(change.raw)
-        seen, hasher = 0, QuickXorHash()
-        for block in self._stretch(addresses, size):
-            seen += len(block)
+        told: dict[str, str] = {}
+        yield from self._hashed(self._stretch(addresses, size), told)
+        if expected and told[HASH] != expected:
+            if meta is None:
+                raise ContentMismatch("The file has another hash than the service says.")
+            meta.update(told)
+
+    def _hashed(self, blocks: Iterator[bytes], meta: dict[str, str]) -> Iterator[bytes]:
+        """The same blocks; their hash is in `meta` once the last one was read."""
+        hasher = QuickXorHash()
+        for block in blocks:
             hasher.update(block)
             yield block
-        if size is not None and seen != size:
-            raise ContentMismatch("The file has another size than the service says.")
-        if expected and hasher.base64() != expected:
-            raise ContentMismatch("The file has another hash than the service says.")
+        meta[HASH] = hasher.base64()
 
     def _stretch(self, addresses: Addresses, size: int | None) -> Iterator[bytes]:
         yield from self._reader.download(addresses.opener(), size, self._scope)

@@ -128,19 +128,17 @@ class Step:
             return Content(role, meta, size, tuple(refs), segments=segments)
         return Content(role, meta, size, self._list(refs), listed=True, segments=segments)
 
-    def join(
-        self, role: str, pieces: Sequence[Content], meta: Mapping[str, Any] | None = None
-    ) -> Content:
+    def join(self, role: str, pieces: Sequence[Content]) -> Content:
         """One content of several that are stored, in their order; no byte of them is read.
 
         The pieces may be of earlier steps of this round, or of the snapshot before it.
         """
-        kept, size = {} if meta is None else dict(meta), sum(piece.size for piece in pieces)
+        size = sum(piece.size for piece in pieces)
         refs = [ref for piece in pieces for ref in piece.refs]
         if not any(piece.listed for piece in pieces) and len(refs) <= INLINE_REFERENCES_MAX:
-            return Content(role, kept, size, tuple(refs))
+            return Content(role, {}, size, tuple(refs))
         lists = [piece.refs if piece.listed else self._list(list(piece.refs)) for piece in pieces]
-        return Content(role, kept, size, tuple(ref for some in lists for ref in some), listed=True)
+        return Content(role, {}, size, tuple(ref for some in lists for ref in some), listed=True)
 
     def put(self, entry: Entry, part: str) -> None:
         """The item is there, like this; `part` is the feed that said so."""

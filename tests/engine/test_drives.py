@@ -14,6 +14,7 @@ from base.item import StoredItem
 from base.messages import BackupEnded, BackupRun, Drain, Drained
 from engine import backup, plan, policies, runs
 from engine.copying import Copier
+from engine.drill import drill
 from engine.entries import stored_item
 from m365.drive import DriveSource
 from simulator.drive_item import Item
@@ -163,6 +164,23 @@ def test_a_folder_keeps_its_permissions_when_it_is_renamed(place: World) -> None
     assert grants(place, folder) == before != []
 
 
+def test_an_item_that_is_tried_again_by_itself_is_not_taken_for_shared(place: World) -> None:
+    drive = drive_of(place)
+    folder = named(place, "Projects", "Harbour & Co")
+    item, _ = drive.put_file(
+        folder, "below.txt", LiteralBytes(b"inherits"), "fail", drive.owner,
+        place.tenant.clock.now(),
+    )  # fmt: skip
+    item.out_of_order = (423, "resourceLocked")
+    place.back_up()
+    asked = place.requests(PERMISSIONS)
+    item.out_of_order = None  # a GET shows the facet of what it inherits, the feed does not
+    place.back_up()
+    kept = stored(place, item)
+    assert [part.role for part in kept.parts] == ["content"]
+    assert place.requests(PERMISSIONS) == asked
+
+
 # --- a drive that closes -----------------------------------------------------------------------
 
 
@@ -203,6 +221,23 @@ def test_a_drive_that_is_locked_in_the_middle_ends_its_step_with_what_was_read(
     assert row is not None
     assert (row.state, row.last_outcome) == ("protected", "done")
     assert stored(place, late).missing == ()  # tried again once it was unlocked
+
+
+# --- files that are not what the feed says -----------------------------------------------------
+
+
+def test_an_office_file_whose_size_the_feed_has_wrong_is_kept_and_proved(place: World) -> None:
+    drive = drive_of(place)
+    item = next(one for one in drive.living() if one.name.endswith(".docx"))
+    item.told_size = item.size + 117
+    assert place.back_up()["state"] == "green"
+    assert place.files_in_vault() == place.files_in_tenant()
+    drilled = drill(place.app, ORG, place.app.vault(ORG), 200, lambda: True)
+    assert drilled.items >= 100
+    assert drilled.findings == []
+    before = place.requests(DOWNLOAD)
+    place.back_up()
+    assert place.requests(DOWNLOAD) == before
 
 
 # --- long files --------------------------------------------------------------------------------

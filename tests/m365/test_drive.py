@@ -309,7 +309,7 @@ def test_a_large_part_of_a_notebook_is_refused_in_any_way() -> None:
     raw = file(name="Notes.one", size=2 * 1024**3 + 1)
     refused = GraphProblem("no", status_code=400)
     _, troubles, _ = fetched(
-        raw, {f"DOWNLOAD https://content/1?0-{512 * 1024**2}": refused, ITEM: raw}
+        raw, {f"DOWNLOAD https://content/1?0-{PIECE_BYTES}": refused, ITEM: raw}
     )
     assert [(one.cause, one.retry) for one in troubles] == [(Cause.NOT_DOWNLOADABLE, False)]
 
@@ -319,7 +319,17 @@ def test_an_office_file_whose_size_the_feed_has_wrong_is_kept_as_it_is_handed_ou
     reader, _ = source({"DOWNLOAD https://content/1": b"DATA", ITEM: raw})
     (part,), troubles = reader.fetch(change(raw))
     assert not isinstance(part.data, bytes)
-    assert (b"".join(part.data), part.meta, troubles) == (b"DATA", {"quickXorHash": ""}, [])
+    assert (b"".join(part.data), troubles) == (b"DATA", [])
+    assert part.meta == {"quickXorHash": hash_of(b"DATA")}
+
+
+def test_a_large_office_file_whose_hash_the_feed_has_wrong_is_kept_with_its_own() -> None:
+    told, true = b"x" * (SMALL_BYTES + 1), b"y" * (SMALL_BYTES + 1)
+    reader, _ = source({"DOWNLOAD https://content/1": true})
+    (part,), _ = reader.fetch(change(file(told, name="Plan.docx")))
+    assert not isinstance(part.data, bytes)
+    assert b"".join(part.data) == true
+    assert part.meta == {"quickXorHash": hash_of(true)}
 
 
 def test_what_has_no_facet_and_no_bytes_has_no_content() -> None:

@@ -17,8 +17,8 @@ from tests.m365.cases_calendar import CalendarCase
 from tests.m365.cases_chats import ChatsCase
 from tests.m365.cases_conversations import ConversationsCase
 from tests.m365.cases_drive import DriveCase
-from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_lists import ListsCase
+from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
 from tests.m365.cases_pages import PagesCase
 from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_planner import PlannerCase
