@@ -29,6 +29,9 @@ from simulator.web import GraphError, Json
 class Drive:
     """The items of one drive and everything that has happened to them."""
 
+    made_later = False
+    """Items are made when they are asked for (drive_later.py)."""
+
     def __init__(
         self,
         drive_id: str,

@@ -28,17 +28,17 @@ BACKUP_ROLES = (
     "ChannelMessage.Read.All", "Chat.Read.All", "Contacts.Read", "Files.Read.All",
     "Group-Conversation.Read.All", "Group.Read.All", "GroupMember.Read.All", "Mail.Read",
     "MailboxFolder.Read.All", "MailboxItem.Export.All", "MailboxItem.Read.All",
-    "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All", "Sites.Read.All",
-    "Tasks.Read.All", "Team.ReadBasic.All", "TeamMember.Read.All", "TeamsTab.Read.All",
-    "User.Read.All",
+    "MailboxSettings.Read", "Organization.Read.All", "Reports.Read.All", "ShortNotes.Read.All",
+    "Sites.Read.All", "Tasks.Read.All", "Team.ReadBasic.All", "TeamMember.Read.All",
+    "TeamsTab.Read.All", "User.Read.All",
 )  # fmt: skip
 RESTORE_ROLES = (
     "Calendars.ReadWrite", "Channel.ReadBasic.All", "ChannelMessage.Read.All",
     "Contacts.ReadWrite", "Files.ReadWrite.All", "Mail.Read",
     "Mail.ReadWrite", "MailboxFolder.ReadWrite.All", "MailboxItem.ImportExport.All",
     "MailboxItem.ReadWrite.All", "MailboxSettings.Read", "MailboxSettings.ReadWrite",
-    "Sites.Manage.All", "Sites.ReadWrite.All", "Tasks.ReadWrite.All", "Teamwork.Migrate.All",
-    "User.Read.All",
+    "ShortNotes.ReadWrite.All", "Sites.Manage.All", "Sites.ReadWrite.All", "Tasks.ReadWrite.All",
+    "Teamwork.Migrate.All", "User.Read.All",
 )  # fmt: skip
 
 
@@ -142,6 +142,8 @@ class Counters:
     """Mails Exchange would have sent to attendees: "invitation", "update", "cancellation"."""
     sharing_mail: Counter[str] = field(default_factory=Counter)
     """Mails SharePoint would have sent to those a file is shared with: "invitation", "link"."""
+    sharepoint_units: int = 0
+    """Resource units of all requests to drives, lists and sites; throttled ones count too."""
     highest_concurrency: dict[str, int] = field(default_factory=dict)
     """Per mailbox, the most requests of one app ever in flight."""
 

@@ -121,6 +121,7 @@ class Throttle:
         """Further resource units of a SharePoint request that was served."""
         for name, window_s in (("minute", _MINUTE_S), ("day", _DAY_S)):
             self._window(f"{app_id} {name}", window_s).add(amount)
+        self._tenant.counters.sharepoint_units += amount
 
     def _count_app(self, app_id: str) -> None:
         """Any request, over all tenants: https://learn.microsoft.com/graph/throttling-limits."""
@@ -164,6 +165,7 @@ class Throttle:
         minute = self._window(f"{app_id} minute", _MINUTE_S)
         day = self._window(f"{app_id} day", _DAY_S)
         used, used_today = minute.add(cost), day.add(cost)
+        self._tenant.counters.sharepoint_units += cost
         over_minute = used > limits.sharepoint_ru_per_minute
         headers = {}
         if used >= _NEAR * limits.sharepoint_ru_per_minute:
