@@ -30,7 +30,7 @@ from typing import Any
 from base.item import StoredItem, Trouble
 from m365.drive_history import is_at, is_rewritten, written
 from m365.drive_sharing import DriveSharing
-from m365.drive_tree import DriveTree, is_folder
+from m365.drive_tree import DriveTree, is_by_application, is_folder
 from m365.drive_upload import Edition, Place, Sent, Uploads, quick_xor_of
 from m365.graph.errors import Clash, Forbidden, GraphProblem, MaybeDone, TransientFailure
 from m365.service import Folder, Unfinished, Written
@@ -208,9 +208,9 @@ def is_ours(tree: DriveTree, wish: Wish, found: Mapping[str, Any]) -> bool:
     if wish.new_name:
         return True  # the name follows from the marker
     edition = wish.editions[-1]
-    if found.get("name") != wish.name:
+    if found.get("name") != wish.name or not is_at(edition, wish.item.name, found):
         return False
-    if not is_at(edition, wish.item.name, found):
+    if not edition.times and not is_by_application(found):
         return False
     unlike = differences(tree, wish.item, edition, found, "")
     return all(trouble.cause != MISMATCH for trouble in unlike)

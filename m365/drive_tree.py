@@ -116,6 +116,11 @@ def is_folder(raw: Mapping[str, Any]) -> bool:
     return raw.get("folder") is not None or raw.get("package") is not None
 
 
+def is_by_application(raw: Mapping[str, Any]) -> bool:
+    """Whether no person made it."""
+    return (raw.get("createdBy") or {}).get("application") is not None
+
+
 def is_too_deep(into: Folder, name: str) -> bool:
     """Whether a path is too long for sure; a shorter one may be, as what stands before the drive
     counts too: then the service says so.

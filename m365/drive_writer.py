@@ -27,7 +27,7 @@ from m365 import drive_sharing
 from m365.drive_history import editions, is_rewritten
 from m365.drive_making import NAME_TAKEN, Making, Wish, differences, is_ours
 from m365.drive_sharing import DriveSharing
-from m365.drive_tree import DriveTree, is_folder, is_too_deep, path_of
+from m365.drive_tree import DriveTree, is_by_application, is_folder, is_too_deep, path_of
 from m365.drive_upload import LONG_BYTES, Place, Uploads, seconds_of, times_of
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.errors import Clash, ItemGone, MaybeDone, PathTooLong
@@ -218,8 +218,9 @@ def _same(name: str, size: Any, raw: Mapping[str, Any]) -> str:
 
 def _same_and_ours(name: str, child: Mapping[str, Any]) -> str:
     """What a repeated step may take for its own write: never what a person put there."""
-    by_application = (child.get("createdBy") or {}).get("application") is not None
-    return _same(name, child.get("size"), child) if by_application else "by-a-person"
+    if not is_by_application(child):
+        return "by-a-person"
+    return _same(name, child.get("size"), child)
 
 
 def _nothing_stored(item: StoredItem) -> Trouble:

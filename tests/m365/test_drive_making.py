@@ -368,3 +368,13 @@ def test_a_day_full_of_faults_ends_in_the_truth(here: Target) -> None:
         assert here.history(name) == [*OLDER, NEWEST]
         assert len(here.files()) == number + 1
     assert here.tenant.counters.faults.total() > 3
+
+
+def test_a_file_without_dates_is_recognized_when_its_answer_was_lost(here: Target) -> None:
+    whole = stored("a.txt", b"data")
+    raw = {key: value for key, value in whole.raw.items() if key != "fileSystemInfo"}
+    item = StoredItem(whole.id, "p", "file", "a.txt", whole.row, raw, whole.parts)
+    here.tenant.faults.map(r"PUT .*uploadSession", "d")
+    written = write(here, item)
+    assert (written.outcome, written.troubles) == ("created", ())
+    assert here.files() == {"a.txt": b"data"}
