@@ -75,7 +75,7 @@ class Targets:
             path = self.path(list_id)
             found = [one for one in self._all(f"{path}/columns") if one.get("name")]
             columns: dict[str, Raw] = {str(one["name"]): one for one in found}
-            self._known[list_id] = Target(list_id, name, path, columns)
+            self._known[list_id] = Target(list_id, name, path, columns, self._writer, self._scope)
         return self._known[list_id]
 
     def looked_up(self, list_id: str) -> Target | None:

@@ -38,7 +38,7 @@ from m365.list_json import (
 )
 from m365.list_people import People, people_path
 from m365.list_row import RowFields
-from m365.list_target import STUB, Row, Target, content_key, mark_of
+from m365.list_target import Target, content_key, mark_of, stub_mark
 from m365.list_targets import Targets
 from m365.service import Existing, Folder, Identity, Resource, Written
 
@@ -88,13 +88,12 @@ class ListsWriter:
         digest = target.digest(item.raw.get("fields") or {})
         if target.is_ours or not number.isdecimal():
             return Identity(item.id, digest)
-        rows = target.load(self._writer, self._scope)
-        still = target.id.lower() == list_id.lower() and int(number) in rows
+        still = target.id.lower() == list_id.lower() and target.has(int(number))
         return Identity(item.id if still else content_key(digest), digest)
 
     def existing(self, into: Folder) -> Iterator[Existing]:
         if not into.id.startswith((_PLANNED, _NOTHING)):
-            yield from self._targets.known(into.id).existing(self._writer, self._scope)
+            yield from self._targets.known(into.id).existing()
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -114,7 +113,7 @@ class ListsWriter:
             # Without a mark of this restore: the row was there before, and an undo leaves it.
             self._set(item, target, int(number), wanted, "", troubles)
             return Written(replace.id, "replaced", tuple(troubles))
-        stub = None if new_name else self._stub_of(target, item.id)
+        stub = target.stub_of(item.id) if target.is_ours and not new_name else None
         if stub is not None:
             self._set(item, target, stub, fields, marker, troubles)
             number = str(stub)
@@ -156,20 +155,26 @@ class ListsWriter:
 
     def _post(self, target: Target, body: Mapping[str, Any]) -> int:
         """Creates once: without an answer the list is read to see whether it was done."""
-        before = set(target.load(self._writer, self._scope)) if not target.is_ours else set()
+        before = set(target.rows()) if not target.is_ours else set()
         try:
             made = self._writer.post(f"{target.path}/items", body, scope=self._scope)
         except MaybeDone:
-            wanted = str(body["fields"].get(MARK) or "")
-            rows = target.load(self._writer, self._scope, anew=True)
-            digest = target.digest(body["fields"])
-            for row in rows.values():
-                fresh = row.number not in before and row.digest == digest
-                if wanted == f"{row.stored}|{row.mark}" if wanted else fresh:
-                    return row.number
+            found = self._written(target, body["fields"], before)
+            if found is not None:
+                return found
             made = self._writer.post(f"{target.path}/items", body, scope=self._scope)
         target.note(made.get("id"), body["fields"])
         return int(made["id"])
+
+    def _written(self, target: Target, fields: Mapping[str, Any], before: set[int]) -> int | None:
+        """The row that a request without an answer made after all."""
+        wanted, digest = str(fields.get(MARK) or ""), target.digest(fields)
+        for row in target.rows(anew=True).values():
+            fresh = row.number not in before and row.digest == digest
+            marked = wanted in (f"{row.stored}|{row.mark}", f"stub|{row.stored}")
+            if marked if wanted else fresh:
+                return row.number
+        return None
 
     def _set(
         self, item: StoredItem, target: Target, number: int, fields: dict[str, Any], marker: str,
@@ -207,21 +212,14 @@ class ListsWriter:
     def _number(self, target: Target, list_id: str, reference: Raw) -> int | None:
         """The row of the target that a stored lookup leads to; a stub where it has yet to come."""
         stored_id, title = f"{list_id}:{reference['id']}", str(reference.get("value") or "")
-        rows = target.load(self._writer, self._scope)
-        if target.id.lower() == list_id.lower() and reference["id"] in rows:
+        if target.id.lower() == list_id.lower() and target.has(reference["id"]):
             return int(reference["id"])
-        if stored_id in target.made:
-            return target.made[stored_id]
         if not target.is_ours:
             return target.entitled(title)
-        return self._post(target, {"fields": {"Title": title[:255], **mark_of(stored_id, STUB)}})
-
-    def _stub_of(self, target: Target, stored_id: str) -> int | None:
-        if not target.is_ours:
-            return None
-        rows = target.load(self._writer, self._scope)
-        row: Row | None = rows.get(target.made.get(stored_id, -1))
-        return row.number if row is not None and row.mark == STUB else None
+        made = target.made_of(stored_id)
+        if made is None:
+            made = self._post(target, {"fields": {"Title": title[:255], **stub_mark(stored_id)}})
+        return made
 
     def _mark(self, target: Target, stored_id: str, marker: str) -> dict[str, Any]:
         return mark_of(stored_id, marker) if target.is_ours and marker else {}

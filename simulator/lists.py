@@ -44,9 +44,11 @@ _WRITE = ("Sites.ReadWrite.All",)
 _UNINDEXED = "HonorNonIndexedQueriesWarningMayFailRandomly"
 _PAGE, _PAGE_MAX = 200, 5_000
 _FILTER = re.compile(r"fields/(\w+)\s+(eq|ne|gt|ge|lt|le)\s+('(?:[^']|'')*'|[^\s]+)", re.IGNORECASE)
+_BEGINS = re.compile(r"startswith\(fields/(\w+),\s*('(?:[^']|'')*')\)", re.IGNORECASE)
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda a, b: a == b, "ne": lambda a, b: a != b, "gt": lambda a, b: a > b,
     "ge": lambda a, b: a >= b, "lt": lambda a, b: a < b, "le": lambda a, b: a <= b,
+    "begins": lambda a, b: a.startswith(b),
 }  # fmt: skip
 
 
@@ -270,29 +272,33 @@ def _filtered(tenant: Tenant, site_id: str, of: SiteList, request: Request) -> l
     found, text = list(of.items.values()), request.query.get("$filter")
     if text is None:
         return found
-    match = _FILTER.fullmatch(text.strip())
+    begins = _BEGINS.fullmatch(text.strip())
+    match = begins or _FILTER.fullmatch(text.strip())
     column = of.column(match[1].removesuffix("LookupId")) if match else None
+    if begins and not quirks_of(tenant).knows_startswith:
+        column = None
     if match is None or column is None:
         raise _invalid("The filter is not understood.")
-    if not column.get("indexed") and column["name"] != "ID":
-        too_many = len(found) > quirks_of(tenant).threshold
-        if too_many or request.prefer(_UNINDEXED) is None:
-            raise _invalid(
-                f"Field '{column['name']}' cannot be referenced in filter or orderby as it is not "
-                f"indexed. Provide the 'Prefer: {_UNINDEXED}' header to allow this, but be warned "
-                "that such queries may fail on large lists."
-            )
-    wanted, compare = _literal(match[3]), _ORDER[match[2].lower()]
-    kept = []
-    for item in found:
-        value = fields_json(tenant, site_id, of, item).get(match[1])
-        if isinstance(value, str) and isinstance(wanted, str):
-            value, limit = value.lower(), wanted.lower()
-            if compare(value, limit):
-                kept.append(item)
-        elif value is not None and compare(str(value), str(wanted)):
-            kept.append(item)
-    return kept
+    _refuse_without_index(tenant, column, len(found), request)
+    name, compare = match[1], _ORDER[match[2].lower() if not begins else "begins"]
+    wanted = _literal(match[2] if begins else match[3]).lower()
+    values = ((item, fields_json(tenant, site_id, of, item, (name,)).get(name)) for item in found)
+    return [item for item, value in values if value is not None and compare(_told(value), wanted)]
+
+
+def _refuse_without_index(tenant: Tenant, column: Json, rows: int, request: Request) -> None:
+    if column.get("indexed") or column["name"] == "ID":
+        return
+    if rows > quirks_of(tenant).threshold or request.prefer(_UNINDEXED) is None:
+        raise _invalid(
+            f"Field '{column['name']}' cannot be referenced in filter or orderby as it is not "
+            f"indexed. Provide the 'Prefer: {_UNINDEXED}' header to allow this, but be warned "
+            "that such queries may fail on large lists."
+        )
+
+
+def _told(value: Any) -> str:
+    return str(value).lower()
 
 
 def _literal(text: str) -> str:

@@ -45,6 +45,8 @@ class ListQuirks:
     """Rows from which on a filter on a column without an index is refused."""
     unlisted: set[str] = field(default_factory=set)
     """Ids of lists that the listing leaves out although they are there."""
+    knows_startswith: bool = True
+    """startswith in a filter."""
     refuses_lists_expanded: bool = False
     """$expand=columns,contentTypes on one list is refused."""
 
