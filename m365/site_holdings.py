@@ -27,6 +27,7 @@ from m365.graph.errors import (
     ItemGone,
     Locked,
     ResourceGone,
+    TransientFailure,
     Unauthorized,
 )
 from m365.holdings import FORBIDDEN, LOCKED
@@ -81,7 +82,10 @@ def libraries_of(reader: GraphReader, site_ids: Sequence[str]) -> dict[str, List
     Where a site is closed the reason says whether it is archived, as far as it is told.
     """
     found = _each(
-        reader, site_ids, lambda one: f"/sites/{quote(one)}/drives?$select=id,name,webUrl", _library
+        reader,
+        site_ids,
+        lambda one: f"/sites/{quote(one, safe='')}/drives?$select=id,name,webUrl",
+        _library,
     )
     locked = [key for key, one in found.items() if one.reason == LOCKED]
     return found | {key: Listed(reason=ARCHIVED) for key in _archived(reader, locked)}
@@ -90,12 +94,16 @@ def libraries_of(reader: GraphReader, site_ids: Sequence[str]) -> dict[str, List
 def subsites_of(reader: GraphReader, site_ids: Sequence[str]) -> dict[str, Listed[Site]]:
     """The sites one level below each. Raises Throttled."""
     select = "$select=id,displayName,name,webUrl"
-    return _each(reader, site_ids, lambda one: f"/sites/{quote(one)}/sites?{select}", _site)
+    return _each(
+        reader, site_ids, lambda one: f"/sites/{quote(one, safe='')}/sites?{select}", _site
+    )
 
 
 def root_sites_of(reader: GraphReader, group_ids: Sequence[str]) -> dict[str, str]:
     """The ids of groups' own sites; "" for a group without one. Raises Throttled."""
-    requests = [BatchRequest(f"/groups/{quote(one)}/sites/root?$select=id") for one in group_ids]
+    requests = [
+        BatchRequest(f"/groups/{quote(one, safe='')}/sites/root?$select=id") for one in group_ids
+    ]
     answers = reader.batch(requests, Scope.sharepoint())
     return {
         group_id: str(_object(answer).get("id") or "")
@@ -112,7 +120,7 @@ def channels_of(reader: GraphReader, team_ids: Sequence[str]) -> dict[str, Liste
     return _each(
         reader,
         team_ids,
-        lambda one: f"/teams/{quote(one)}/allChannels?{select}",
+        lambda one: f"/teams/{quote(one, safe='')}/allChannels?{select}",
         _channel,
         Scope.other("teams-channels"),
         cost=1,
@@ -125,7 +133,9 @@ def files_of(
     """Where channels, as (team, channel), keep their files. Raises Throttled."""
     folders = reader.batch(
         [
-            BatchRequest(f"/teams/{quote(team)}/channels/{quote(channel)}/filesFolder")
+            BatchRequest(
+                f"/teams/{quote(team, safe='')}/channels/{quote(channel, safe='')}/filesFolder"
+            )
             for team, channel in channels
         ],
         Scope.other("teams"),
@@ -148,7 +158,7 @@ def files_of(
 
 def _sites_of_drives(reader: GraphReader, drive_ids: Sequence[str]) -> dict[str, Site | None]:
     url = "/drives/{}?$select=id,sharePointIds"
-    requests = [BatchRequest(url.format(quote(one))) for one in drive_ids]
+    requests = [BatchRequest(url.format(quote(one, safe=""))) for one in drive_ids]
     answers = reader.batch(requests, Scope.sharepoint())
     return {
         drive_id: _site_by_parts(_object(answer).get("sharePointIds"))
@@ -169,7 +179,7 @@ def _site_by_parts(ids: Any) -> Site | None:
 def _archived(reader: GraphReader, site_ids: Sequence[str]) -> list[str]:
     """Those of which it is told that they are archived."""
     url = "/sites/{}?$select=id,siteCollection"
-    requests = [BatchRequest(url.format(quote(one))) for one in site_ids]
+    requests = [BatchRequest(url.format(quote(one, safe=""))) for one in site_ids]
     answers = reader.batch(requests, Scope.sharepoint()) if requests else []
     collections = [_object(answer).get("siteCollection") for answer in answers]
     return [
@@ -208,15 +218,17 @@ def _rows(
     reader: GraphReader, body: Mapping[str, Any], scope: Scope, cost: int
 ) -> Iterable[Mapping[str, Any]]:
     """The entries of a list whose first page came in a batch."""
-    yield from _objects(body.get("value"))
+    if not isinstance(body.get("value"), list):
+        raise TransientFailure("A list came without entries.")
+    yield from _objects(body["value"])
     link = body.get("@odata.nextLink")
     if isinstance(link, str) and link:
         for page in follow(reader, link, scope=scope, cost_first=cost, cost_next=cost):
             yield from _objects(page.value)
 
 
-def _objects(values: Any) -> list[Mapping[str, Any]]:
-    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
+def _objects(values: Iterable[Any]) -> list[Mapping[str, Any]]:
+    return [one for one in values if isinstance(one, dict)]
 
 
 def _object(answer: BatchAnswer) -> Mapping[str, Any]:
