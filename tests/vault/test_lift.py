@@ -189,6 +189,7 @@ def test_a_message_of_very_many_pieces_keeps_them_in_a_list(streamed: bool) -> N
     assert content.listed
     assert len(content.segments) == 81
     assert b"".join(repo.read(content)) == data
+    assert b"".join(repo.read(content, 100_001)) == data[100_001:]
     assert step.raw_bytes == content.size == len(data)
 
 

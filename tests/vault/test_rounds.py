@@ -195,6 +195,27 @@ def test_a_long_list_of_references_is_stored_and_the_entry_stays_small() -> None
     assert len(content.refs) == 1
     assert content.size == 60_000_000
     assert b"".join(repo.read(content)) == data
+    for start in (1, 20_000_000, 59_999_999, 60_000_000):
+        assert b"".join(repo.read(content, start)) == data[start:]
+
+
+def test_a_content_is_read_from_anywhere_without_the_chunks_before() -> None:
+    store = CountingStore(MemoryStore())
+    repo = new_vault(store)
+    data = noise(5, 8_000_000)
+    step = repo.round(CHAIN, 1).step()
+    step.put(with_content(step, "file", iter([data])), "inbox")
+    close(step.commit(complete=True))
+    head = repo.head(CHAIN)
+    assert head is not None
+    entry = repo.catalog(head).get("file")
+    assert entry is not None
+    (content,) = entry.contents
+    for start in (0, 1, 3_999_999, 7_999_999, 8_000_000):
+        repo = open_vault(store)
+        before = store.bytes_read
+        assert b"".join(repo.read(content, start)) == data[start:]
+        assert store.bytes_read - before < len(data) - start + 2_500_000, start
     assert repo.verify(read_data=True).clean
 
 
