@@ -133,8 +133,8 @@ def all_messages(tenant: Tenant, request: Request, user: str) -> Answer:
         raise GraphError(refused, *_REFUSALS[refused])
     _only(request, ("$top", "$filter", "$skiptoken", "model"))
     keys, at = _round(tenant, request, user_id)
-    size = _top(request)
-    if at < len(keys) and tenant.rng.random() < tenant.quirks.p_empty_page:
+    size, told_empty = _top(request), request.query.get("$skiptoken", "").endswith(".e")
+    if at < len(keys) and not told_empty and tenant.rng.random() < tenant.quirks.p_empty_page:
         size = 0
     elif size > 1 and tenant.rng.random() < tenant.quirks.p_short_page:
         size -= size // 2
@@ -149,7 +149,7 @@ def all_messages(tenant: Tenant, request: Request, user: str) -> Answer:
     following = None
     if at + size < len(keys):
         following = f"{request.query.get('$skiptoken', '').split('.')[0] or _kept(tenant, keys)}"
-        following += f".{at + size}"
+        following += f".{at + size}" + ("" if size else ".e")
     return _listed(request, path, "Collection(chatMessage)", values, following)
 
 
@@ -268,7 +268,7 @@ def _round(tenant: Tenant, request: Request, user_id: str) -> tuple[list[tuple[s
     """What a reading of the export tells of, fixed at its beginning, and where the page begins."""
     token = request.query.get("$skiptoken")
     if token is not None:
-        name, _, at = token.partition(".")
+        name, _, at = token.removesuffix(".e").partition(".")
         kept = tenant.room.get("chat exports", {}).get(name)
         if kept is None or not at.isdigit():
             raise GraphError(400, "BadRequest", "The skip token is not valid.")
@@ -344,11 +344,12 @@ def _chat(tenant: Tenant, chat_id: str) -> Chat:
 
 def _cut(tenant: Tenant, request: Request, path: str, context: str, values: list[Json]) -> Answer:
     """A page of a list; the token is how many were passed."""
-    token = request.query.get("$skiptoken", "0")
+    token, _, told_empty = request.query.get("$skiptoken", "0").partition(".")
     at, size = int(token) if token.isdigit() else 0, _top(request)
-    if at + size < len(values) and tenant.rng.random() < tenant.quirks.p_empty_page:
+    more = at + size < len(values)
+    if more and not told_empty and tenant.rng.random() < tenant.quirks.p_empty_page:
         size = 0
-    following = str(at + size) if at + size < len(values) else None
+    following = f"{at + size}{'' if size else '.e'}" if more else None
     return _listed(request, path, context, values[at : at + size], following)
 
 
