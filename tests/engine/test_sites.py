@@ -408,3 +408,93 @@ def units(made: World) -> int:
     assert server is not None
     windows = server.throttle._windows
     return sum(one.add(0) for name, one in windows.items() if name.endswith(" day"))
+
+
+# --- Other kinds of resources ---
+
+
+def test_lists_and_pages_are_of_sites_teams_of_groups_and_chats_of_people(made: World) -> None:
+    tenant = made.tenant
+    top = sites.add_site(tenant, "Top", f"{HOST}/sites/top", drives=0)
+    below = sites.add_site(tenant, "Below", f"{HOST}/sites/top/below", parent=top, drives=0)
+    shut = sites.add_site(tenant, "Shut", f"{HOST}/sites/shut", drives=0)
+    sites.lock_site(tenant, shut)
+    team = tenant.add_group("Oslo", [])
+    add_team(tenant, team.id, tenant.clock.now())
+    tenant.add_group("No Team", [])
+    tenant.add_user("Nora Guest", mailbox=False, userType="Guest")
+    person = next(iter(tenant.users))
+    choose(made, services=["lists", "pages", "teams", "chats"])
+
+    assert planned(made).keys() == {
+        *(f"{service}/site:{site}" for service in ("lists", "pages") for site in (top, below)),
+        f"teams/team:{team.id}",
+        f"chats/user:{person}",
+    }
+    reasons = {
+        (row.service, row.name): row.reason
+        for row in made.app.resources.all(ORG)
+        if row.state != PROTECTED
+    }
+    assert reasons == {
+        ("lists", "Shut"): "locked",
+        ("pages", "Shut"): "locked",
+        ("chats", "Nora Guest"): "guest",
+    }
+
+
+def test_sites_that_are_not_chosen_have_a_row_and_are_not_asked(made: World) -> None:
+    chosen = sites.add_site(made.tenant, "Chosen", f"{HOST}/sites/chosen", drives=2)
+    sites.add_site(made.tenant, "Other", f"{HOST}/sites/other", drives=2)
+    below = sites.add_site(made.tenant, "Below", f"{HOST}/sites/other/below", drives=1)
+    choose(
+        made,
+        services=["drive", "lists"],
+        sites={"mode": "include", "sites": [chosen], "patterns": ["*/below"]},
+    )
+    assert planned(made).keys() == {
+        f"lists/site:{chosen}",
+        f"lists/site:{below}",
+        *drives_of(made, chosen),
+        *drives_of(made, below),
+    }
+    assert told(made)["Other"] == "not-selected"
+    assert made.requests("/sites/{site}/drives") == 2
+
+
+def test_a_library_that_was_protected_and_is_not_chosen_any_more_keeps_its_points(
+    made: World,
+) -> None:
+    sites.add_site(made.tenant, "Top", f"{HOST}/sites/top", drives=2)
+    made.back_up()
+    choose(made, sites={"mode": "exclude", "patterns": ["*/top"]})
+    assert planned(made) == {}
+    assert {(row.reason, row.head) for row in libraries(made).values()} == {("not-selected", 1)}
+
+
+def test_without_the_right_to_read_sites_one_row_stands_for_all(made: World) -> None:
+    roles = made.tenant.backup_app.roles
+    roles -= {one for one in roles if one.startswith("Sites.")}
+    sites.add_site(made.tenant, "Top", f"{HOST}/sites/top")
+    assert made.back_up()["state"] == "green"
+    row = libraries(made)["SharePoint sites"]
+    assert (row.reason, row.facts["permissions"]) == ("sites-not-told", ["Sites.Read.All"])
+    choose(made, sites={"mode": "include", "patterns": ["*/top"]})
+    assert made.back_up()["state"] != "green"  # somebody means them to be protected
+    assert libraries(made)["SharePoint sites"].reason == "permission-missing"
+
+
+def test_a_hostile_tenant_loses_no_site(tmp_path: Path) -> None:
+    tenant = Tenant(43, quirks=simulator.hostile())
+    tenant.add_user("Adele Vance", assignedLicenses=[])
+    for number in range(8):
+        top = sites.add_site(tenant, f"S{number}", f"{HOST}/sites/s{number}", drives=3)
+        for below in range(4):
+            sites.add_site(tenant, "Below", f"{HOST}/sites/s{number}/{below}", parent=top)
+    tenant.faults.chances = {"g": 0.05, "e": 0.02}
+    with simulator.serve(tenant, ca_out=tmp_path / "ca.pem") as running:
+        made = installed(running, tmp_path)
+        for _ in range(3):
+            found = planned(made)
+            later(made, 1)
+        assert found.keys() == {f"drive/drive:{one}" for one in tenant.drives}
