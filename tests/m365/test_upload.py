@@ -116,6 +116,35 @@ def test_a_range_it_has_already_is_not_sent_again() -> None:
         assert len(puts) == 5
 
 
+@pytest.mark.parametrize("had", [0, BLOCK, 3 * BLOCK])
+def test_a_session_of_an_earlier_step_goes_on_where_it_says(had: int) -> None:
+    with Hostile() as fake:
+        session = Session(len(CONTENT), "takes half")
+        session.got += CONTENT[:had]
+        fake.on("/session", session)
+        asked: list[int] = []
+
+        def from_there(offset: int) -> Iterator[bytes]:
+            asked.append(offset)
+            return pieces(CONTENT[offset:])
+
+        url = f"{fake.elsewhere}/session?token=secret"
+        writer = fake.writer()
+        made = writer.upload(url, session.size, from_there, scope=DRIVES, block_bytes=BLOCK)
+        assert made == {"id": "new"}
+        assert asked == [had]
+        assert bytes(session.got) == CONTENT
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_session_of_an_earlier_step_that_is_gone_says_so(status: int) -> None:
+    with Hostile() as fake:
+        fake.on("/session", lambda heard: fails(status))
+        url = f"{fake.elsewhere}/session?token=secret"
+        with pytest.raises(SessionGone):
+            fake.writer().upload(url, len(CONTENT), lambda offset: pieces(), scope=DRIVES)
+
+
 def test_a_416_is_settled_by_asking() -> None:
     with Hostile() as fake:
         session = Session(len(CONTENT), fails(416, "invalidRange"))
