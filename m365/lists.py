@@ -42,6 +42,7 @@ from m365.list_attachments import Attachments
 from m365.list_json import (
     FEED,
     KIND,
+    LOOKED_UP,
     MISSING,
     PEOPLE_TEMPLATE,
     ListLink,
@@ -51,6 +52,7 @@ from m365.list_json import (
     is_library,
     item_change,
     item_id,
+    kind_of,
     list_change,
     list_of,
     of_site,
@@ -67,6 +69,7 @@ SELECT = (
     "id,name,displayName,description,createdDateTime,createdBy,lastModifiedDateTime,eTag,webUrl,"
     "parentReference,list,system"
 )
+LISTS_AT_ONCE = 20  # in one page: their columns are held until it is given
 _EXPANDED = {"$expand": "columns,contentTypes"}
 _PEOPLE = "User Information List"  # in English; asked for by name where no listing tells it
 
@@ -80,8 +83,9 @@ class ListsSource:
         self._lists = f"/sites/{quote(resource.graph_id, safe=',')}/lists"
         self._hidden = hidden
         self._listed: dict[str, dict[str, Any]] | None = None
-        self._definitions: dict[str, dict[str, Any]] = {}
+        self._referring: dict[str, dict[str, Any]] = {}  # by list, its lookups and people
         self._expands = True  # until this tenant refuses it
+        self._failed: TransientFailure | None = None  # of a list whose columns were not to be had
         self._files = Attachments(reader, resource.graph_id, self.complete)
         self._words = Words(reader, self._scope, self._lists, self._people)
 
@@ -96,6 +100,8 @@ class ListsSource:
         done = {FEED, *finished}
         waiting = ((part, ListLink.read(link)) for part, link in feeds.items() if part not in done)
         yield from each_whole(self._rows(part, link) for part, link in waiting if not link.library)
+        if self._failed is not None:
+            raise self._failed
 
     def fetch(
         self, change: Change, leave: Collection[str] = ()
@@ -126,26 +132,36 @@ class ListsSource:
         listed = self._listing()
         wanted = {k: raw for k, raw in listed.items() if self._hidden or not is_hidden(raw)}
         fresh: dict[str, ListLink] = {}
-        definitions: dict[str, dict[str, Any]] = {}
-        for key, raw in wanted.items():
-            before = known.get(part_of(key))
-            if before is None or before.told != told_of(raw):
-                definition = self._definition(raw)
-                if definition is not None:
-                    definitions[key] = definition
-        for key in definitions:
-            part, library = part_of(key), is_library(wanted[key])
-            link = known.get(part) or self._from_start(key, library)
-            fresh[part] = replace(link, told=told_of(wanted[key]), library=library)
-            if part not in known:
-                yield self._announced(part, link if not library else fresh[part])
         entries: list[Change | Gone] = [] if links.get(FEED) else [root()]
-        entries += [list_change(one) for one in definitions.values()]
+        for key, raw in wanted.items():
+            part, told = part_of(key), told_of(raw)
+            before = known.get(part)
+            if before is not None and before.told == told:
+                continue
+            definition = self._readable(raw)
+            if definition is None:
+                continue
+            link = before or self._from_start(key, is_library(raw))
+            if before is None and not link.library:
+                yield self._announced(part, link)
+            fresh[part] = replace(link, told=told)
+            entries.append(list_change(definition))
+            if len(entries) >= LISTS_AT_ONCE:
+                yield FeedPage(FEED, tuple(entries), "", more=True)
+                entries = []
         gone = [part for part in known if self._is_gone(list_of(part), listed, wanted)]
         entries += [Gone(list_of(part)) for part in gone]
         yield FeedPage(FEED, tuple(entries), "listed", more=False, dropped_parts=tuple(gone))
         for part, link in fresh.items():  # only now: what was told of them is kept
             yield FeedPage(part, (), link.write(), more=not link.library)
+
+    def _readable(self, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A list with its columns; None where it vanished, or fails: that is raised at the end."""
+        try:
+            return self._definition(raw)
+        except TransientFailure as problem:
+            self._failed = problem
+            return None
 
     def _listing(self, *, anew: bool = False) -> dict[str, dict[str, Any]]:
         """All lists of the site by id, hidden ones too. Raises ResourceGone, ResourceLocked."""
@@ -192,7 +208,7 @@ class ListsSource:
             whole[name] = found.get(name)
             if not isinstance(whole[name], list) or f"{name}@odata.nextLink" in found:
                 whole[name] = self._all(f"{path}/{name}")
-        self._definitions[key] = whole
+        self._referring[key] = {"columns": [c for c in whole["columns"] if kind_of(c) in LOOKED_UP]}
         return whole
 
     def _all(self, path: str, params: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -218,8 +234,6 @@ class ListsSource:
 
     def _announced(self, part: str, link: ListLink) -> FeedPage:
         """The first page of a list's feed: what lies in the list and is not seen again is gone."""
-        if link.library:
-            return FeedPage(part, (), link.write(), more=False)
         return FeedPage(part, (), link.write(), more=True, reset=True, scope=list_of(part))
 
     def _rows(self, part: str, link: ListLink) -> Iterator[FeedPage]:
@@ -263,8 +277,10 @@ class ListsSource:
         """Rows as changes; pieces where their fields could not be had."""
         if not rows:
             return []
-        definition = self._definitions.get(list_id) or self._definition({"id": list_id}) or {}
-        words = self._words.of(definition, (raw.get("fields") or {} for raw in rows))
+        if list_id not in self._referring:
+            self._definition({"id": list_id})
+        referring = self._referring.get(list_id) or {}
+        words = self._words.of(referring, (raw.get("fields") or {} for raw in rows))
         return [
             item_change(
                 raw,

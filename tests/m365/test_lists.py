@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from base.item import Change, FeedPage, Gone
-from m365.graph.errors import ItemGone
+from m365.graph.errors import ItemGone, TransientFailure
 from m365.list_attachments import NEEDS_CERTIFICATE
 from m365.lists import ListsSource
 from simulator.lists_state import (
@@ -268,3 +268,29 @@ def test_people_are_found_whatever_their_list_is_called(on: Stage) -> None:
     owner = held.items[f"{titled(on, 'Orders').id}:1"].change.raw["words"]["Owner"]
     assert owner[0]["email"]
     assert person(on.tenant, site, "Adele Vance", owner[0]["email"]) == owner[0]["id"]
+
+
+def test_a_list_whose_columns_cannot_be_had_keeps_no_other_away(on: Stage) -> None:
+    bad = titled(on, "Orders")
+    on.tenant.faults.map(rf"lists/{bad.id}(/columns)?$", "e" * 8)
+    held = Mirror()
+    with pytest.raises(TransientFailure):
+        held.round(on.source())
+    assert names(held) == {"Lists", "Suppliers", "Watch log / Übergabe", "Documents"}
+    assert [key for key in held.items if key.startswith(titled(on, "Suppliers").id + ":")]
+    on.tenant.faults.calm()
+    held.finished.clear()
+    held.round(on.source())
+    assert on.found(held) == on.truth()
+
+
+def test_many_lists_come_in_several_pages(on: Stage) -> None:
+    for number in range(45):
+        add_list(on.tenant, on.resource.graph_id, f"List {number}")
+    held, sizes = Mirror(), []
+    for page in on.source().changes({}, frozenset()):
+        held.apply(on.source(), page)
+        if page.part == "lists":
+            sizes.append(len(page.entries))
+    assert sizes == [20, 20, 10]
+    assert len(names(held)) == 50
