@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from local import demo_checks
 from local.demo_checks import Checks, Truth
@@ -50,6 +51,15 @@ def _posts(truth: Truth, owner: str) -> list[Truth]:
     return [{**post, "id": f"{post['thread_id']}:{post['id']}"} for post in posts]
 
 
+def _messages(truth: Truth, owner: str) -> list[Truth]:
+    found: list[Truth] = []
+    for channel in truth["teams"][owner]:
+        for one in channel["messages"]:
+            place = (channel["id"], one["reply_to"], one["id"])
+            found.append({**one, "id": "/".join(quote(part, safe="") for part in place if part)})
+    return found
+
+
 COMPARISONS: Mapping[str, Comparison] = {
     "calendar": Comparison(
         _calendar,
@@ -76,6 +86,7 @@ COMPARISONS: Mapping[str, Comparison] = {
         ("title", "body", "importance", "status", "dueDateTime", "categories", "recurrence"),
     ),
     "conversations": Comparison(_posts, "", deletions_late=True),
+    "teams": Comparison(_messages, ""),
 }  # fmt: skip
 
 
