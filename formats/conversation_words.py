@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from formats.text import words_of
+
 NOBODY = "Unknown sender"
 _CARD_CHARS_MAX = 2_000
 _CARD_DEPTH_MAX = 12
 # Reactions from before 2022 are names; every other is the character itself.
 _NAMED = {"like": "👍", "heart": "❤️", "laugh": "😆", "surprised": "😮", "sad": "😢", "angry": "😠"}
-_CARD_WORDS = ("title", "subtitle", "text", "summary", "name", "messagePreview", "altText")
+_CARD_WORDS = ("title", "subtitle", "text", "summary", "name", "altText")
 _QUOTES = ("messageReference", "forwardedMessageReference")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -53,9 +55,9 @@ def attachment_words(one: Mapping[str, Any]) -> str:
     name = str(one.get("name") or "")
     if kind == "reference":
         return name or str(one.get("contentUrl") or "")
-    words = _card_words(one.get("content"))
     if kind in _QUOTES:
-        return f"Quoted message: {words}" if words else "Quoted message"
+        return _quote_words(_object(one.get("content")))
+    words = _card_words(_object(one.get("content")))
     if kind.startswith("application/vnd.microsoft.card"):
         label = f"Card ({kind.rpartition('.')[2]})"
         return ": ".join(filter(None, (label, name, words)))
@@ -83,12 +85,27 @@ def _told(detail: Mapping[str, Any]) -> Iterator[str]:
             yield value
 
 
-def _card_words(content: Any) -> str:
-    """The texts of a card, which is JSON in a text; whatever else it is, is not shown."""
+def _quote_words(quoted: Any) -> str:
+    """A message that was answered or forwarded: who wrote it, and what."""
+    if not isinstance(quoted, Mapping):
+        return "Quoted message"
+    by = identity_name(quoted.get("messageSender") or quoted.get("originalMessageSender"))
+    words = str(quoted.get("messagePreview") or "")
+    words = words or words_of(str(quoted.get("originalMessageContent") or ""))
+    label = f"Quoted message of {by}" if by else "Quoted message"
+    return f"{label}: {words[:_CARD_CHARS_MAX]}" if words else label
+
+
+def _object(content: Any) -> Any:
+    """What the JSON in a text says; None where it is none."""
     try:
-        card = json.loads(content) if isinstance(content, str) else content
+        return json.loads(content) if isinstance(content, str) else content
     except (ValueError, RecursionError):
-        return ""
+        return None
+
+
+def _card_words(card: Any) -> str:
+    """The texts of a card; whatever else is in it, is not shown."""
     found = dict.fromkeys(text.strip() for text in _texts(card, _CARD_DEPTH_MAX))
     words = " · ".join(text for text in found if text)
     return words if len(words) <= _CARD_CHARS_MAX else f"{words[:_CARD_CHARS_MAX]}…"

@@ -171,6 +171,10 @@ def test_events_of_teams_take_a_line() -> None:
 def test_attachments_are_links_to_https_only() -> None:
     card = {"body": [{"type": "TextBlock", "text": "Approve?"}], "actions": [{"title": "Yes"}]}
     quote = {"messagePreview": "what I said", "messageSender": {"user": {"displayName": "G"}}}
+    forwarded = {
+        "originalMessageContent": "<p>passed on &lt;b&gt;</p><script>x</script>",
+        "originalMessageSender": {"user": {"displayName": "H"}},
+    }
     kinds = "application/vnd.microsoft.card.adaptive"
     page, _ = files(
         message(
@@ -185,6 +189,7 @@ def test_attachments_are_links_to_https_only() -> None:
                 {"contentType": "reference", "name": "bad.js", "contentUrl": "javascript:alert(1)"},
                 {"contentType": kinds, "content": json.dumps(card)},
                 {"contentType": "messageReference", "content": json.dumps(quote)},
+                {"contentType": "forwardedMessageReference", "content": json.dumps(forwarded)},
                 {"contentType": kinds, "content": "{not json"},
                 {"contentType": None, "name": None},
                 "what is this",
@@ -203,7 +208,8 @@ def test_attachments_are_links_to_https_only() -> None:
     assert "bad.js" in said
     assert "javascript" not in page
     assert "Card (adaptive): Approve? · Yes" in said
-    assert "Quoted message: what I said" in said
+    assert "Quoted message of G: what I said" in said
+    assert "Quoted message of H: passed on &lt;b&gt;" in said
 
 
 def pictures(page: str) -> list[str]:
