@@ -144,14 +144,15 @@ def give_group(tenant: Tenant, group_id: str, site_id: str) -> None:
 
 
 def add_channel_site(
-    tenant: Tenant, group: Group, channel: str, *, hidden: Collection[str] = ()
+    tenant: Tenant, group: Group, channel: str, *, drives: int = 1, hidden: Collection[str] = ()
 ) -> str:
     """The site of a private or shared channel of a team; its id. Its only drive holds the files."""
     nickname, tail = group.properties["mailNickname"], channel.replace(" ", "")
     root = state(tenant).of_groups.get(group.id, "")
     host = root.partition(",")[0] or "contoso.sharepoint.com"
     name = f"{group.properties['displayName']}-{channel}"
-    return add_site(tenant, name, f"https://{host}/sites/{nickname}-{tail}", hidden=hidden)
+    url = f"https://{host}/sites/{nickname}-{tail}"
+    return add_site(tenant, name, url, drives=drives, hidden=hidden)
 
 
 def lock_site(
