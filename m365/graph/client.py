@@ -326,8 +326,7 @@ class GraphWriter(GraphReader):
 
     def take_place(self, scope: Scope) -> None:
         """Counts the next request against a limit beside its own scope's. Raises Throttled."""
-        purpose = self._exchange.purpose
-        self._exchange.limiter.enter(self.tenant, scope, writing=True, purpose=purpose).leave()
+        self._exchange.take_place(scope)
 
     def upload(
         self,

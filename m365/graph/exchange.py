@@ -203,6 +203,11 @@ class Exchange:
         for scope in tuple(self._entered):
             self.limiter.finished(self.tenant, scope, self.purpose)
 
+    def take_place(self, scope: Scope) -> None:
+        """Counts a request against a limit beside that of its own scope. Raises Throttled."""
+        self._entered.add(scope)
+        self.limiter.enter(self.tenant, scope, writing=True, purpose=self.purpose).leave()
+
     def back_off(self, tries: int) -> None:
         """A short pause of one request before it is repeated; longer with every try."""
         self.clock.sleep(min(4.0, 0.5 * 2**tries) * (0.5 + fraction() / 2))
