@@ -7,6 +7,7 @@ from typing import Any
 
 from base.item import StoredItem
 from formats.conversation_words import attachment_words, event_words, name_of, reaction_words
+from formats.list_sheet import row_words
 from formats.text import TEXT_MAX, words_of
 
 _FILE_BYTES_MAX = 64 * 1024
@@ -36,8 +37,9 @@ def of(item: StoredItem) -> dict[str, Any]:
     if item.kind in _TALK:
         return _talk(item.raw)
     attached = [part for part in item.parts if part.role == "attachment"]
+    of_row = row_words(item.raw) if item.kind == "list-item" else []
     return {
-        "people": [*_people(item.raw), *_facts(item.raw)],
+        "people": [*_people(item.raw), *_facts(item.raw), *of_row],
         "words": _words(item.raw) or _file_text(item),
         "attachments": [
             {"name": str(part.meta.get("name") or "(no name)"), "size": part.size}

@@ -13,6 +13,7 @@ Rules
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -28,6 +29,12 @@ from formats.sheet import csv_lines
 FORMAT = "holdfast-list/1"
 _OWN = ("ContentType", "Attachments", "Edit", "HoldfastRestore", "AppAuthor", "AppEditor")
 _REFERRING = ("lookup", "personOrGroup")
+_OF_EVERY_ROW = frozenset(
+    ("id", "LinkTitle", "LinkTitleNoMenu", "ContentType", "Edit", "Attachments", "ItemChildCount",
+     "FolderChildCount", "AuthorLookupId", "EditorLookupId", "AppAuthorLookupId",
+     "AppEditorLookupId", "Created", "Modified", "HoldfastRestore")
+)  # fmt: skip
+_SPELLED = re.compile(r"_x(?![dD][89a-fA-F])([0-9a-fA-F]{4})_")  # no halves of characters
 _LAST = ("Content type", "Created", "Created by", "Modified", "Modified by")
 
 Raw = Mapping[str, Any]
@@ -54,6 +61,26 @@ def list_files(folder: StoredItem, items: Items) -> Iterable[ItemFile]:
     )
 
     yield from _attached(folder, items)
+
+
+def row_words(raw: Raw) -> list[tuple[str, str]]:
+    """A row by itself in words, by the names inside: what people call its columns the list knows.
+
+    What SharePoint keeps of every row is left out.
+    """
+    fields, words = raw.get("fields") or {}, raw.get("words") or {}
+    found = {name: words_text(told) for name, told in words.items()}
+    for name, value in fields.items():
+        own = name not in _OF_EVERY_ROW and not name.startswith("_") and "@" not in name
+        if own and name.removesuffix("LookupId") not in found:
+            found[name] = field_text(value)
+    spelled = {_plain(name): text for name, text in found.items() if text}
+    return sorted(spelled.items(), key=lambda one: (one[0] != "Title", one[0]))
+
+
+def _plain(name: str) -> str:
+    """The name of a column as it was first given: Count_x0020_of_x0020_crates."""
+    return _SPELLED.sub(lambda match: chr(int(match[1], 16)), name)
 
 
 def _attached(folder: StoredItem, items: Items) -> Iterator[ItemFile]:

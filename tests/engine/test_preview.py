@@ -33,6 +33,14 @@ def item(kind: str, **raw: Any) -> StoredItem:
             ],
         ),
         (
+            item(
+                "list-item",
+                fields={"Title": "Pier 4", "SupplierLookupId": "2", "Urgent": True},
+                words={"Supplier": [{"id": 2, "value": "Fabrikam"}]},
+            ),
+            [("Title", "Pier 4"), ("Supplier", "Fabrikam"), ("Urgent", "Yes")],
+        ),
+        (
             item("contact", emailAddresses=[{"address": "c@x.example"}], companyName="Fabrikam"),
             [("E-mail", "c@x.example"), ("Company", "Fabrikam")],
         ),

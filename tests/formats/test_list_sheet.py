@@ -12,6 +12,7 @@ from base.errors import NotFound
 from base.item import StoredItem
 from formats import COLLECTIONS
 from formats.collection import ItemRow
+from formats.list_sheet import row_words
 from tests.formats.items import part
 
 COLUMNS = [
@@ -126,6 +127,16 @@ def test_attached_files_lie_beside_the_table() -> None:
     found = files(whole(), item)
     assert found["Orders_ 2026 - 7 - bill_ 1.pdf"] == b"%PDF"
     assert len(found) == 3
+
+
+def test_a_row_by_itself_is_told_in_words() -> None:
+    fields = FIELDS | {"Count_x0020_of": 3, "LinkTitle": "=1+2", "_UIVersionString": "1.0"}
+    assert row_words({"fields": fields, "words": WORDS}) == [
+        ("Title", "=1+2"), ("Amount", "-3.5"), ("Count of", "3"),
+        ("Link", "Map (https://example.com/?a=1)"), ("Owner", "#2"), ("Secret", "hidden"),
+        ("Supplier", 'Möller "GmbH"\nKai 2'), ("Tags", "cold; wet; a,b"), ("Total", "9"),
+        ("Urgent", "No"),
+    ]  # fmt: skip
 
 
 def test_a_list_without_rows_is_a_header() -> None:
