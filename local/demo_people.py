@@ -60,6 +60,15 @@ def _messages(truth: Truth, owner: str) -> list[Truth]:
     return found
 
 
+def _chats(truth: Truth, owner: str) -> list[Truth]:
+    return [
+        {**one, "id": f"{chat['id']}:{one['id']}"}
+        for chat in truth["chats"]
+        for one in chat["messages"]
+        if owner in one["seen_by"]
+    ]
+
+
 COMPARISONS: Mapping[str, Comparison] = {
     "calendar": Comparison(
         _calendar,
@@ -87,6 +96,7 @@ COMPARISONS: Mapping[str, Comparison] = {
     ),
     "conversations": Comparison(_posts, "", deletions_late=True),
     "teams": Comparison(_messages, ""),
+    "chats": Comparison(_chats, "", deletions_late=True),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from simulator.chat_message import (
     truth,
     user_identity,
 )
-from simulator.chats import Chat, add_chat, chats
+from simulator.chats import Chat, add_chat, chats, seen_by
 from simulator.content_kinds import png
 from simulator.tenant import Tenant
 from simulator.web import Json
@@ -81,11 +81,21 @@ def chats_month(tenant: Tenant, dice: random.Random, now: datetime, done: Counte
 
 
 def chats_truth(tenant: Tenant) -> list[Json]:
-    """Every chat with who is in it and all that was ever written."""
+    """Every chat with who is in it and all that was ever written; of each message, whose exports
+    hold it now.
+    """
+    readers: dict[tuple[str, str], list[str]] = {}
+    for user_id in tenant.users:
+        for chat, message in seen_by(tenant, user_id):
+            readers.setdefault((chat.id, message.id), []).append(user_id)
     return [
         {
             "id": one.id, "kind": one.kind, "topic": one.topic, "members": list(one.members),
-            "left": list(one.left), "federated": one.federated, "messages": truth(one.talk),
+            "left": list(one.left), "federated": one.federated,
+            "messages": [
+                message | {"seen_by": readers.get((one.id, message["id"]), [])}
+                for message in truth(one.talk)
+            ],
         }
         for one in chats(tenant).values()
         if not one.deleted

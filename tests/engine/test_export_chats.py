@@ -18,6 +18,8 @@ from engine.assembly import ExportOnly
 from engine.restore_plan import RestoreRequest
 from formats.zip import MANIFEST
 from simulator.chats import Chat, chats, seen_by
+from simulator.chats_content import chats_truth
+from simulator.contoso import month
 from tests.engine.world import ORG, World, calm_tenant, world
 
 
@@ -138,3 +140,22 @@ def test_pictures_are_stored_once_for_all_who_see_them(made: World) -> None:
                     places[entry.id, content.meta["id"]].add(content.refs[0].place.location)
     assert pictures == len(places) * len(chat.members) > len(places) > 3
     assert {len(one) for one in places.values()} == {1}
+
+
+def test_a_month_later_the_restore_points_hold_what_everybody_sees(made: World) -> None:
+    month(made.tenant)
+    made.back_up()
+    told = chats_truth(made.tenant)
+    for row in made.app.resources.all(ORG):
+        if row.service != "chats" or row.head <= 0:
+            continue
+        user = row.resource.removeprefix("user:")
+        kinds = made.view("chats", row.resource).catalog.items()
+        held = {entry.id for entry in kinds if entry.kind == "chat-message"}
+        assert held == {
+            f"{chat['id']}:{one['id']}"
+            for chat in told
+            for one in chat["messages"]
+            if user in one["seen_by"]
+        }
+    made.verify()
