@@ -70,7 +70,8 @@ def message(raw: Raw, item_id: str, parent: str) -> Change:
         "thread": thread,
     }
     if isinstance(raw.get("replies"), list):
-        row["replies"] = max(len(raw["replies"]), int(raw.get("replies@odata.count") or 0))
+        told = raw.get("replies@odata.count")
+        row["replies"] = max(len(raw["replies"]), told if isinstance(told, int) else 0)
     return Change(
         id=item_id,
         parent=parent,

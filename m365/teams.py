@@ -129,7 +129,8 @@ class TeamSource:
             if root.fingerprint != team.told:
                 entries.append(root)
             team = TeamLink(iso(now), root.fingerprint)
-        gone = [part for part in known if channel_of(part) not in listed and self._is_gone(part)]
+        unlisted = {part: one for part, one in known.items() if channel_of(part) not in listed}
+        gone = [part for part, one in unlisted.items() if one.elsewhere or self._is_gone(part)]
         entries += [Gone(channel_of(part)) for part in gone]
         yield FeedPage(FEED, tuple(entries), team.write(), more=False, dropped_parts=tuple(gone))
 
@@ -175,8 +176,13 @@ class TeamSource:
 
     def _is_gone(self, part: str) -> bool:
         """Whether a channel that is not listed is really not there."""
-        path = channel_path(self._team, channel_of(part))
-        return _unless_refused(lambda: self._get(path)) is None
+        try:
+            self._of_item(lambda: self._get(channel_path(self._team, channel_of(part))))
+        except ItemGone:
+            return True
+        except Forbidden:
+            return False  # it is there, or nobody would mind
+        return False
 
     def _whole(self, path: str, params: Mapping[str, str] | None = None) -> list[Raw] | None:
         """A list to its end; None where it may not be read."""
@@ -209,9 +215,12 @@ class TeamSource:
     def _unreadable(
         self, part: str, link: ChannelLink, known: str, problem: GraphProblem
     ) -> FeedPage:
-        """The channel with the reason why its messages cannot be read, unless that is known."""
-        if link.sweeping and link.whole:
-            raise problem  # a feed must not end, and delete, because of one odd answer
+        """The channel with the reason why its messages cannot be read, unless that is known.
+
+        In the middle of a whole list the feed is left unfinished: its end would delete what was not
+        seen.
+        """
+        sweeps = link.sweeping and bool(link.whole)
         channel_id = channel_of(part)
         try:
             raw = self._of_item(lambda: self._get(channel_path(self._team, channel_id)))
@@ -222,13 +231,13 @@ class TeamSource:
             raise self._refused(problem)
         after = link.given_up(problem.code)
         if known == problem.code:
-            return FeedPage(part, (), after.write(), more=False)
+            return FeedPage(part, (), after.write(), more=sweeps)
         cause = Cause.FORBIDDEN if protected else problem.code
         detail = f"{problem.graph_code} {problem.request_id}".strip()
         self._unread[channel_id] = Trouble(channel_id, "messages", cause, False, detail)
         folder = self._folder(raw)
         folder = replace(folder, fingerprint=f"{folder.fingerprint} {problem.code}")
-        return FeedPage(part, (folder,), after.write(), more=False)
+        return FeedPage(part, (folder,), after.write(), more=sweeps)
 
     def _refused(self, problem: GraphProblem) -> Forbidden:
         return Forbidden(

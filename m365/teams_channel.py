@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from base.clock import parse_iso
-from base.item import Change, FeedPage
+from base.item import Change, FeedPage, Gone
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import DeltaPage, follow
 from m365.graph.errors import (
@@ -33,21 +33,23 @@ from m365.graph.errors import (
     ResyncNeeded,
     TransientFailure,
 )
-from m365.teams_json import change_of, channel_path, part_of
+from m365.teams_json import change_of, channel_path, item_id, part_of
 from m365.teams_link import DELTA, LIST, ChannelLink, Threads
 
 TOP, TOP_SMALL = "50", "5"
-_TOO_HEAVY = (GatewayTimeout, AnswerTooLarge)
 _REFUSED = 400
 _EVENT = "eventDetail"
 _WITH_REPLIES = {"$expand": "replies"}
+
+
+Entries = tuple[Change | Gone, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
     """One answer: the changes in it, and threads to be read behind it."""
 
-    changes: tuple[Change, ...]
+    changes: Entries
     threads: Threads
     told_event: bool
     newest: str  # when anything in it was last changed; "" where nobody knows
@@ -73,7 +75,7 @@ class ChannelReader:
         self.state = link.begun(now)
         reset = begins and self.state.sweeping
         while True:
-            changes: tuple[Change, ...] = ()
+            changes: Entries = ()
             try:
                 changes, self.state = self._step()
             except GraphProblem as problem:
@@ -89,12 +91,16 @@ class ChannelReader:
         where there is none.
         """
         state = self.state
-        heavy = isinstance(problem, _TOO_HEAVY)
+        large = isinstance(problem, AnswerTooLarge)
+        heavy = large or isinstance(problem, GatewayTimeout)
         forgot = isinstance(problem, ResyncNeeded)
         refused = type(problem) is GraphProblem and problem.status_code == _REFUSED
         at = state.threads[0][1] if state.threads else state.at
-        if heavy and state.step == LIST and not state.threads and not state.small:
-            self.state = state.smaller()
+        if heavy and not state.threads and not state.small:
+            token = state.step == DELTA and (at or state.delta)
+            if token and not large:
+                raise problem  # the page size is in the link; the next run tries again
+            self.state = state.forgotten(now).smaller() if token else state.smaller()
         elif not (forgot or refused):
             raise problem
         elif state.threads or state.step == LIST:
@@ -110,14 +116,14 @@ class ChannelReader:
         self._seen_replies.clear()
         return self.state.sweeping and not state.sweeping
 
-    def _step(self) -> tuple[tuple[Change, ...], ChannelLink]:
+    def _step(self) -> tuple[Entries, ChannelLink]:
         """Asks for the next page: its changes, and the state behind it."""
         state = self.state
         if state.threads:
             return self._thread(state)
         return self._delta(state) if state.step == DELTA else self._list(state)
 
-    def _thread(self, state: ChannelLink) -> tuple[tuple[Change, ...], ChannelLink]:
+    def _thread(self, state: ChannelLink) -> tuple[Entries, ChannelLink]:
         root, at = state.threads[0]
         try:
             path = f"{self._path}/{quote(root, safe='')}/replies"
@@ -132,16 +138,17 @@ class ChannelReader:
             self._seen_replies.clear()
         return changes, state.thread_read(page.link if page.more else "")
 
-    def _list(self, state: ChannelLink) -> tuple[tuple[Change, ...], ChannelLink]:
+    def _list(self, state: ChannelLink) -> tuple[Entries, ChannelLink]:
         options = {"$top": TOP_SMALL if state.small else TOP, **_WITH_REPLIES}
         page = self._page(state.at or self._path, options, self._seen)
         read = self._read(page, state.since)
         on = page.link if page.more and not _is_older(read, state.since) else ""
         return read.changes, state.list_read(on, read.threads)
 
-    def _delta(self, state: ChannelLink) -> tuple[tuple[Change, ...], ChannelLink]:
+    def _delta(self, state: ChannelLink) -> tuple[Entries, ChannelLink]:
         link = state.at or state.delta or f"{self._path}/delta"
-        page = self._page(link, {"$top": TOP, **_WITH_REPLIES}, self._seen)
+        options = {"$top": TOP_SMALL if state.small else TOP, **_WITH_REPLIES}
+        page = self._page(link, options, self._seen)
         read = self._read(page)
         following = state.delta_read(page.link, page.more, read.threads, read.told_event)
         return read.changes, following
@@ -156,11 +163,14 @@ class ChannelReader:
 
     def _read(self, page: DeltaPage, since: str = "") -> _Read:
         """What a page says, without messages that were last changed before `since`."""
-        changes: list[Change] = []
+        changes: list[Change | Gone] = []
         threads: list[tuple[str, str]] = []
         events, times = False, []
         for raw in page.value:
             if not raw.get("id"):
+                continue
+            if "@removed" in raw:  # as other feeds say it
+                changes.append(Gone(item_id(self._channel, raw)))
                 continue
             replies = raw.get("replies")
             told = [one for one in replies if one.get("id")] if isinstance(replies, list) else []

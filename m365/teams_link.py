@@ -119,7 +119,7 @@ class ChannelLink:
         return replace(self.afresh(now), delta="")
 
     def smaller(self) -> ChannelLink:
-        """The list from its start, in small pages."""
+        """The list or feed from its start, in small pages."""
         return replace(self, at="", small=True)
 
     def list_anew(self) -> ChannelLink:

@@ -18,7 +18,7 @@ from m365.graph.client import GraphWriter
 from m365.graph.errors import GraphProblem, ItemGone
 from m365.service import Existing, Folder, Identity, Resource, Written
 from m365.teams_json import channel_path
-from m365.teams_target import TargetChannels
+from m365.teams_target import MessagesStay, TargetChannels
 
 
 class FilesNotReady(GraphProblem):
@@ -66,6 +66,8 @@ class PageWriter:
 
     def remove(self, item_id: str) -> None:
         drive_id, _, key = item_id.rpartition("/")
+        if not drive_id:  # of a restore by migration mode, which is taken back without its option
+            raise MessagesStay("Applications cannot delete messages of channels.")
         self._drive(drive_id).remove(key)
 
     def _place(self, into: Folder) -> tuple[str, Folder]:

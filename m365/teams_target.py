@@ -31,6 +31,13 @@ class ChannelMissing(GraphProblem):
     )
 
 
+class MessagesStay(GraphProblem):
+    """Messages that were written into a channel cannot be taken away by an application."""
+
+    code: ClassVar[str] = "messages-stay"
+    hint = "Members of the channel can delete their messages in Teams; owners those of all."
+
+
 class TargetChannels:
     """The channels of one team."""
 

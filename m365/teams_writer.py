@@ -34,20 +34,13 @@ from m365.service import Existing, Folder, Identity, Resource, Writer, Written
 from m365.teams_import import body_of, is_own_work, key_of, moment_of, same_words
 from m365.teams_json import Raw, channel_path
 from m365.teams_pages import PageWriter
-from m365.teams_target import TargetChannels
+from m365.teams_target import MessagesStay, TargetChannels
 
 MOVED = "time-moved"  # a message has a time of its own now: a millisecond or a few later
 _MOVES_MAX = 50  # milliseconds
 _IN_PROGRESS = "inProgress"
 _REFUSED = (400, 403, 404)  # there is no migration of ours to end
 _WITH_REPLIES = {"$top": "50", "$expand": "replies"}
-
-
-class MessagesStay(GraphProblem):
-    """Messages that were written into a channel cannot be taken away by an application."""
-
-    code: ClassVar[str] = "messages-stay"
-    hint = "Members of the channel can delete their messages in Teams; owners those of all."
 
 
 class AnsweredIsMissing(GraphProblem):

@@ -10,6 +10,7 @@ import pytest
 from base.item import Cause, Change, FeedPage
 from m365.chat_message import hosted_ids, message, sender, words_of
 from m365.graph.errors import (
+    AnswerTooLarge,
     Forbidden,
     ForeignHost,
     GraphProblem,
@@ -171,6 +172,30 @@ class TestFeeds:
         source.script[LIST] = {"value": [old], "@odata.nextLink": "never asked for"}
         found = pages(source, mirror.links)
         assert not [page for page in found if page.entries]
+
+    def test_an_answer_too_large_is_asked_for_in_small_pages_the_feed_too(self) -> None:
+        large = AnswerTooLarge("large")
+        few = f"{C}/messages?$top=5&$expand=replies"
+        feed = f"GET {C}/messages/delta?$top=5&$expand=replies"
+        end = {"value": [said("3")], "@odata.deltaLink": "end2"}
+        source = graph(**{f"GET {few}": {"value": [said("2")]}, feed: end})
+        mirror = read(source)
+        source.script["GET end"] = large
+        read(source, mirror)
+        assert held(mirror) == {"c1/2", "c1/3"}
+        again = graph(**{LIST: large, f"GET {few}": {"value": [said("2")]}, feed: large})
+        found = pages(again)
+        assert again.calls.count(feed) == 1
+        told = [one for page in found for one in page.entries if isinstance(one, Change)]
+        assert told[-1].fingerprint.endswith("answer-too-large")
+
+    def test_an_entry_that_says_removed_takes_the_message_away(self) -> None:
+        source = graph()
+        mirror = read(source)
+        gone = {"id": "1", "@removed": {"reason": "deleted"}}
+        source.script["GET end"] = {"value": [gone], "@odata.deltaLink": "end"}
+        read(source, mirror)
+        assert held(mirror) == set()
 
     def test_a_link_to_replies_on_another_host_is_never_kept(self) -> None:
         class Strict(Graph):

@@ -14,8 +14,8 @@ from m365 import SERVICES
 from m365.graph.errors import Forbidden, ResourceGone
 from m365.service import Folder, Resource, Writer, Written
 from m365.teams_pages import FilesNotReady
-from m365.teams_target import ChannelMissing
-from m365.teams_writer import MOVED, AnsweredIsMissing, MessagesStay
+from m365.teams_target import ChannelMissing, MessagesStay
+from m365.teams_writer import MOVED, AnsweredIsMissing
 from simulator.chat_message import ChatMessage, user_identity
 from simulator.teams import Channel, Team, add_channel, add_team, teams
 from tests.m365.cases_teams import shown
@@ -247,8 +247,9 @@ class TestMessages:
         assert channel.migration == "inProgress"
 
     def test_no_message_is_ever_taken_away(self, on: Stage, target: Team) -> None:
-        with pytest.raises(MessagesStay):
-            writer_for(on, target).remove("1")
+        for migration in (True, False):
+            with pytest.raises(MessagesStay):
+                writer_for(on, target, migration=migration).remove("1")
 
 
 class TestChannels:
