@@ -109,9 +109,9 @@ def place(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def steps(place: World, number: int, run: str, most: int) -> Drained:
+def steps(place: World, chain: str, number: int, run: str, most: int) -> Drained:
     for _ in range(most):
-        answer = backup.drain(place.app, Drain(ORG, run, "drive", place.drive_id, number))
+        answer = backup.drain(place.app, Drain(ORG, run, "drive", chain, number))
         if answer.state not in ("more", "throttled"):
             break
     return answer
@@ -121,11 +121,12 @@ def steps(place: World, number: int, run: str, most: int) -> Drained:
 def test_a_drive_that_closes_during_a_run_takes_no_file_out_of_the_backup(
     place: World, how: str
 ) -> None:
-    drive = place.tenant.drives[place.drive_id.removeprefix("drive:")]
+    chain = place.drive_id
+    drive = place.tenant.drives[chain.removeprefix("drive:")]
     drive.quirks.page_size = 5
     run = runs.request_backup(place.app, ORG, "test").id
     plan.plan_backup(place.app, BackupRun(ORG, run))
-    assert steps(place, 1, run, 500).state == "done"
+    assert steps(place, chain, 1, run, 500).state == "done"
     runs.close_backup(place.app, BackupEnded(ORG, run))
     held = place.files_in_vault()
     assert held == place.files_in_tenant()
@@ -139,14 +140,14 @@ def test_a_drive_that_closes_during_a_run_takes_no_file_out_of_the_backup(
     run = runs.request_backup(place.app, ORG, "test").id
     plan.plan_backup(place.app, BackupRun(ORG, run))
     before = place.requests("delta")
-    assert steps(place, 2, run, 6).state == "more"
+    assert steps(place, chain, 2, run, 6).state == "more"
     assert place.requests("delta") > before
     if how == "deleted":
         del place.tenant.drives[drive.id]
     else:
         drive.locked = (403, "notAllowed")
-    ended = steps(place, 2, run, 50)
+    ended = steps(place, chain, 2, run, 50)
     assert ended.state == ("gone" if how == "deleted" else "locked")
-    assert held.items() <= place.files_in_vault().items()
+    assert held.items() <= place.files_in_vault(chain).items()
     run_shown = runs.close_backup(place.app, BackupEnded(ORG, run))
     assert run_shown.state in ("amber", "red")
