@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from base.messages import RestoreRun, WriteBatch
-from engine import policies, restore, restore_plan, runs
+from base.messages import ExportRun, RestoreRun, WriteBatch
+from engine import export, policies, restore, restore_plan, runs
 from engine.assembly import App
 from engine.restore_plan import RestoreRequest
+from m365.teams_link import FULL_EVERY
 from simulator.contoso import month
 from simulator.drive_state import Drive
 from simulator.teams import Channel, Team, add_channel, add_team, teams
@@ -60,6 +64,11 @@ def said(of: Team) -> list[tuple[str, str, str]]:
     )
 
 
+def held(made: World) -> set[str]:
+    entries = made.view("teams", resource(made)).catalog.items()
+    return {one.id for one in entries if one.kind == "channel-message"}
+
+
 def migration(made: World, target: Team, **wanted: Any) -> RestoreRequest:
     return RestoreRequest(
         "teams", resource(made), target=f"team:{target.id}", options=("migration",), **wanted
@@ -69,9 +78,7 @@ def migration(made: World, target: Team, **wanted: Any) -> RestoreRequest:
 def test_every_message_of_every_channel_is_in_the_restore_point(made: World) -> None:
     for _ in range(2):
         assert made.back_up()["state"] in ("green", "amber")
-        entries = list(made.view("teams", resource(made)).catalog.items())
-        held = {one.id for one in entries if one.kind == "channel-message"}
-        assert len(held) == sum(len(one.talk.messages) for one in readable(team(made)))
+        assert len(held(made)) == sum(len(one.talk.messages) for one in readable(team(made)))
         month(made.tenant)
     made.verify()
 
@@ -81,6 +88,42 @@ def test_a_quiet_team_makes_no_restore_point(made: World) -> None:
     before = made.view("teams", resource(made)).snapshot.number
     made.back_up()
     assert made.view("teams", resource(made)).snapshot.number == before
+
+
+def test_a_channel_that_fails_in_the_middle_of_a_whole_list_loses_nothing(made: World) -> None:
+    channel = general(team(made))
+    sender = channel.talk.roots()[0].sender
+    for number in range(60):
+        body = {"contentType": "text", "content": f"word {number}"}
+        channel.talk.post(sender, body, made.tenant.clock.now())
+    made.back_up()
+    before = held(made)
+    made.tenant.clock.advance(FULL_EVERY.total_seconds())
+    made.tenant.faults.map(f"{channel.id}/messages$", ".m")
+    run = made.back_up()
+    assert run["counts"]["left_out"] == 1
+    assert held(made) == before
+    channel.talk.messages.popitem()
+    made.back_up()
+    assert len(held(made)) == len(before) - 1
+    made.verify()
+
+
+def test_a_channel_leaves_as_one_page_with_its_pictures_and_as_json(made: World) -> None:
+    made.back_up()
+    asked = runs.request_export(
+        made.app, ORG, "test", RestoreRequest("teams", resource(made)).to_json()
+    )
+    export.write_export(made.app, ExportRun(ORG, asked.id))
+    data = b"".join(export.read_archive(made.app, ORG, asked.id))
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = {name.rpartition("/")[2]: name for name in archive.namelist()}
+        page = archive.read(names["General.html"]).decode()
+        whole = json.loads(archive.read(names["General.json"]))
+    assert "Two pictures" in page
+    assert "data:image/png;base64," in page
+    assert "hostedContents" not in page.partition("Two pictures")[2].partition("</article>")[0]
+    assert len(whole["messages"]) == len(general(team(made)).talk.messages)
 
 
 def test_channels_come_back_as_pages_in_their_files_and_an_undo_takes_them_away(
