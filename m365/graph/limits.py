@@ -162,9 +162,10 @@ def _per_second(requests: int) -> tuple[Part, ...]:
 
 
 # Behind every lane of a kind with keys stands one more limit, of all of them together. Teams counts
-# by the kind of request; messages, of which there are most, may be asked for least often, and what
-# is asked for in one team counts among them. One team allows four requests a second besides.
-BEHIND = {"mailbox": "mailboxes", "team": "teams-messages"}
+# by the kind of request; messages of channels, of which there are most, may be asked for least
+# often, and all that is asked for in teams counts among them. One team allows four requests a
+# second besides.
+BEHIND = {"mailbox": "mailboxes", "team": "channel-messages"}
 
 # Per app and tenant.
 OTHERS: dict[str, tuple[Part, ...]] = {
@@ -174,6 +175,7 @@ OTHERS: dict[str, tuple[Part, ...]] = {
     "teams-message-writes": _per_second(50),
     "teams-all-messages": _per_second(200),
     "teams-creation": _per_second(10),
+    "channel-messages": (Part(UNITS, 20, 1, 0.05, 0.2),),
     "team": (Part(UNITS, 4, 1, 0.05, 0.2, first=2, least=4),),  # counted by the second
     "sharing": (Part(UNITS, 300, 300, 2.0, 1.0),),  # SharePoint's "specific sharing APIs"
     "onenote": (Part(UNITS, 240, 60, 0.5, 0.5),),
