@@ -15,6 +15,7 @@ from formats.ics import event_file
 from formats.item_file import ItemFile
 from formats.list_sheet import list_files
 from formats.mailbox_item import stream_file
+from formats.note import note_file
 from formats.page import page_file
 from formats.plan import bucket_files
 from formats.post import post_file
@@ -42,6 +43,7 @@ FORMATS: Mapping[str, Callable[[StoredItem], ItemFile | None]] = {
     "setting": object_file,
     "post": post_file,
     "site-page": page_file,
+    "note": note_file,
     "planner-task": object_file,
     "channel-message": object_file,
     "chat-message": object_file,

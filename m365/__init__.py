@@ -17,6 +17,7 @@ from m365.drive import SERVICE as DRIVE
 from m365.lists import SERVICE as LISTS
 from m365.mail import SERVICE as MAIL
 from m365.mailbox_copies import SERVICE as MAILBOX_COPIES
+from m365.notes import SERVICE as NOTES
 from m365.pages import SERVICE as PAGES
 from m365.planner import SERVICE as PLANNER
 from m365.service import Service
@@ -37,6 +38,7 @@ _ALL = (
     LISTS,
     PAGES,
     PLANNER,
+    NOTES,
     TEAMS,
     CHATS,
 )

@@ -22,6 +22,7 @@ from simulator.contoso_month import month
 from simulator.conversations_content import fill_conversations
 from simulator.drive import Drive
 from simulator.lists_content import fill_lists
+from simulator.notes import fill_notes
 from simulator.pages_content import fill_sites
 from simulator.planner_content import fill_planner
 from simulator.settings_content import fill_settings
@@ -158,6 +159,8 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
             count = min(max(cast.messages // 8, 2), _EVENTS_MAX)
             fill_calendars(tenant, user.id, count, days, UNTIL, special=cast.special)
             fill_settings(tenant, user.id, special=cast.special)
+            if cast.special:
+                fill_notes(tenant, user.id, random.Random(f"{seed} notes {cast.name}"), 4)
         if cast.archive:
             dice_of_archive = random.Random(f"{seed} {cast.name} archive")
             writer = Writer(_person(user), people, cast.archive, dice_of_archive, UNTIL)

@@ -19,6 +19,7 @@ from simulator.drive_state import Drive
 from simulator.filebytes import LiteralBytes, SeededBytes
 from simulator.lists_content import lists_month
 from simulator.mailbox import Folder, Mailbox, Message
+from simulator.notes import notes_month
 from simulator.pages_content import pages_month
 from simulator.planner_content import planner_month
 from simulator.settings_content import settings_month
@@ -60,6 +61,7 @@ def month(tenant: Tenant) -> dict[str, int]:
         pages_month(tenant, random.Random(f"{tenant.seed} month {number} pages"), done)
         dice = random.Random(f"{tenant.seed} month {number} planner")
         planner_month(tenant, dice, now, done)
+        notes_month(tenant, random.Random(f"{tenant.seed} month {number} notes"), done)
         for index, drive in enumerate(tenant.drives.values()):
             dice = random.Random(f"{tenant.seed} month {number} drive {index}")
             _Desk(drive, dice, now, number, done).month()

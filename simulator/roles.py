@@ -40,6 +40,8 @@ ROLE_IDS = {
     "MailboxSettings.ReadWrite": "6931bccd-447a-43d1-b442-00a195474933",
     "Organization.Read.All": "498476ce-e0fe-48b0-b801-37ba7e2685c6",
     "Reports.Read.All": "230c1aed-a721-4c5d-9cb4-a90514e508ef",
+    "ShortNotes.Read.All": "0c7d31ec-31ca-4f58-b6ec-9950b6b0de69",
+    "ShortNotes.ReadWrite.All": "842c284c-763d-4a97-838d-79787d129bab",
     "Sites.Archive.All": "e3530185-4080-478c-a4ab-39322704df58",
     "Sites.FullControl.All": "a82116e5-55eb-4c41-a434-62fe8a61c773",
     "Sites.Manage.All": "0c0bf378-bf22-4481-8f81-9e89a9b4960a",

@@ -17,6 +17,7 @@ from simulator.drive_state import truth as drive_truth
 from simulator.lists_content import lists_truth
 from simulator.mail_json import ITEM_PROPERTIES
 from simulator.mailbox import Attachment, Folder, Mailbox, Message
+from simulator.notes import notes_truth
 from simulator.pages_content import pages_truth
 from simulator.people_truth import people_truth
 from simulator.planner_content import planner_truth
@@ -63,6 +64,7 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
             for key in tenant.room.get("lists", {})
             if not chosen and key in tenant.sites
         },
+        "notes": {} if chosen else notes_truth(tenant),
         "pages": {} if chosen else pages_truth(tenant),
         "planner": {} if chosen else planner_truth(tenant),
         "drives": {

@@ -67,7 +67,8 @@ def test_every_service_of_the_registry_has_a_verdict_and_needs_what_it_declares(
 
     assert [one["service"] for one in found["services"]] == list(SERVICES)
     for name, service in SERVICES.items():
-        finding = {FIND_PEOPLE} | ({GROUPS.permission} if name == "conversations" else set())
+        of_group = service.resource_kind == "group"
+        finding = {FIND_PEOPLE} | ({GROUPS.permission} if of_group else set())
         assert set(service.reads) | finding == set(side(found, name, "backup")["needs"])
         if service.writer is None:
             assert side(found, name, "restore")["state"] == verdicts.EXPORT_ONLY

@@ -19,6 +19,7 @@ from tests.m365.cases_conversations import ConversationsCase
 from tests.m365.cases_drive import DriveCase
 from tests.m365.cases_lists import ListsCase
 from tests.m365.cases_mailbox_items import ArchiveCase, CopiesCase
+from tests.m365.cases_notes import NotesCase
 from tests.m365.cases_pages import PagesCase
 from tests.m365.cases_people import ContactsCase, TasksCase
 from tests.m365.cases_planner import PlannerCase
@@ -152,6 +153,7 @@ CASES: dict[str, Case] = {
     "lists": ListsCase(),
     "pages": PagesCase(),
     "planner": PlannerCase(),
+    "notes": NotesCase(),
     "chats": ChatsCase(),
 }
 
