@@ -41,7 +41,12 @@ NAME_TAKEN = "name-taken"  # kept beside what has the name
 NAME_NOT_SET = "name-not-set"  # complete, and still called unfinished
 FEWER_VERSIONS = "versions-not-kept"  # by the settings of the library, or of the file
 _LOOKS_MAX = 3  # after answers that were lost
+_BEGUN_ANEW_MAX = 2  # histories of one file, over all steps
 _ASKED = {"$select": "id,name,size,file,folder,package,fileSystemInfo"}
+
+
+class _Unrecognized(Exception):
+    """What a step finds of an unfinished history is never what an earlier one wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +84,27 @@ class Making:
             made, troubles = self._complete(wish, found)
         except (TransientFailure, MaybeDone):
             raise
+        except _Unrecognized:
+            self._take_away(wish)
+            return self._without_history(wish, "unrecognized")
         except GraphProblem as problem:
             self._take_away(wish)
             if not isinstance(problem, Forbidden) or len(wish.editions) == 1:
                 raise
-            return self._without_history(wish, problem)
+            return self._without_history(wish, problem.graph_code or problem.code)
         if wish.replaces:
             if any(trouble.cause == MISMATCH for trouble in troubles) and self._take_away(wish):
                 return Written("", "failed", tuple(troubles))
             self._put_aside(wish)
         return self._named(wish, made, troubles)
 
-    def _without_history(self, wish: Wish, problem: Forbidden) -> Written:
+    def _without_history(self, wish: Wish, why: str) -> Written:
         """The newest content alone: an application may not give a file with a sensitivity label
-        new content, and so no second version.
+        new content, and so no second version; and what the drive changes so much that a step does
+        not recognize its own work would be built anew for ever.
         """
         newest = with_(wish.editions[-1], number=0)
         written = self.make(with_(wish, editions=(newest,)))
-        why = problem.graph_code or problem.code
         lost = Trouble(wish.item.id, "version", FEWER_VERSIONS, retry=False, detail=why)
         return with_(written, troubles=(*written.troubles, lost))
 
@@ -118,6 +126,7 @@ class Making:
         """The file at its newest edition, and the hash of what was sent of that ("" if not now)."""
         done = self._done(wish, found)
         if found is not None and done is None:
+            self._begin_anew(wish)
             self._tree.remove(str(found["id"]))
             found = None
         sent = Sent(dict(found or {}))
@@ -145,6 +154,17 @@ class Making:
                     raise
         raise AssertionError("the last look returns or raises")
 
+    def _begin_anew(self, wish: Wish) -> None:
+        """Counts how often steps of this batch did. Raises _Unrecognized when it is too often."""
+        step = self._uploads.step
+        if step is None:
+            return
+        key = f"begun anew {self._place(wish).path}"
+        times = len(step.kept(key))
+        if times == _BEGUN_ANEW_MAX:
+            raise _Unrecognized
+        step.keep(key, times, "")
+
     def _pause(self) -> None:
         """Between two editions: the next step finds what is there and goes on."""
         step = self._uploads.step
@@ -152,8 +172,11 @@ class Making:
             raise Unfinished("The step is over; the history goes on in the next one.")
 
     def _done(self, wish: Wish, found: Mapping[str, Any] | None) -> int | None:
+        """How many editions the unfinished file has; None: nobody can tell."""
         if found is None:
             return 0
+        if len(wish.editions) == 1:
+            return 1  # it is there as a whole or not at all
         fits = [one for one in wish.editions if is_at(one, wish.item.name, found)]
         versions = self._tree.count_versions(str(found["id"])) if len(fits) > 1 else 0
         return written(wish.editions, wish.item.name, found, versions)

@@ -21,10 +21,19 @@ from m365.graph.errors import (
     SessionGone,
     TransientFailure,
 )
-from m365.service import Existing, Written
+from m365.service import Existing, Unfinished, Written
 from simulator.drive_upload import uploads
 from simulator.filebytes import LiteralBytes
-from tests.m365.drive_target import Killed, Target, bytes_of, part, shown, stored, target
+from tests.m365.drive_target import (
+    Killed,
+    Target,
+    bytes_of,
+    content_of,
+    part,
+    shown,
+    stored,
+    target,
+)
 
 OLDER = ((b"one", "2026-01-01T08:00:00Z"), (b"second", "2026-02-01T08:00:00Z"))
 NEWEST = (b"the third", "2026-06-01T08:00:00Z")
@@ -104,6 +113,47 @@ def test_a_file_that_may_not_get_new_content_says_that_its_history_is_missing(he
     written = write(here, stored("a.txt", NEWEST[0], OLDER), versions=True, replace=True)
     assert (written.outcome, causes(written)) == ("replaced", ["versions-not-kept"])
     assert here.files() == {"a.txt": NEWEST[0]}
+
+
+class Hasty:
+    """A step that is over as soon as it may be."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[str]] = {}
+
+    def is_over(self) -> bool:
+        return True
+
+    def kept(self, key: str) -> list[str]:
+        return self.values.get(key, [])
+
+    def keep(self, key: str, number: int, value: str) -> None:
+        self.values.setdefault(key, []).append(value)
+
+
+@pytest.mark.parametrize("recognized", [True, False])
+def test_a_history_over_many_steps_comes_to_an_end_whatever_the_drive_makes_of_it(
+    here: Target, recognized: bool
+) -> None:
+    if not recognized:  # metadata of the library may change the size of any file
+        here.drive._as_stored = lambda _, __, content: LiteralBytes(  # type: ignore[method-assign]
+            content_of(content) + b"more"
+        )
+    step, item, steps = Hasty(), stored("a.txt", NEWEST[0], OLDER), 0
+    while steps < 20:
+        steps += 1
+        writer = here.writer(versions=True)
+        writer.work_in(step)
+        with suppress(Unfinished):
+            written = writer.write(item, here.into, "run:1", None, False)
+            break
+    assert steps == (3 if recognized else 4)
+    assert list(here.files()) == ["a.txt"]
+    if recognized:
+        assert here.history("a.txt") == [*OLDER, NEWEST]
+    else:
+        assert causes(written) == ["content-mismatch", "versions-not-kept"]
+        assert here.files()["a.txt"] == NEWEST[0] + b"more"
 
 
 @pytest.mark.parametrize("kept", [500, 0])
