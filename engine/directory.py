@@ -32,12 +32,12 @@ from m365.directory import (
     person_of,
     read_feed,
     site_of,
-    with_listed,
 )
 from m365.graph.auth import Tokens
 from m365.graph.client import GraphReader
 from m365.graph.errors import Forbidden, GraphProblem
 from m365.graph.permissions import missing_roles
+from m365.site_listing import with_listed
 from state.directory import Kept, Record
 
 _NO_WORD = re.compile(r"[^a-z0-9]")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from base.errors import Throttled
-from m365.directory import SITES, Site, site_of, with_listed
+from m365.directory import SITES, Site, site_of
 from m365.site_holdings import (
     Channel,
     ChannelFiles,
@@ -19,6 +19,7 @@ from m365.site_holdings import (
     root_sites_of,
     subsites_of,
 )
+from m365.site_listing import with_listed
 from tests.m365.test_batch import answering
 from tests.m365.test_directory import NOW, STAMP, error
 from tests.m365.wire_fake import Hostile, says
