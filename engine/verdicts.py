@@ -15,6 +15,7 @@ from m365.directory import GROUPS, SITES
 from m365.graph.permissions import FULL_ACCESS_AS_APP, covering_role
 from m365.registration import READ_APPLICATIONS, CredentialEnd, ExchangeRoles
 from m365.service import Service
+from m365.site_holdings import CHANNELS_PERMISSION
 
 SOON_DAYS = 30
 # What the backup application does without, and what that costs.
@@ -22,6 +23,7 @@ OPTIONAL: Mapping[str, str] = {
     READ_APPLICATIONS: "When the secret ends, and permissions outside Graph, cannot be seen.",
     GROUPS.permission: "Policies cannot select by group.",
     SITES.permission: "Sites cannot be found.",
+    CHANNELS_PERMISSION: "Sites of private and shared channels may be missing.",
     "MailboxSettings.Read": "Shared, room and equipment mailboxes look like those of people.",
     "Organization.Read.All": "The tenant's name cannot be shown.",
 }

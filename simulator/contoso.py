@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from simulator import contoso_directory, contoso_people, sites
+from simulator import contoso_directory, contoso_people, contoso_sites, sites
 from simulator.chats_content import fill_chats
 from simulator.content import Person
 from simulator.content_files import Furnisher
@@ -175,12 +175,25 @@ def build(profile: str = "small", seed: int = 1, clock: Clock | None = None) -> 
         talk = random.Random(f"{seed} conversations {group.properties['displayName']}")
         fill_conversations(tenant, group.id, talk, plan.conversations, UNTIL)
     contoso_directory.furnish(tenant)
+    _add_work(tenant, plan, seed)
+    return tenant
+
+
+def _add_work(tenant: Tenant, plan: Profile, seed: int) -> None:
+    """What people do together: sites, plans, lists, teams, chats."""
     fill_sites(tenant, plan.pages)
     fill_planner(tenant, UNTIL, plan.tasks)
     _add_lists(tenant, plan, seed)
     fill_teams(tenant, plan.conversations, UNTIL)
     fill_chats(tenant, random.Random(f"{seed} chats"), plan.conversations * 4, UNTIL)
-    return tenant
+    if plan.team_files >= 0:
+        files = random.Random(f"{seed} sites")
+        contoso_sites.add_sites(
+            tenant,
+            lambda owner, url, count: _furnished(
+                tenant, owner, url, "documentLibrary", count, plan, files
+            ),
+        )
 
 
 def _person(user: User) -> Person:
