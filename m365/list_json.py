@@ -226,6 +226,8 @@ def _is_own(column: Raw) -> bool:
     name, kind = str(column.get("name") or ""), kind_of(column)
     if not name or name.startswith("_") or name in _NOT_OWN:
         return False
+    if column.get("columnGroup") == "_Hidden" and column.get("hidden"):
+        return False  # SharePoint's own
     if kind == "lookup" and not target_of(column):
         return False  # one of SharePoint's counters
     return not column.get("readOnly") or kind == "calculated"

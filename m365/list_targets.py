@@ -124,7 +124,7 @@ class Targets:
                 leads_to = self.standing_for(target_of(column))
                 there = self._add_lookup(target, column, leads_to) if leads_to else None
             if there is None:
-                self._add(target, column_body(column, as_text=True))
+                self._try(target, column_body(column, as_text=True))
             if kind_of(target.columns.get(name) or {}) == "text" != kind:
                 target.flat.add(name)
 
@@ -207,9 +207,9 @@ class Targets:
         return [one for one in found if one["name"] != "Title" and kind_of(one) not in late]
 
     def _add_plain(self, target: Target, column: Raw) -> None:
-        if not self._try(target, column_body(column)):
-            if not self._try(target, column_body(column, bare=True)):
-                self._add(target, column_body(column, as_text=True))
+        plain, bare = column_body(column), column_body(column, bare=True)
+        if not self._try(target, plain) and not self._try(target, bare):
+            self._try(target, column_body(column, as_text=True))  # rows say what they go without
 
     def _name_title(self, target: Target) -> None:
         """People may have given Title another name."""
@@ -243,7 +243,7 @@ class Targets:
         try:
             self._add(target, body)
         except GraphProblem as problem:
-            if problem.status_code != 400:
+            if problem.status_code != 400 and not isinstance(problem, Clash):
                 raise
             return False
         return True

@@ -45,6 +45,8 @@ class ListQuirks:
     """Rows from which on a filter on a column without an index is refused."""
     unlisted: set[str] = field(default_factory=set)
     """Ids of lists that the listing leaves out although they are there."""
+    refused_columns: set[str] = field(default_factory=set)
+    """Names that no column of a client may have."""
     knows_startswith: bool = True
     """startswith in a filter."""
     refuses_lists_expanded: bool = False

@@ -17,7 +17,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from simulator.lists_json import allows_several, kind_of
-from simulator.lists_state import KINDS, SiteList, add_column, internal_name, lists_of, people_of
+from simulator.lists_state import (
+    KINDS,
+    SiteList,
+    add_column,
+    internal_name,
+    lists_of,
+    people_of,
+    quirks_of,
+)
 from simulator.tenant import Tenant
 from simulator.web import GraphError, Json
 
@@ -75,8 +83,8 @@ def checked_column(tenant: Tenant, site_id: str, into: SiteList | None, given: J
     """A column as it is to be added; GraphError for what is none. `into` None: with a new list."""
     column = {name: value for name, value in given.items() if "@" not in name}
     name = column.get("name") or column.get("displayName")
-    if not isinstance(name, str) or not name.strip():
-        raise _invalid("A column needs a name.")
+    if not isinstance(name, str) or not name.strip() or name in quirks_of(tenant).refused_columns:
+        raise _invalid("A column needs a name that is free.")
     unknown = sorted(set(column) - _SETTABLE - {"id", "isDeletable", "isReorderable", "isSealed"})
     if unknown or "id" in column:
         raise _invalid(f"{(unknown or ['id'])[0]} cannot be set.")

@@ -489,3 +489,22 @@ def test_a_step_of_a_long_restore_does_not_read_what_the_steps_before_have_writt
     if knows_startswith:
         assert pages <= 6  # what waits in either list, the rows looked up, and people
     assert len(made.items) == 503
+
+
+def test_a_column_that_no_tenant_takes_costs_itself(
+    on: Stage, mirror: Mirror, elsewhere: Resource
+) -> None:
+    log = titled(on, "Watch log / Übergabe")
+    add_column(on.tenant, log, {"name": "Author2", "text": {}})
+    change_item(on.tenant, log, log.items[1], {"Author2": "x"})
+    hidden = add_column(on.tenant, log, {"name": "Order", "number": {}})
+    hidden |= {"hidden": True, "columnGroup": "_Hidden"}
+    mirror.round(ListsSource(on.reader, on.resource, hidden=True))
+    writer = writer_for(on, elsewhere)
+    quirks_of(on.tenant).refused_columns.add("Author2")
+    (into,) = made_in(writer, mirror, log)
+    written = put(writer, stored_row(mirror, log, 1), into)
+    made = lists_of(on.tenant, elsewhere.graph_id)[into.id]
+    assert made.column("Order") is None
+    assert made.items[1].values["Note"] == "calm"
+    assert told(written.troubles) == {("column:Author2", "no-such-column")}
