@@ -84,7 +84,12 @@ def policy(
     refused: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The policy as the form shows it; `refused` is what a form held that was not accepted."""
-    shown = {**policies.show(app, org), **(refused or {})}
+    stored = policies.show(app, org)
+    shown = {**stored, **(refused or {})}
+    shown["choices"] = {  # a form may hold a few of them
+        name: {**values, **shown["choices"].get(name, {})}
+        for name, values in stored["choices"].items()
+    }
     return {
         "named": directory_search.named(app, org, shown),
         "org": orgs.show(app, org),
