@@ -136,7 +136,7 @@ def _part_body(part: Mapping[str, Any]) -> Raw:
 def _plain(value: Any) -> Any:
     """Without the service's notes: contexts and etags are refused in requests."""
     if isinstance(value, dict):
-        kept = {k: _plain(v) for k, v in value.items() if "@" not in k or k == "@odata.type"}
+        kept = {k: _plain(v) for k, v in value.items() if "@odata." not in k or k == "@odata.type"}
         return {name: inner for name, inner in kept.items() if inner not in _UNKNOWN}
     return [_plain(one) for one in value] if isinstance(value, list) else value
 

@@ -134,7 +134,9 @@ class _Making:
         self.troubles: list[Trouble] = []
 
     def note(self, part: str, cause: str, detail: str = "") -> None:
-        self.troubles.append(Trouble(self._item.id, part, cause, retry=False, detail=detail))
+        trouble = Trouble(self._item.id, part, cause, retry=False, detail=detail)
+        if trouble not in self.troubles:
+            self.troubles.append(trouble)
 
     def make(self, name: str) -> str:
         """The id of the new page, a draft; with all web parts that are accepted."""
@@ -158,12 +160,9 @@ class _Making:
         return not any(one.part == CANVAS for one in self.troubles)
 
     def take_over(self, page_id: str) -> bool:
-        """Gives an existing page the content that was accepted, and publishes it."""
+        """Gives an existing page the content, all of which was accepted, and publishes it."""
         body = {"title": str(self._raw.get("title") or ""), **changes_of(self._raw)}
-        if self._kept is not None:
-            body.pop(CANVAS, None)
-            if isinstance(self._raw.get(CANVAS), dict):
-                body[CANVAS] = canvas_body(self._raw[CANVAS], self._kept)
+        body.setdefault(CANVAS, {"horizontalSections": []})  # or that of the old page would stay
         if body.get("promotionKind") == "page":
             del body["promotionKind"]  # a news post is never made an ordinary page again
         try:
@@ -176,6 +175,7 @@ class _Making:
                 raise
             self.note("item", "refused", problem.graph_code)
             return False
+        self._check(page_id)
         self.publish(page_id)
         return True
 
@@ -264,7 +264,7 @@ class _Making:
         there = len(list(web_parts(made)))
         if there < wanted:
             self.note(CANVAS, "not-kept", f"{wanted - there} of {wanted} web parts")
-        for name in ("title", "promotionKind"):
+        for name in ("title", "promotionKind", "pageLayout"):
             if self._raw.get(name) and made.get(name) not in (None, self._raw[name]):
                 self.note("properties", "not-set", name)
 

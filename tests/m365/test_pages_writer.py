@@ -251,6 +251,13 @@ def test_a_news_post_stays_one_when_an_ordinary_page_takes_its_place(on: Stage) 
     assert (made.outcome, page.facts["promotionKind"]) == ("replaced", "newsPost")
 
 
+def test_a_page_that_had_no_content_takes_the_place_of_one_that_has(on: Stage) -> None:
+    page, found = held(on)
+    made = write(on, item(canvasLayout=None, pageLayout="home"), found)
+    assert (made.outcome, words(page)) == ("replaced", [])
+    assert [one.detail for one in made.troubles] == ["pageLayout"]  # which Graph cannot change
+
+
 def test_a_copy_has_a_name_that_follows_from_the_step(on: Stage) -> None:
     held(on)
     made = write(on, item(text()), new_name=True)
