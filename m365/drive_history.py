@@ -47,12 +47,13 @@ def written(
 
 
 def is_at(edition: Edition, name: str, raw: Mapping[str, Any]) -> bool:
-    """Whether a file of the drive is, by size and by dates where there are any, this edition of the
-    one called `name`.
+    """Whether a file of the drive is, by hash or size and by dates where there are any, this
+    edition of the one called `name`.
     """
     same_size = is_rewritten(name) or raw.get("size") == edition.part.size
+    same = same_size or (edition.quick_xor != "" and quick_xor_of(raw) == edition.quick_xor)
     dates = seconds_of(edition.times)
-    return same_size and (not dates or seconds_of(times_of(raw)) == dates)
+    return same and (not dates or seconds_of(times_of(raw)) == dates)
 
 
 def is_rewritten(name: str) -> bool:

@@ -6,7 +6,8 @@ Rules
   that is the only way a file is replaced.
 - What is there is never overwritten: the old file of a replacement goes to the recycle bin once the
   new one is complete. Folders are never replaced.
-- What arrived is compared by size and quickXorHash, except where SharePoint rewrites content.
+- What arrived is compared by quickXorHash, by size where there is none; not where SharePoint
+  rewrites content.
 - A name that SharePoint does not take becomes a safe one, and a path that is too long ends in a
   folder of few characters at the top; both say so.
 

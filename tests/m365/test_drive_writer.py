@@ -125,6 +125,17 @@ def test_office_files_may_be_rewritten_by_the_service() -> None:
     assert (trouble.cause, trouble.retry) == ("rewritten-by-service", False)
 
 
+def test_a_size_that_counts_metadata_is_no_difference_where_the_hash_is_the_same() -> None:
+    graph = ScriptedGraph(script(**{"UPLOAD up": made(size=400)}))
+    assert write(graph, item()).troubles == ()
+
+
+def test_without_any_hash_the_size_tells() -> None:
+    bare = made(size=400, file={"mimeType": "application/pdf"})
+    graph = ScriptedGraph(script(**{"UPLOAD up": bare, f"GET {D}/items/new": bare}))
+    assert [trouble.cause for trouble in write(graph, item()).troubles] == ["content-mismatch"]
+
+
 def test_a_hash_that_is_not_there_yet_is_asked_for_once() -> None:
     bare = made(file={"mimeType": "application/pdf"})
     graph = ScriptedGraph(script(**{"UPLOAD up": bare, f"GET {D}/items/new": made()}))
