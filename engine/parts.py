@@ -21,7 +21,7 @@ from typing import Any
 from base.errors import Problem, Throttled
 from base.item import Part, Pieces, Trouble
 from engine.entries import MIME, PIECE, SAME
-from m365.graph.errors import Forbidden, ResourceGone, ResourceLocked, Unauthorized
+from m365.graph.errors import Forbidden, Locked, ResourceGone, ResourceLocked, Unauthorized
 from m365.service import trouble_of
 from vault import Content, Entry, Step
 
@@ -50,9 +50,9 @@ def known_of(entries: Iterable[Entry | None], stale: Collection[str]) -> Known:
 
 
 def failed(item_id: str, part: str, problem: Problem) -> Trouble:
-    """A row of the ledger. Rights may come back, so what was forbidden is tried again."""
+    """A row of the ledger. Rights come back and locks are lifted: those are tried again."""
     trouble = trouble_of(item_id, part, problem)
-    return replace(trouble, retry=True) if isinstance(problem, Forbidden) else trouble
+    return replace(trouble, retry=True) if isinstance(problem, (Forbidden, Locked)) else trouble
 
 
 class Gathering:

@@ -138,7 +138,11 @@ class DriveSource:
         return parts, troubles
 
     def complete(self, item_id: str) -> Change:
-        return change_of(self._item(item_id), self._versions)
+        try:
+            return change_of(self._item(item_id), self._versions)
+        except (Locked, ItemGone):
+            self._root()  # raises when it is the drive that is locked or gone, not the file
+            raise
 
     def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
         whole = {**raw, **change.raw, **change.volatile, **change.secret}
@@ -196,9 +200,7 @@ class DriveSource:
             self._item(change.id)  # raises when it is the right to read anything that was lost
             return trouble_of(change.id, CONTENT, problem)
         if isinstance(problem, (Locked, ItemGone)):
-            self._root()  # raises when it is the drive that is locked or gone, not the file
-        if isinstance(problem, Locked):  # it may be read once whoever locked it is done
-            return replace(trouble_of(change.id, CONTENT, problem), retry=True)
+            self._root()
         if is_onenote(change) and isinstance(problem, _onenote_refusals(change)):
             if not isinstance(problem, Throttled):
                 self._item(change.id)  # raises when the file is gone
@@ -210,7 +212,7 @@ class DriveSource:
             raise problem
         if change.raw.get("file") is None and getattr(problem, "status_code", 0) == 400:
             return Trouble(change.id, CONTENT, Cause.NO_CONTENT, retry=False)
-        return trouble_of(change.id, CONTENT, problem)
+        return _trouble(change, CONTENT, problem)
 
     def _add_versions(self, change: Change, parts: list[Part], troubles: list[Trouble]) -> None:
         for lack in troubles:
@@ -222,7 +224,7 @@ class DriveSource:
         try:
             parts.extend(versions(self._reader, self._scope, self._files, path, wanted))
         except Problem as problem:
-            troubles.append(_of_item(change, VERSION, problem))
+            troubles.append(self._refused_beside(change, VERSION, problem))
 
     def _add_permissions(self, change: Change, parts: list[Part], troubles: list[Trouble]) -> None:
         pages = follow(
@@ -235,10 +237,20 @@ class DriveSource:
         try:
             found = [permission for page in pages for permission in page.value]
         except Problem as problem:
-            troubles.append(_of_item(change, PERMISSIONS, problem))
+            troubles.append(self._refused_beside(change, PERMISSIONS, problem))
             return
         data = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
         parts.append(Part(PERMISSIONS, data.encode("utf-8", "surrogatepass")))
+
+    def _refused_beside(self, change: Change, part: str, problem: Problem) -> Trouble:
+        """The same of versions and permissions."""
+        if isinstance(problem, (Locked, ItemGone)):
+            self._root()
+        if isinstance(problem, (ItemGone, *PASSED_ON)) and not isinstance(problem, Forbidden):
+            raise problem
+        if getattr(problem, "status_code", 0) in (400, 405, 501):
+            return Trouble(change.id, part, Cause.NOT_SUPPORTED, retry=False)
+        return _trouble(change, part, problem)
 
     def _item(self, item_id: str) -> dict[str, Any]:
         return self._reader.get(self._path(item_id), scope=self._scope, cost=COST)
@@ -251,13 +263,10 @@ class DriveSource:
         return f"{self._base}/items/{quote(item_id, safe='!')}"
 
 
-def _of_item(change: Change, part: str, problem: Problem) -> Trouble:
-    """A refusal of something beside the content; raises what concerns more than this item."""
-    if isinstance(problem, (ItemGone, *PASSED_ON)) and not isinstance(problem, Forbidden):
-        raise problem
-    if getattr(problem, "status_code", 0) in (400, 405, 501):
-        return Trouble(change.id, part, Cause.NOT_SUPPORTED, retry=False)
-    return trouble_of(change.id, part, problem)
+def _trouble(change: Change, part: str, problem: Problem) -> Trouble:
+    """A row of the ledger; what is locked may be read once whoever locked it is done."""
+    trouble = trouble_of(change.id, part, problem)
+    return replace(trouble, retry=True) if isinstance(problem, Locked) else trouble
 
 
 def _onenote_refusals(change: Change) -> tuple[type[Problem], ...]:

@@ -11,10 +11,17 @@ import pytest
 from base.item import Cause, Change, Part, Pieces, Trouble
 from m365.drive import DriveSource
 from m365.drive_content import ContentMismatch
-from m365.graph.errors import Forbidden, GraphProblem, TransientFailure
+from m365.graph.errors import (
+    Forbidden,
+    GraphProblem,
+    Locked,
+    ResourceGone,
+    ResourceLocked,
+    TransientFailure,
+)
 from m365.quickxorhash import QuickXorHash, as_text, joined
 from tests.m365.scripted_graph import ScriptedGraph
-from tests.m365.test_drive import DRIVE, FOLDER, ITEM, ROOT, START, TOP, URL, D, file
+from tests.m365.test_drive import DRIVE, FOLDER, GONE, ITEM, ROOT, START, TOP, URL, D, file
 
 VERSIONS = f"GET {D}/items/f/versions"
 PERMISSIONS = f"GET {D}/items/f/permissions"
@@ -40,6 +47,10 @@ def fetched(
     reader, graph = source({**TOP, **script}, **choices)
     parts, troubles = reader.fetch(change(raw, **choices), leave or ())
     return parts, troubles, graph
+
+
+def read(part: Part) -> bytes:
+    return part.data if isinstance(part.data, bytes) else b"".join(part.data)
 
 
 # --- pieces ------------------------------------------------------------------------------------
@@ -137,7 +148,7 @@ def test_older_versions_are_parts_newest_first_and_are_read_when_they_are_wanted
         {"id": "1.0", "modified": "2026-01-01T00:00:00Z", "by": "Ada", "size": 3},
     ]
     assert not graph.count("LOCATION")
-    assert [b"".join(part.data) for part in parts[1:]] == [b"two", b"one"]
+    assert [read(part) for part in parts[1:]] == [b"two", b"one"]
     assert not [call for call in graph.calls if "versions/3.0" in call]  # 400: it is the content
     assert troubles == []
 
@@ -283,6 +294,23 @@ def test_a_permission_that_is_missing_altogether_is_not_the_headers_fault() -> N
     with pytest.raises(Forbidden):
         list(reader.changes({}, frozenset()))
     assert len(graph.calls) == 2
+
+
+def test_an_item_of_a_drive_that_closed_is_not_the_one_that_is_gone_or_locked() -> None:
+    for item, root in ((GONE, ResourceGone("no")), (Locked("no"), ResourceLocked("no"))):
+        reader, _ = source({ITEM: item, f"GET {D}/root?$select=id": root})
+        with pytest.raises(type(root)):
+            reader.complete("f")
+        with pytest.raises(type(item)):
+            source({ITEM: item, **TOP})[0].complete("f")
+
+
+def test_locked_permissions_are_asked_for_again() -> None:
+    locked = Locked("no", graph_code="resourceLocked", status_code=423)
+    _, troubles, _ = fetched(file(shared=SHARED), {**GRANTS, PERMISSIONS: locked})
+    assert [(one.part, one.cause, one.retry) for one in troubles] == [
+        ("permissions", Cause.LOCKED, True)
+    ]
 
 
 # --- packages ----------------------------------------------------------------------------------
