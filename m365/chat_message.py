@@ -48,7 +48,7 @@ _WORDS_FROM = 4_000  # characters of a body that are looked at for its first wor
 # Replies are items of their own; what begins with @ is about the answer, not the message.
 _LEFT_OUT = ("replies", "hostedContents", "")
 _VOLATILE = "etag"
-_PASSED_ON = (Throttled, ResourceGone, Unauthorized)
+_PASSED_ON = (Throttled, Unauthorized)
 _MAGIC = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -125,7 +125,7 @@ def hosted_parts(
             where = f"{path}/hostedContents/{quote(content_id, safe='')}/$value"
             data = reader.get_raw(where, scope=scope)
             parts.append(Part(HOSTED, data, {"id": content_id, "contentType": _type_of(data)}))
-        except ItemGone:
+        except (ItemGone, ResourceGone):
             reader.get(path, scope=scope)  # says whether the message itself is gone
             troubles.append(Trouble(change.id, role, Cause.NO_CONTENT, retry=False))
         except _PASSED_ON:

@@ -10,8 +10,8 @@ Rules
 - A channel that another tenant shares is told of and not read: applications may read it in its own
   tenant only. One that another team of the tenant shares is read with that team.
 - A channel that is not listed is asked for before it is taken for gone.
-- What keeps the messages of one channel away is a row of the ledger; a refusal of a standard
-  channel concerns all of them, and the team.
+- What keeps the messages of one channel away is a row of the ledger. Where channels refuse and
+  none can be read, the tenant refuses, and that concerns the team.
 
 https://learn.microsoft.com/graph/api/team-get /team-list-members /team-list-allchannels
 https://learn.microsoft.com/graph/api/channel-list-tabs /channel-list-members
@@ -72,6 +72,8 @@ class TeamSource:
         self._team = resource.graph_id
         self._base = f"/teams/{quote(resource.graph_id, safe='')}"
         self._unread: dict[str, Trouble] = {}  # by channel: of the page that is being taken
+        self._some_read = False
+        self._refusal: Forbidden | None = None
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
         feeds = dict(links)
@@ -84,6 +86,8 @@ class TeamSource:
         done = {FEED, *finished}
         waiting = [(part, link) for part, link in feeds.items() if part not in done]
         yield from each_whole(self._channel(part, ChannelLink.read(link)) for part, link in waiting)
+        if self._refusal and not self._some_read and finished <= {FEED}:
+            raise self._refusal
 
     def fetch(
         self, change: Change, leave: Collection[str] = ()
@@ -143,6 +147,7 @@ class TeamSource:
         if folder.fingerprint == before.told:
             return FeedPage(part_of(folder.id), (), link.write(), more=True)
         link = replace(link, told=folder.fingerprint, unread="")
+        self._unread.pop(folder.id, None)
         return FeedPage(part_of(folder.id), (folder,), link.write(), more=True)
 
     def _channels(self) -> Iterator[Raw]:
@@ -199,6 +204,7 @@ class TeamSource:
         reader = ChannelReader(self._reader, self._scope, self._team, channel_id)
         try:
             for page in reader.pages(link):
+                self._some_read = True
                 yield self._readable_again(page, link)
                 link = replace(link, unread="")
         except (Unauthorized, TransientFailure):
@@ -210,6 +216,7 @@ class TeamSource:
         """A page of a channel whose messages could not be read before tells of the channel anew."""
         if not link.unread:
             return page
+        self._unread.pop(channel_of(page.part), None)
         return replace(page, entries=(self.complete(channel_of(page.part)), *page.entries))
 
     def _unreadable(
@@ -227,8 +234,8 @@ class TeamSource:
         except ItemGone:
             return FeedPage(part, (Gone(channel_id),), "", more=False, dropped_parts=(part,))
         protected = problem.status_code in _PROTECTED
-        if protected and raw.get("membershipType") == "standard":
-            raise self._refused(problem)
+        if protected:
+            self._refusal = self._refused(problem)
         after = link.given_up(problem.code)
         if known == problem.code:
             return FeedPage(part, (), after.write(), more=sweeps)

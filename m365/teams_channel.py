@@ -30,6 +30,7 @@ from m365.graph.errors import (
     GatewayTimeout,
     GraphProblem,
     ItemGone,
+    ResourceGone,
     ResyncNeeded,
     TransientFailure,
 )
@@ -128,7 +129,7 @@ class ChannelReader:
         try:
             path = f"{self._path}/{quote(root, safe='')}/replies"
             page = self._page(at or path, {"$top": TOP}, self._seen_replies)
-        except ItemGone:  # with the message; a whole list will miss it
+        except (ItemGone, ResourceGone):  # with the message; a whole list will miss it
             return (), state.thread_read("")
         replies = (
             raw if raw.get("replyToId") else {**raw, "replyToId": root} for raw in page.value
