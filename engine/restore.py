@@ -117,6 +117,9 @@ class _Batch:
         done = self.repository.get_record(done_name)
         if done is None:
             if runs.is_cancelled(self.app, self.request.org, self.request.run):
+                written = self._step().rows()
+                if written:  # by steps before: they belong into the report, and can be undone
+                    self.repository.put_record(done_name, written)
                 return BatchWritten("cancelled")
             rows = self._rows()
             self.repository.put_record(done_name, rows)
@@ -136,7 +139,7 @@ class _Batch:
         ids = self.repository.get_record(f"{self.base}/batch/{self.request.batch:06d}") or []
         view = restored_view(self.app, self.request.org, wanted)
         entries = [view.entry(item_id) for item_id in ids]
-        step = RestoreStep(self.app, self.repository, self.request, self.insist)
+        step = self._step()
         rows = step.rows()
         stopped = self.repository.get_record(f"{self.base}/stopped")
         if stopped is None:
@@ -156,6 +159,9 @@ class _Batch:
                 throttling.give_back(self.app, self.request.org, wanted.target)
         rows += [_failed(entry, (stopped or {})["code"]) for entry in entries[len(rows) :]]
         return rows
+
+    def _step(self) -> RestoreStep:
+        return RestoreStep(self.app, self.repository, self.request, self.insist)
 
     def _write(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from base.messages import BatchWritten, RestoreRun, WriteBatch
-from engine import policies, restore
+from engine import policies, restore, runs
 from engine.restore_plan import RestoreRequest
 from simulator.drive_item import Item
 from simulator.drive_upload import uploads
@@ -76,6 +76,24 @@ def test_a_batch_goes_on_with_the_item_it_has_come_to(place: Place) -> None:
     rows = place.rows(batch.run)
     assert [row["id"] for row in rows] == [item.id for item in files]
     assert len({row["new_id"] for row in rows}) == len(files)
+
+
+def test_what_was_written_before_a_restore_was_cancelled_is_reported_and_undone(
+    place: Place,
+) -> None:
+    files = [item for item in place.drive.living() if item.is_file and item.size][:4]
+    _back_up(place)
+    before = place.ids(place.resource("drive"))
+    batch = _start(place, *files)
+    for _ in range(2):
+        assert restore.write_batch(place.app, batch).state == "more"
+    runs.cancel(place.app, ORG, batch.run, "test")
+    assert restore.write_batch(place.app, batch).state == "cancelled"
+
+    assert [row["outcome"] for row in place.rows(batch.run)] == ["created"] * 2
+    undo = runs.request_undo(place.app, ORG, "test", batch.run)
+    assert place.finish_restore(undo.id)["counts"]["removed"] == 2
+    assert place.ids(place.resource("drive")) == before
 
 
 def test_a_history_goes_on_with_the_version_it_has_come_to(place: Place) -> None:
