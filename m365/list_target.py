@@ -31,6 +31,7 @@ from m365.service import Existing
 
 COST_OF_LIST = 2
 _STUB = "stub"  # begins the mark of a stub
+_ALIKE_MAX = 20  # of rows that say the same, so many are taken for what others are copies of
 _UNINDEXED = {"Prefer": "HonorNonIndexedQueriesWarningMayFailRandomly"}
 
 
@@ -146,17 +147,22 @@ class Target:
 
     def existing(self) -> Iterator[Existing]:
         """The rows for collisions. Those of others collide by id and, for a repeated step that
-        looks for its own writes, by what they say.
+        looks for its own writes, by what they say; a row that says the same as an older one also
+        collides with that one's id: it may be its copy.
         """
-        for row in list(self.rows().values()):
+        alike: dict[str, list[str]] = {}
+        for row in [self.rows()[number] for number in sorted(self.rows())]:
             own = item_id(self.id, row.number)
-            if row.is_stub:
-                continue
             if self.is_ours:
-                yield marks.existing(own, self._key(row) or own, row.digest, row.mark)
+                if not row.is_stub:
+                    yield marks.existing(own, self._key(row) or own, row.digest, row.mark)
                 continue
+            older = alike.setdefault(row.digest, [])
             yield Existing(own, own, row.digest)
             yield Existing(own, content_key(row.digest), row.digest)
+            yield from (Existing(own, one, row.digest) for one in older)
+            if len(older) < _ALIKE_MAX:
+                older.append(own)
 
     def item(self, number: int) -> str:
         """The path of a row."""

@@ -50,14 +50,18 @@ _FOLDER_TYPE = "0x0120"  # content types of folders and document sets begin so
 class ListsWriter:
     """Restores into the lists of one site."""
 
-    keeps_markers = True
-
     def __init__(self, writer: GraphWriter, resource: Resource) -> None:
         self._writer, self._scope = writer, Scope.sharepoint()
         lists = f"/sites/{quote(resource.graph_id, safe=',')}/lists"
         self._targets = Targets(writer, self._scope, lists)
         self._people = People(writer, self._scope, lambda: people_path(lists, self._targets.listed))
+        self._marked = True  # whether the list of the row last asked for has a place for marks
         self._fields = RowFields(self._targets, self._people.number, self._number)
+
+    @property
+    def keeps_markers(self) -> bool:
+        """Of the row that identity() was last asked for: lists of others have no place for them."""
+        return self._marked
 
     def root(self) -> Folder:
         self._targets.check()
@@ -83,6 +87,7 @@ class ListsWriter:
     def identity(self, item: StoredItem) -> Identity:
         list_id, number = ids_of(item.id)
         target = self._targets.standing_for(list_id)
+        self._marked = target is None or target.is_ours
         if target is None:
             return Identity(item.id, "")
         digest = target.digest(item.raw.get("fields") or {})

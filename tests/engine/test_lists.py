@@ -8,16 +8,19 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from base.messages import ExportRun
-from engine import export, policies, runs
+from base.messages import ExportRun, RestoreRun, WriteBatch
+from engine import export, policies, restore, restore_plan, runs
 from engine.restore_plan import RestoreRequest
 from simulator.contoso import month
 from simulator.lists_content import lists_truth
 from simulator.lists_state import SiteList, change_item, delete_item, lists_of
+from tests.engine.mortal import Killed
+from tests.engine.test_restore import dying
 from tests.engine.world import ORG, World, calm_tenant, world
 from tests.m365.cases_lists import facts_of, protected, site_of
 
@@ -109,3 +112,60 @@ def test_a_list_leaves_as_a_table_and_as_json(made: World) -> None:
         "Harbour Supplies", "Nordic Rope & Sail", "'=cmd|' /C calc'!A0",
     ]  # fmt: skip
     assert len(whole["items"]) == len(titled(made, "Orders").items)
+
+
+WRITES_MAX = 60  # of one batch, until it survives
+
+
+@pytest.mark.parametrize(
+    ("place", "conflict", "outcome", "grown"),
+    [
+        ("folder", "skip", "created", 3),
+        ("original", "skip", "created", 3),
+        ("original", "copy", "copied", 3),
+        ("original", "replace", "replaced", 0),
+    ],
+)
+def test_a_batch_killed_at_any_write_and_repeated_writes_every_row_once(
+    made: World, place: str, conflict: str, outcome: str, grown: int
+) -> None:
+    suppliers = titled(made, "Suppliers")
+    made.back_up()
+    items = tuple(f"{suppliers.id}:{number}" for number in (1, 3, 5))
+    missing = conflict == "skip" and place == "original"
+    for writes in range(1, WRITES_MAX):
+        if missing:  # what is to come back is not there
+            titles = {"Harbour Supplies", "=cmd|' /C calc'!A0", "東京海事"}
+            for item in [i for i in suppliers.items.values() if i.values["Title"] in titles]:
+                delete_item(made.tenant, suppliers, item)
+        before = rows_of(made)
+        wanted = RestoreRequest(
+            "lists", resource(made), items=items, place=place, conflict=conflict
+        )
+        wanted, counted = restore_plan.prepare(made.app, ORG, wanted, look=False)
+        run = runs.request_restore(made.app, ORG, "test", wanted, counted).id
+        assert restore.plan_restore(made.app, RestoreRun(ORG, run)).batches == 1
+        survived = False
+        with suppress(Killed):
+            batch = WriteBatch(ORG, run, 0)
+            survived = restore.write_batch(dying(made, writes), batch).state == "done"
+        ended = made.finish_restore(run)
+        counts = ended["counts"]  # a row that a killed attempt copied is adopted as created
+        assert sum(counts.get(name, 0) for name in {outcome, "created"}) == 3, (writes, ended)
+        fresh = rows_of(made) - before
+        assert len(fresh) == grown, writes
+        assert len(set(titles_of(made, fresh))) == grown
+        if survived:
+            return
+    raise AssertionError("the batch never survived")
+
+
+def rows_of(made: World) -> set[str]:
+    lists = lists_of(made.tenant, site_of(made.tenant)).values()
+    return {f"{one.id}:{number}" for one in lists for number in one.items}
+
+
+def titles_of(made: World, rows: set[str]) -> list[str]:
+    lists = lists_of(made.tenant, site_of(made.tenant))
+    ids = (row.rpartition(":") for row in rows)
+    return [lists[of].items[int(number)].values["Title"] for of, _, number in ids]
