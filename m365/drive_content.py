@@ -16,7 +16,8 @@ Facts this file rests on: learn.microsoft.com/graph/api/driveitem-get-content,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -26,6 +27,7 @@ from m365.drive_history import VERSION, is_rewritten
 from m365.drive_item import ADDRESSES, quick_xor
 from m365.graph.client import GraphReader, Scope
 from m365.graph.download import Changed
+from m365.graph.errors import ForeignHost
 from m365.quickxorhash import QuickXorHash, as_text, joined
 
 SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
@@ -146,16 +148,22 @@ class Bytes:
         yield from self._reader.download(addresses.opener(), size, self._scope)
 
     def _addresses(self, change: Change, path: str) -> Addresses:
-        told = [str(change.secret[name]) for name in ADDRESSES if change.secret.get(name)]
-        return Addresses(told, lambda: self._address(path))
+        return Addresses(self._told(change.secret), lambda: self._address(path))
 
     def _address(self, path: str) -> str:
         """A fresh pre-authenticated address, by item: one unit, where a sweep would cost all."""
         item = self._reader.get(path, params={"$select": f"id,{ADDRESSES[0]}"}, scope=self._scope)
+        told = self._told(item)
+        return told[0] if told else self._reader.location(f"{path}/content", scope=self._scope)
+
+    def _told(self, item: Mapping[str, Any]) -> list[str]:
+        """The addresses an item comes with, but for those nobody should follow."""
+        found = []
         for name in ADDRESSES:
-            if item.get(name):
-                return str(item[name])
-        return self._reader.location(f"{path}/content", scope=self._scope)
+            with suppress(ForeignHost):
+                if item.get(name):
+                    found.append(self._reader.place.content_link(str(item[name])))
+        return found
 
 
 class _Pieces(Pieces):

@@ -8,7 +8,7 @@ from typing import Any
 
 from m365.graph.batch import BatchAnswer, BatchRequest
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.errors import GraphProblem
+from m365.graph.errors import ForeignHost, GraphProblem
 
 Answer = Any  # a dict, bytes, an exception to raise, or a list of such: one after the other
 
@@ -17,6 +17,11 @@ class _Anywhere:
     """A Place for links that are words of the script."""
 
     def graph_link(self, link: str) -> str:
+        return link
+
+    def content_link(self, link: str) -> str:
+        if "private" in link:
+            raise ForeignHost("private")
         return link
 
 

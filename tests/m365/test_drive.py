@@ -237,6 +237,18 @@ def test_a_missing_address_is_asked_of_the_item_alone() -> None:
     assert len(graph.calls) == 2
 
 
+def test_an_address_that_nobody_should_follow_is_asked_for_anew() -> None:
+    data, troubles, _ = fetched(
+        file(**{URL: "https://private/1"}),
+        {
+            ASK: {"id": "f", URL: "https://private/2"},
+            f"LOCATION {D}/items/f/content": "https://content/8",
+            "DOWNLOAD https://content/8": b"data",
+        },
+    )
+    assert (data, troubles) == ([b"data"], [])
+
+
 def test_the_last_resort_for_an_address_is_where_content_redirects_to() -> None:
     data, _, _ = fetched(
         without_url(),
