@@ -87,7 +87,7 @@ def _named(values: Any) -> dict[str, Any]:
     """The entries of an open type, without the service's notes."""
     if not isinstance(values, Mapping):
         return {}
-    return {k: v for k, v in values.items() if "@" not in k and v not in (None, False)}
+    return {k: v for k, v in values.items() if "@odata." not in k and v not in (None, False)}
 
 
 def _lines(folder: StoredItem, items: Items) -> Iterator[bytes]:

@@ -60,6 +60,7 @@ class PagesWriter:
         self._scope = Scope.sharepoint()
         self._pages = f"/sites/{quote(resource.graph_id, safe=',')}/pages"
         self._clock = clock or SystemClock()
+        self._there: dict[str, str] | None = None  # ids of the site's pages by name, once listed
 
     def root(self) -> Folder:
         return Folder(ROOT)
@@ -75,7 +76,9 @@ class PagesWriter:
 
     def existing(self, into: Folder) -> Iterator[Existing]:
         before = _name_in(into, "")
-        for raw in self._listed():
+        rows = list(self._listed())
+        self._there = {_key(raw): str(raw["id"]) for raw in rows}
+        for raw in rows:
             name = str(raw.get("name") or "")
             if name.startswith(before):
                 named = {**raw, "name": name.removeprefix(before)}
@@ -114,9 +117,11 @@ class PagesWriter:
 
     def _clear(self, name: str) -> None:
         """Takes away what a killed attempt of the same step left behind."""
-        for raw in self._listed():
-            if str(raw.get("name") or "").casefold() == name.casefold():
-                self.remove(str(raw["id"]))
+        if self._there is None:
+            self._there = {_key(raw): str(raw["id"]) for raw in self._listed()}
+        left = self._there.pop(name.casefold(), "")
+        if left:
+            self.remove(left)
 
 
 class _Making:

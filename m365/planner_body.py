@@ -20,6 +20,7 @@ _STEP = "#microsoft.graph.plannerChecklistItem"
 _REFERENCE = "#microsoft.graph.plannerExternalReference"
 _FACTS = ("percentComplete", "priority", "startDateTime", "dueDateTime")
 _BY_ITSELF = "automatic"
+_NOT_IN_NAMES = ".:@#"
 
 
 def task_body(raw: Mapping[str, Any], plan_id: str, bucket_id: str, title: str, hint: str) -> Raw:
@@ -91,12 +92,21 @@ def _checklist(steps: Mapping[str, Any]) -> Raw:
 
 
 def _references(references: Mapping[str, Any]) -> Raw:
-    """By address, which stays encoded as the service gave it: it is the name of a property."""
+    """By address, which is the name of a property and encoded as such."""
     order = sorted(references, key=lambda key: str(references[key].get("previewPriority") or ""))
     made: Raw = {}
     for key, hint in in_a_row(order):
-        made[key] = {_TYPE: _REFERENCE, "previewPriority": hint}
-        for name in ("alias", "type"):
-            if references[key].get(name) is not None:
-                made[key][name] = references[key][name]
+        given = {name: references[key].get(name) for name in ("alias", "type")}
+        facts = {name: value for name, value in given.items() if value is not None}
+        made[_encoded(key)] = {_TYPE: _REFERENCE, "previewPriority": hint, **facts}
     return made
+
+
+def _encoded(address: str) -> str:
+    """As the service gives it; one that comes plain is encoded: OData allows no such names."""
+    if not any(sign in address for sign in _NOT_IN_NAMES):
+        return address
+    encoded = address.replace("%", "%25")
+    for sign in _NOT_IN_NAMES:
+        encoded = encoded.replace(sign, f"%{ord(sign):02X}")
+    return encoded

@@ -137,7 +137,7 @@ def named(values: Any) -> Raw:
     """The entries of an open type: everything that is no note of the service."""
     if not isinstance(values, dict):
         return {}
-    return {k: v for k, v in values.items() if "@" not in k and v not in (None, False)}
+    return {k: v for k, v in values.items() if "@odata." not in k and v not in (None, False)}
 
 
 def _parted(raw: Mapping[str, Any]) -> tuple[Raw, Raw]:

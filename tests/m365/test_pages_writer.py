@@ -268,6 +268,15 @@ def test_a_copy_has_a_name_that_follows_from_the_step(on: Stage) -> None:
     assert words(page_of(on, again)) == ["again"]
 
 
+def test_many_pages_beside_others_cost_one_listing(on: Stage) -> None:
+    writer = writer_of(on)
+    on.tenant.counters.requests.clear()
+    for number in range(5):
+        stored = item(text(), name=f"P{number}.aspx")
+        writer.write(stored, TOP, f"run:{number}", None, new_name=True)
+    assert on.tenant.counters.requests["GET /sites/{site}/pages/sitePage"] == 1
+
+
 def test_a_folder_made_for_a_restore_is_the_beginning_of_names(on: Stage) -> None:
     writer = writer_of(on)
     into = writer.ensure_folder(writer.root(), "Restored in May", None)

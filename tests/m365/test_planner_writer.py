@@ -9,6 +9,7 @@ import pytest
 
 from base.item import StoredItem, Trouble
 from m365.graph.errors import Clash, GraphProblem, MaybeDone
+from m365.planner_body import details_body
 from m365.planner_order import FIRST, Order, in_a_row
 from m365.planner_target import PlannerLimit
 from m365.planner_writer import PlannerWriter
@@ -240,6 +241,12 @@ def test_a_group_that_is_full_of_plans_ends_with_the_limit_too(on: Stage) -> Non
             bucket_in(writer)
         assert raised.value.graph_code == "MaximumProjectsOwnedByUser"
     assert on.tenant.counters.requests["POST /planner/plans"] == 1
+
+
+def test_addresses_stay_encoded_and_plain_ones_become_so() -> None:
+    references = {ADDRESS: {"alias": "a"}, "https://contoso.example/a%20b#c": {"alias": None}}
+    body = details_body({"references": references})
+    assert set(body["references"]) == {ADDRESS, "https%3A//contoso%2Eexample/a%2520b%23c"}
 
 
 # Etags
