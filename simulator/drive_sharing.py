@@ -52,7 +52,9 @@ def invite(tenant: "Tenant", request: Request, drive: Drive, item: Item) -> Answ
     value = []
     for person in people:
         if person is None:
-            value.append({"roles": roles, "error": {"code": "invalidRequest", "message": "Not resolved."}})
+            value.append(
+                {"roles": roles, "error": {"code": "invalidRequest", "message": "Not resolved."}}
+            )
         else:
             value.append(_granted(tenant, drive, item, person, roles, wish))
     return Answer(200 if all(people) else 207, {"value": value})
