@@ -80,6 +80,14 @@ class SiteSelectionOut(Out):
     patterns: list[str]
 
 
+class TeamSelectionOut(Out):
+    """Which teams a policy covers."""
+
+    mode: Literal["all", "include", "exclude"]
+    teams: list[str]
+    patterns: list[str]
+
+
 class ScheduleOut(Out):
     """When backups start."""
 
@@ -94,6 +102,7 @@ class PolicyOut(Out):
     selection: SelectionOut
     drives: SelectionOut | None = Field(description="null: the OneDrives of those in selection")
     sites: SiteSelectionOut
+    teams: TeamSelectionOut | None = Field(description="null: those of the groups in selection")
     protection: str
     choices: dict[str, dict[str, bool | int | str]]
     schedule: ScheduleOut | None

@@ -111,6 +111,18 @@ class SiteSelection(In):
     )
 
 
+class TeamSelection(In):
+    """Which teams a policy covers, where they are chosen apart from groups."""
+
+    mode: Literal["all", "include", "exclude"] = "all"
+    teams: list[str] = Field(
+        default_factory=list, max_length=100_000, description="ids or addresses of their groups"
+    )
+    patterns: list[str] = Field(
+        default_factory=list, max_length=1_000, description="of addresses, with * and ?"
+    )
+
+
 class Schedule(In):
     """When backups start: a cron expression of five fields in a time zone of the IANA list."""
 
@@ -141,6 +153,9 @@ class Policy(In):
         None, description="whose OneDrives; left out: of those in `selection`"
     )
     sites: SiteSelection = Field(default_factory=SiteSelection)
+    teams: TeamSelection | None = Field(
+        None, description="which teams; left out: those of the groups in `selection`"
+    )
     protection: Literal["progressive", "full", "fast"] = Field(
         "progressive",
         description="of mail: items first and their MIME once everybody has had a first pass; "

@@ -87,6 +87,7 @@ def policy(form: Fields) -> tuple[dict[str, Any], int]:
             "sites": _entries(form, "sites_sites"),
             "patterns": _entries(form, "sites_patterns"),
         },
+        "teams": _teams(form) if one(form, "teams_own") == "yes" else None,
         "protection": protection,
         "choices": _choices(form),
         "schedule": _schedule(form),
@@ -115,6 +116,14 @@ def _people(form: Fields, prefix: str) -> dict[str, Any]:
         "groups": _entries(form, f"{prefix}groups"),
         "patterns": _entries(form, f"{prefix}patterns"),
         "leavers": "stop" if one(form, f"{prefix}leavers") == "stop" else "keep",
+    }
+
+
+def _teams(form: Fields) -> dict[str, Any]:
+    return {
+        "mode": _mode(form, "teams_"),
+        "teams": _entries(form, "teams_teams"),
+        "patterns": _entries(form, "teams_patterns"),
     }
 
 

@@ -26,7 +26,7 @@ public = APIRouter(include_in_schema=False)
 pages = APIRouter(include_in_schema=False, dependencies=[Depends(signed_in_page)])
 
 GraphId = Annotated[str, Query(max_length=1024)]
-Selected = Literal["selection", "drives", "sites"]
+Selected = Literal["selection", "drives", "sites", "teams"]
 
 
 def install(web: FastAPI) -> None:
@@ -121,7 +121,7 @@ def directory(
 def chosen(
     org: Org,
     into: Selected,
-    kind: Literal["users", "groups", "sites"],
+    kind: Literal["users", "groups", "sites", "teams"],
     value: GraphId,
     name: GraphId = "",
     address: GraphId = "",

@@ -107,7 +107,7 @@ def policy(
 
 def picked(app: App, org: str, into: str, text: str) -> dict[str, Any]:
     """What a search box of the policy form finds; `into` is the selection it is for."""
-    kinds = ("sites",) if into == "sites" else ("users", "groups")
+    kinds = (into,) if into in ("sites", "teams") else ("users", "groups")
     found = directory_search.picked(app, org, kinds, text, PICKED_MAX) if text.strip() else []
     return {"org": orgs.show(app, org), "into": into, "found": found, "text": text.strip()}
 

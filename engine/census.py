@@ -95,6 +95,8 @@ class _Count:
         self._people = selection.People(self.policy["selection"], known)
         drives = self.policy["drives"]
         self._drives = selection.People(drives, known) if drives else self._people
+        teams = self.policy["teams"]
+        self._teams = selection.Teams(teams) if teams else None
 
     def service(self, name: str) -> None:
         """The rows of one service for everybody who could have it."""
@@ -175,6 +177,8 @@ class _Count:
                 return list(self._known.people.values())
 
     def _chosen(self, service: str, kind: str, owner: _Owner) -> str | None:
+        if isinstance(owner, Group) and kind == "team" and self._teams:
+            return "" if self._teams.takes(owner) else None
         if isinstance(owner, Group):
             return self._people.group(owner)
         rows = self._before.get((service, owner.id), ())

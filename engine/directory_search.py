@@ -27,7 +27,7 @@ from state.rows import Cursor, CursorInvalid
 class Named:
     """An entry of a selection: the list it belongs to, its text there, and what people call it."""
 
-    kind: str  # "users", "groups", "sites"
+    kind: str  # "users", "groups", "sites", "teams"
     value: str
     name: str
     address: str
@@ -63,14 +63,14 @@ def named(app: App, org: str, document: Mapping[str, Any]) -> dict[str, dict[str
     known = with_every_site(app, org, directory.known(app, org))
     users = _by_name(one for some in (known.removed, known.people) for one in some.values())
     groups, web = _by_name(known.groups.values()), _by_name(known.sites.values())
-    lists: Mapping[str, Mapping[str, _Entry]] = {"users": users, "groups": groups, "sites": web}
+    lists = {"users": users, "groups": groups, "sites": web, "teams": groups}
     return {
         name: {
             key: [_named(key, text, lists[key]) for text in entries]
             for key, entries in (document.get(name) or {}).items()
             if key in lists
         }
-        for name in ("selection", "drives", "sites")
+        for name in ("selection", "drives", "sites", "teams")
     }
 
 

@@ -31,6 +31,7 @@ DEFAULT: Mapping[str, Any] = {
     "selection": selection.PEOPLE,  # of people: their mailboxes, and their OneDrives
     "drives": None,  # another one for OneDrives
     "sites": selection.WEB,
+    "teams": None,  # a selection of teams, apart from that of groups
     "protection": PROGRESSIVE,
     "choices": {},  # by service and name, see m365.service.Choice
     "schedule": None,

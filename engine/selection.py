@@ -28,6 +28,8 @@ PEOPLE: Mapping[str, Any] = {
     "leavers": "keep",
 }
 WEB: Mapping[str, Any] = {"mode": "all", "sites": [], "patterns": []}
+TEAMS: Mapping[str, Any] = {"mode": "all", "teams": [], "patterns": []}
+_SELECTIONS = ("selection", "drives", "sites", "teams")  # of a policy document
 _PATTERN_MAX = 500
 _BY_GROUP = "group:"
 
@@ -128,14 +130,35 @@ class Web:
         return self._pattern is not None and self._pattern.match(_address(site.url)) is not None
 
 
+class Teams:
+    """A selection of teams, where they are chosen apart from groups."""
+
+    def __init__(self, selection: Mapping[str, Any]) -> None:
+        chosen = {**TEAMS, **selection}
+        self._mode = str(chosen["mode"])
+        self._named = {str(one).strip().casefold() for one in chosen["teams"]}
+        self._pattern = _compiled(chosen["patterns"])
+
+    def takes(self, team: Group) -> bool:
+        """Whether a team is chosen, by the id or the address of its group."""
+        names = {name.casefold() for name in (team.id, team.mail) if name}
+        hit = bool(names & self._named)
+        if self._pattern is not None:
+            hit = hit or any(map(self._pattern.match, names))
+        return {"include": hit, "exclude": not hit}.get(self._mode, True)
+
+
 def whole(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A policy document of any age with its selections filled in; `drives` None: as `selection`."""
-    drives = document.get("drives")
+    """A policy document of any age with its selections filled in; `drives` or `teams` None: as
+    `selection`.
+    """
+    drives, teams = document.get("drives"), document.get("teams")
     return {
         **document,
         "selection": {**PEOPLE, **(document.get("selection") or {})},
         "drives": {**PEOPLE, **drives} if drives else None,
         "sites": {**WEB, **(document.get("sites") or {})},
+        "teams": {**TEAMS, **teams} if teams else None,
     }
 
 
@@ -143,14 +166,14 @@ def names_somebody(document: Mapping[str, Any]) -> bool:
     """Whether a policy document has entries that could name nobody."""
     return any(
         (document.get(name) or {}).get(key)
-        for name in ("selection", "drives", "sites")
-        for key in ("users", "groups", "sites")
+        for name in _SELECTIONS
+        for key in ("users", "groups", "sites", "teams")
     )
 
 
 def check_shape(document: Mapping[str, Any]) -> None:
     """Raises SelectionInvalid for what cannot be meant, whoever is in the tenant."""
-    for name in ("selection", "drives", "sites"):
+    for name in _SELECTIONS:
         chosen = document.get(name) or {}
         lists = [key for key, value in chosen.items() if isinstance(value, (list, tuple))]
         if chosen.get("mode") == "include" and not any(chosen[key] for key in lists):
@@ -175,14 +198,17 @@ def check_known(document: Mapping[str, Any], in_force: Mapping[str, Any], known:
     users = _names_of(known)
     sites = {one.casefold() for one in known.sites}
     sites |= {_address(one.url) for one in known.sites.values()}
+    teams = {name for name, key in known.groups_by_name.items() if known.groups[key].team}
     for name, key, there, spelled in (
         ("selection", "users", users, str.casefold),
         ("selection", "groups", known.groups_by_name.keys(), str.casefold),
         ("drives", "users", users, str.casefold),
         ("drives", "groups", known.groups_by_name.keys(), str.casefold),
         ("sites", "sites", sites, _address),
+        ("teams", "teams", teams, str.casefold),
     ):
-        if {"groups": GROUPS.name, "sites": SITES.name}.get(key) in known.unread:
+        feeds = {"groups": GROUPS.name, "teams": GROUPS.name, "sites": SITES.name}
+        if feeds.get(key) in known.unread:
             continue
         entries = (document.get(name) or {}).get(key, ())
         old = {spelled(one) for one in (in_force.get(name) or {}).get(key, ())}

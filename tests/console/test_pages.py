@@ -479,6 +479,7 @@ def test_the_policy_form_sets_groups_patterns_drives_and_sites(house: House) -> 
     person = house.get("/directory/users")["items"][0]
     group = house.get("/directory/groups")["items"][0]
     site = house.get("/directory/sites")["items"][0]
+    team = house.get("/directory/teams")["items"][0]
     form: dict[str, Any] = {
         "version": str(before["version"]),
         "service": before["services"],
@@ -492,6 +493,9 @@ def test_the_policy_form_sets_groups_patterns_drives_and_sites(house: House) -> 
         "drives_groups": group["id"],
         "sites_mode": "exclude",
         "sites_sites": ["", site["id"]],
+        "teams_own": "yes",
+        "teams_mode": "exclude",
+        "teams_teams": team["id"],
     }
     assert house.client.post(f"{BASE}/policy", data=form).status_code == 303
 
@@ -502,9 +506,10 @@ def test_the_policy_form_sets_groups_patterns_drives_and_sites(house: House) -> 
     assert (now["selection"]["groups"], now["selection"]["leavers"]) == ([group["id"]], "stop")
     assert (now["drives"]["mode"], now["drives"]["groups"]) == ("exclude", [group["id"]])
     assert now["sites"] == {"mode": "exclude", "sites": [site["id"]], "patterns": []}
+    assert now["teams"] == {"mode": "exclude", "teams": [team["id"]], "patterns": []}
     shown = house.client.get(f"{BASE}/policy")
     page(shown)
-    for name in (group["displayName"], site["displayName"]):
+    for name in (group["displayName"], site["displayName"], team["displayName"]):
         assert name in shown.text
     plain = {"version": str(now["version"]), "service": before["services"]}
     assert house.client.post(f"{BASE}/policy", data=plain).status_code == 303

@@ -315,3 +315,30 @@ def test_nobody_excluded_is_asked_for_and_everybody_has_a_row(made: World) -> No
     assert made.requests("$batch") == before
     assert {row.state for row in rows(made).values()} == {SKIPPED}
     assert rows(made).keys() == made.tenant.users.keys()
+
+
+def test_teams_follow_their_group_unless_they_are_chosen_apart(made: World) -> None:
+    tenant = made.tenant
+    oslo, bergen = (
+        tenant.add_group(name, [], resourceProvisioningOptions=["Team"]) for name in ("Oslo", "Bg")
+    )
+    plain = tenant.add_group("No team", [])
+    planned(made)
+    address = str(oslo.properties["mail"])
+
+    def chosen(**document: Any) -> set[str]:
+        choose(made, services=["teams"], **document)
+        teams = {f"teams/team:{one.id}": one.id for one in (oslo, bergen)}
+        return {teams[name] for name in planned(made).keys() & teams.keys()}
+
+    assert chosen() == {oslo.id, bergen.id}
+    assert chosen(selection={"mode": "include", "groups": [bergen.id]}) == {bergen.id}
+    include = {"mode": "include", "teams": [address.upper()]}
+    assert chosen(teams=include) == {oslo.id}
+    assert chosen(teams=include, selection={"mode": "include", "groups": [bergen.id]}) == {oslo.id}
+    assert chosen(teams={"mode": "exclude", "patterns": ["osl*"]}) == {bergen.id}
+    with pytest.raises(SelectionUnknown) as refused:
+        choose(made, teams={"mode": "include", "teams": [oslo.id, plain.id]})
+    assert refused.value.details["positions"] == [1]
+    with pytest.raises(SelectionInvalid):
+        choose(made, teams={"mode": "include", "teams": []})
