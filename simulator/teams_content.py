@@ -159,7 +159,7 @@ class _Scribe:
         channel = self.channel
         channel.tabs = [
             {
-                "id": self.tenant.new_id(), "displayName": "Notes", "sortOrderIndex": "1",
+                "id": self.tenant.new_id(), "displayName": "Notes",
                 "webUrl": "https://teams.microsoft.com/l/entity/notes", "configuration": {
                     "entityId": "notes", "contentUrl": "https://contoso.example/notes",
                     "websiteUrl": None, "removeUrl": None,

@@ -1,12 +1,14 @@
 """Teams of the simulated tenant: channels, messages, their feed, migration mode."""
 
+import os
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from simulator import Tenant, hostile, serve
+from simulator import Tenant, hostile, openapi, serve
 from simulator.teams import add_channel, add_foreign_channel, channel_of, teams
 from simulator.teams_content import fill_team, team_month
 from simulator.tenant import Clock
@@ -188,3 +190,24 @@ def test_foreign_channels_name_their_tenant(wire, tenant, team):
     add_foreign_channel(tenant, team, "Second", NOW)
     listed, _ = everything(wire, f"/teams/{team.id}/allChannels")
     assert sum(one["tenantId"] != tenant.id for one in listed) == 2
+
+
+def test_answers_fit_the_schema(wire, tenant, team):
+    names = os.environ.get(openapi.ENVIRONMENT, "")
+    paths = [Path(one) for one in names.split(os.pathsep) if "v1.0" in one]
+    if not paths:
+        pytest.skip(f"{openapi.ENVIRONMENT} names no document")
+    document = openapi._Document(paths[0]).load()
+    lists = {
+        f"/teams/{team.id}/allChannels": "channel",
+        f"/teams/{team.id}/members": "conversationMember",
+        f"{base(team)}/tabs?$expand=teamsApp": "teamsTab",
+        f"{base(team)}/messages?$top=50&$expand=replies": "chatMessage",
+        f"{base(team)}/messages/delta": "chatMessage",
+    }
+    found = [("team", wire.get(f"/teams/{team.id}"))]
+    found += [(kind, one) for url, kind in lists.items() for one in everything(wire, url)[0]]
+    assert len(found) > 50
+    for kind, one in found:
+        schema = {"$ref": f"#/components/schemas/microsoft.graph.{kind}"}
+        assert openapi._mismatch(document, schema, one, kind, 0) is None
