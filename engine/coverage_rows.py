@@ -148,8 +148,10 @@ def _below(app: App, org: str, part: Part) -> Iterator[tuple[Entry, str, tuple[R
     lost = _lost_below(view.catalog, part)
     for entry in resources.top_folders(view.catalog):
         own = tuple(reasons_of(lost.get(entry.id, {})))
-        if part.state == PARTLY and part.troubles.too_many:
+        if part.troubles.too_many:
             own = (*own, words.plain(words.MANY))
+        if part.state != PARTLY:
+            own = ()
         state = part.state if part.state != PARTLY else PARTLY if own or shared else PROTECTED
         yield entry, state, (*own, *shared)
 

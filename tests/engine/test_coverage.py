@@ -30,13 +30,14 @@ from tests.engine.world import ORG, World, app_for, calm_tenant, world
 _Row = dict[str, Any]
 ALL = Wanted()
 EVERY = policies.DEFAULT["services"]
+FEW = [name for name in EVERY if SERVICES[name].resource_kind in ("mailbox", "drive")]
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[World]:
-    """Nothing was backed up yet; every service that is not optional is named."""
+    """Nothing was backed up yet; all services of mailboxes and drives are named."""
     with world(calm_tenant(seed=5), tmp_path) as found:
-        policies.change(found.app, ORG, {"services": EVERY, "protection": "full"}, 1)
+        policies.change(found.app, ORG, {"services": FEW, "protection": "full"}, 1)
         yield found
 
 
@@ -197,6 +198,38 @@ def test_the_statement_counts_by_kind_and_names_what_no_service_copies(hurt: Wor
     assert by_name["mail"]["on"]
     assert not by_name["archive"]["on"]
     assert [one["name"] for one in said["uncovered"]] == [one.name for one in UNCOVERED]
+
+
+def test_lists_channels_and_plans_are_told_apart_from_others_of_their_site_or_team(
+    hurt: World,
+) -> None:
+    site = one(hurt, "lists")
+    lists = [row for row in rows(hurt, kind="list") if row["resource"] == site["resource"]]
+    assert len(lists) > 2
+    assert site["state"] == "partly"
+    lacking = {row.item for row in hurt.app.ledger.all(ORG, "lists", site["resource"])}
+    view = hurt.view("lists", site["resource"])
+    expected = {
+        next(above.id for above in (*view.path(view.entry(item)), view.entry(item))[1:])
+        for item in lacking
+    }
+    assert {row["id"] for row in lists if row["state"] == "partly"} == expected
+    assert {row["state"] for row in lists} == {"partly", "protected"}
+    for row in lists:
+        assert bool(row["reasons"]) == (row["state"] == "partly")
+        assert row["since"] == site["since"]
+    assert {row["name"] for row in rows(hurt, kind="channel")} >= {"General"}
+    assert rows(hurt, kind="plan")
+
+
+def test_of_a_site_that_is_gone_its_lists_are_not_protected_any_more(hurt: World) -> None:
+    site = one(hurt, "lists")
+    changed(hurt, "lists", site["resource"], state="gone", reason="resource-gone")
+    lists = [row for row in rows(hurt, kind="list") if row["resource"] == site["resource"]]
+    assert {row["state"] for row in lists} == {"not"}
+    assert all(codes(row) == {"resource-gone"} for row in lists)
+    totals = coverage.statement(hurt.app, ORG)["totals"]["list"]
+    assert totals["not"] >= len(lists)
 
 
 # --- Words ---
