@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from local import demo_checks
+from local import demo_checks, demo_sites
 from local.demo_checks import Checks, Truth
 from local.demo_client import Api
 
@@ -51,24 +50,6 @@ def _posts(truth: Truth, owner: str) -> list[Truth]:
     return [{**post, "id": f"{post['thread_id']}:{post['id']}"} for post in posts]
 
 
-def _messages(truth: Truth, owner: str) -> list[Truth]:
-    found: list[Truth] = []
-    for channel in truth["teams"][owner]:
-        for one in channel["messages"]:
-            place = (channel["id"], one["reply_to"], one["id"])
-            found.append({**one, "id": "/".join(quote(part, safe="") for part in place if part)})
-    return found
-
-
-def _chats(truth: Truth, owner: str) -> list[Truth]:
-    return [
-        {**one, "id": f"{chat['id']}:{one['id']}"}
-        for chat in truth["chats"]
-        for one in chat["messages"]
-        if owner in one["seen_by"]
-    ]
-
-
 COMPARISONS: Mapping[str, Comparison] = {
     "calendar": Comparison(
         _calendar,
@@ -95,8 +76,6 @@ COMPARISONS: Mapping[str, Comparison] = {
         ("title", "body", "importance", "status", "dueDateTime", "categories", "recurrence"),
     ),
     "conversations": Comparison(_posts, "", deletions_late=True),
-    "teams": Comparison(_messages, ""),
-    "chats": Comparison(_chats, "", deletions_late=True),
 }  # fmt: skip
 
 
@@ -111,6 +90,8 @@ def held(checks: Checks, api: Api, row: Truth, head: int, truth: Mapping[str, An
             demo_checks.files_backed_up(checks, api, resource, head, truth["drives"][owner])
         case "settings":
             settings_backed_up(checks, api, resource, head, truth)
+        case service if service in demo_sites.HELD:
+            demo_sites.HELD[service](checks, api, resource, head, truth)
         case service:
             backed_up(checks, api, service, resource, head, truth)
 

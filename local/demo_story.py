@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from local import demo_checks, demo_people
+from local import demo_checks, demo_people, demo_sites
 from local.demo_checks import Checks
 from local.demo_client import DemoFailed, Running
 from local.demo_report import Display
 
 Resource = Mapping[str, Any]
+_POLICY = ("services", "selection", "protection", "choices", "schedule", "version")
 
 
 class Story:
@@ -89,6 +90,10 @@ class Story:
             self._api.org = self._api.call("POST", "/organizations", body)["id"]
             if not self._api.of_org("POST", "/connection-test")["ok"]:
                 raise DemoFailed("The connection test found something missing.")
+            policy = self._api.of_org("GET", "/policy")
+            policy = {key: policy[key] for key in _POLICY}
+            policy["services"] += ["chats"]  # nobody's chats are copied unless somebody asks for it
+            self._api.of_org("PUT", "/policy", {**policy, "choices": {"drive": {"versions": 3}}})
 
     def _back_up(self, name: str) -> None:
         before = self._control.requests()
@@ -160,6 +165,13 @@ class Story:
             after = items(self._control.truth(), _id(target))
             before = items(truth, _id(source))
             demo_people.restored(self._checks, service, rows, before, after)
+        for service, compare in demo_sites.RESTORED.items():
+            source, target = self._largest(service)[0], self._another(service)
+            body = {"service": service, "resource": source["resource"], "target": target}
+            rows = self._restore(f"Restore {service} into another place", body)
+            before = truth[service].get(_id(source), [])
+            after = self._control.truth()[service].get(target.split(":", 1)[1], [])
+            compare(self._checks, rows, before, after)
 
     def _restore_in_place(self, truth: Mapping[str, Any]) -> None:
         """Things are deleted in the tenant and come back where they were; the rest is left
@@ -235,8 +247,7 @@ class Story:
         """Keeps one restore point of everything; the others expire."""
         with self._display.run("Keep the newest restore points only, and collect") as watch:
             policy = self._api.of_org("GET", "/policy")
-            kept = ("services", "selection", "protection", "schedule", "version")
-            policy = {key: policy[key] for key in kept}
+            policy = {key: policy[key] for key in _POLICY}
             self._api.of_org("PUT", "/policy", {**policy, "retention": {"last": 1}})
             said = self._collected({"dry_run": True}, watch)
             done = self._collected({}, watch)
@@ -272,6 +283,11 @@ class Story:
         """The service's resources, the one with most items first."""
         rows = [row for row in self._protected() if row["service"] == service]
         return sorted(rows, key=lambda row: -int(row["items"]))
+
+    def _another(self, service: str) -> str:
+        """A resource of the service's kind that is not its largest, where there is one."""
+        largest, *others = [row["resource"] for row in self._largest(service)]
+        return str(others[0] if others else largest)
 
     def _restore(self, title: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._api.of_org("POST", "/restores", {**body, "dry_run": True})
