@@ -35,8 +35,9 @@ from m365.directory import (
 )
 from m365.graph.auth import Tokens
 from m365.graph.client import GraphReader
-from m365.graph.errors import Forbidden, GraphProblem
+from m365.graph.errors import Forbidden, GraphProblem, ResourceGone
 from m365.graph.permissions import missing_roles
+from m365.holdings import NO_DRIVE
 from m365.site_listing import with_listed
 from state.directory import Kept, Record
 
@@ -128,6 +129,10 @@ def refresh(app: App, org: str, reader: GraphReader) -> Known:
             if feed is USERS:
                 raise
             unread[feed.name] = refused.code
+        except ResourceGone:  # a tenant without SharePoint
+            if feed is not SITES:
+                raise
+            unread[feed.name] = NO_DRIVE
         except GraphProblem as problem:
             if feed is USERS or kept.whole_at is None:
                 raise

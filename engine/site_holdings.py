@@ -102,10 +102,16 @@ class SiteHoldings:
             self._in_parts([one for one in teams if self._is_due(self._teams.get(one))],
                            self._note_channels)  # fmt: skip
         self.sites = self._tree(known)
+        looked: set[str] = set()
         while self._reader is not None:
-            due = [key for key, one in self.sites.items() if self._is_due(self._record(key), one)]
+            due = [
+                key
+                for key, one in self.sites.items()
+                if key not in looked and self._is_due(self._record(key), one)
+            ]
             if not due:
                 break
+            looked.update(due)
             self._in_parts(due, self._note_subsites)
             self.sites = self._tree(known)
 
@@ -176,8 +182,8 @@ class SiteHoldings:
 
     def _tree(self, known: Known) -> dict[str, Site]:
         """The sites of the directory, with those below them and those of channels."""
-        found = {key: one for key, one in known.sites.items() if not one.personal}
-        spelled = {key.casefold(): key for key in found}
+        spelled = {key.casefold(): key for key, one in known.sites.items() if not one.personal}
+        found = {key: known.sites[key] for key in spelled.values()}
         teams = [key for key in self._teams if key in known.groups and known.groups[key].team]
         self._teams = {key: self._teams[key] for key in teams}
         for channel in self.channels(known):

@@ -21,11 +21,13 @@ def with_listed(
 
     Raises Forbidden, Throttled, TransientFailure, and whatever else the listing answers.
     """
+    spelled = {key.casefold(): key for key in known}  # Graph spells one id in two ways
     there: dict[str, Record] = {}
     for page in follow(reader, feed.listing, scope=feed.scope, cost_first=2, cost_next=2):
         for entry in page.value:
             key = entry.get("id")
             if isinstance(key, str) and key and entry.get("deleted") is None:
+                key = spelled.get(key.casefold(), key)
                 there[key] = {name: entry[name] for name in feed.keeps if name in entry}
     found, stamp = dict(known), now.isoformat()
     for key, piece in there.items():

@@ -54,6 +54,7 @@ def find_drive(tenant: "Tenant", where: dict[str, str]) -> Drive:
     if "drive" in where:
         drive = tenant.drives.get(where["drive"])
     elif "user" in where:
+        sites.refuse_unlicensed(tenant)
         drive = tenant.drives.get(tenant.user(where["user"]).drive_id or "")
         if drive is None:
             raise GraphError(404, "ResourceNotFound", "User's mysite not found.")

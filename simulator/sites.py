@@ -49,6 +49,8 @@ class SiteState:
     """By site: which of LISTING and DELTA do not tell of it."""
     of_groups: dict[str, str] = field(default_factory=dict)
     """By group: its root site."""
+    licensed: bool = True
+    """Whether the tenant has SharePoint at all."""
 
 
 def state(tenant: Tenant) -> SiteState:
@@ -258,8 +260,21 @@ def _named(tenant: Tenant, reference: str) -> str:
 # Over HTTP
 
 
+def refuse_unlicensed(tenant: Tenant) -> None:
+    """Raises what a tenant without SharePoint answers."""
+    if not state(tenant).licensed:
+        raise GraphError(400, "BadRequest", "Tenant does not have a SPO license.")
+
+
+def delta(tenant: Tenant, request: Request) -> Answer:
+    """GET /sites/delta."""
+    refuse_unlicensed(tenant)
+    return sites_delta(tenant, request)
+
+
 def all_sites(tenant: Tenant, request: Request) -> Answer:
     """GET /sites/getAllSites: one geography after another."""
+    refuse_unlicensed(tenant)
     hidden = state(tenant).hidden
     rows = [one for key, one in tenant.sites.items() if LISTING not in hidden.get(key, ())]
     codes = sorted({_geography(one) for one in rows})
@@ -334,7 +349,7 @@ def _token_read(text: str) -> tuple[str, int] | None:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/sites/delta", sites_delta, _SITES, "sharepoint"),
+    Route("GET", "/sites/delta", delta, _SITES, "sharepoint"),
     Route("GET", "/sites/getAllSites", all_sites, _ALL_SITES, "sharepoint", 2),
     Route("GET", "/sites/{site}", get_site, _SITES, "sharepoint"),
     Route("GET", "/sites/{site}/sites", list_subsites, _SITES, "sharepoint", 2),

@@ -498,3 +498,14 @@ def test_a_hostile_tenant_loses_no_site(tmp_path: Path) -> None:
             found = planned(made)
             later(made, 1)
         assert found.keys() == {f"drive/drive:{one}" for one in tenant.drives}
+
+
+def test_a_tenant_without_sharepoint_is_backed_up_all_the_same(made: World) -> None:
+    sites.state(made.tenant).licensed = False
+    choose(made, services=["mail", "drive"])
+    assert made.back_up()["state"] == "green"
+    assert told(made) == {"SharePoint sites": "no-drive"}
+    assert {row.reason for row in made.app.resources.all(ORG, "drive")} == {
+        "no-drive",
+        "no-licence",
+    }
