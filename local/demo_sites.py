@@ -4,13 +4,14 @@ what a restore wrote, against the tenant's truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from local.demo_checks import Checks, Truth
 from local.demo_client import Api
 
+_Truths = Sequence[Truth]
 _PLAIN = (str, bool, int, float)  # values that a row shows as they are
 
 
@@ -34,7 +35,7 @@ def lists_backed_up(checks: Checks, api: Api, resource: str, number: int, truth:
             checks.same("value in a row", value, fields.get(name), f"{key} {name}")
 
 
-def lists_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: Truth) -> None:
+def lists_restored(checks: Checks, rows: _Truths, before: _Truths, after: _Truths) -> None:
     """Every restored row says what the original said, in the list of the same columns."""
     originals, copies = _rows_of(before), _rows_of(after)
     for row in rows:
@@ -47,12 +48,12 @@ def lists_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: 
                     checks.same("restored value", value, copy["values"].get(name), row["id"])
 
 
-def pages_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: Truth) -> None:
+def pages_restored(checks: Checks, rows: _Truths, before: _Truths, after: _Truths) -> None:
     """Every restored page reads as the original did."""
     _restored(checks, rows, before, after, ("title", "description", "pageLayout", "titleArea"))
 
 
-def tasks_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: Truth) -> None:
+def tasks_restored(checks: Checks, rows: _Truths, before: _Truths, after: _Truths) -> None:
     """Every restored task of a plan says what the original said."""
     flat = [[task for plan in plans for task in plan["tasks"]] for plans in (before, after)]
     names = ("title", "percentComplete", "priority", "dueDateTime", "startDateTime")
@@ -60,7 +61,7 @@ def tasks_restored(checks: Checks, rows: Iterable[Truth], before: Truth, after: 
 
 
 def _restored(
-    checks: Checks, rows: Iterable[Truth], before: Truth, after: Truth, names: Iterable[str]
+    checks: Checks, rows: _Truths, before: _Truths, after: _Truths, names: Sequence[str]
 ) -> None:
     originals = {one["id"]: one for one in before}
     copies = {one["id"]: one for one in after}
@@ -132,7 +133,7 @@ HELD: Mapping[str, Callable[[Checks, Api, str, int, Truth], None]] = {
 }
 
 
-RESTORED: Mapping[str, Callable[[Checks, Iterable[Truth], Truth, Truth], None]] = {
+RESTORED: Mapping[str, Callable[[Checks, _Truths, _Truths, _Truths], None]] = {
     "lists": lists_restored,
     "pages": pages_restored,
     "planner": tasks_restored,
@@ -175,7 +176,7 @@ def _messages(
             checks.same("hosted content bytes", one["hosted"].get(content_id), held, key)
 
 
-def _rows_of(lists: Iterable[Truth]) -> dict[str, Truth]:
+def _rows_of(lists: _Truths) -> dict[str, Truth]:
     return {f"{one['id']}:{row['id']}": row for one in lists for row in one["items"]}
 
 

@@ -165,13 +165,18 @@ class Story:
             after = items(self._control.truth(), _id(target))
             before = items(truth, _id(source))
             demo_people.restored(self._checks, service, rows, before, after)
-        for service, compare in demo_sites.RESTORED.items():
-            source, target = self._largest(service)[0], self._another(service)
-            body = {"service": service, "resource": source["resource"], "target": target}
-            rows = self._restore(f"Restore {service} into another place", body)
-            before = truth[service].get(_id(source), [])
-            after = self._control.truth()[service].get(target.split(":", 1)[1], [])
-            compare(self._checks, rows, before, after)
+        for service in demo_sites.RESTORED:
+            self._restore_part_of_a_site(service, truth)
+
+    def _restore_part_of_a_site(self, service: str, truth: Mapping[str, Any]) -> None:
+        """Into another site or group, where there is one."""
+        source, *others = (row["resource"] for row in self._largest(service))
+        target = others[0] if others else source
+        body = {"service": service, "resource": source, "target": target}
+        rows = self._restore(f"Restore {service} into another place", body)
+        before, after = truth[service], self._control.truth()[service]
+        original, copy = before[source.split(":", 1)[1]], after[target.split(":", 1)[1]]
+        demo_sites.RESTORED[service](self._checks, rows, original, copy)
 
     def _restore_in_place(self, truth: Mapping[str, Any]) -> None:
         """Things are deleted in the tenant and come back where they were; the rest is left
@@ -283,11 +288,6 @@ class Story:
         """The service's resources, the one with most items first."""
         rows = [row for row in self._protected() if row["service"] == service]
         return sorted(rows, key=lambda row: -int(row["items"]))
-
-    def _another(self, service: str) -> str:
-        """A resource of the service's kind that is not its largest, where there is one."""
-        largest, *others = [row["resource"] for row in self._largest(service)]
-        return str(others[0] if others else largest)
 
     def _restore(self, title: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         self._api.of_org("POST", "/restores", {**body, "dry_run": True})
