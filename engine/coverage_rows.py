@@ -160,7 +160,7 @@ def _lost_below(catalog: Catalog, part: Part) -> dict[str, Counter[tuple[str, bo
     """What of the ledger lies in each top folder, by the folder's id."""
     found: dict[str, Counter[tuple[str, bool]]] = defaultdict(Counter)
     top = next(iter(catalog.children("", limit=1)[0]), None)
-    for item, causes in part.troubles.items.items():
+    for item, causes in sorted(part.troubles.items.items()):  # neighbours lie in one node
         at, parent = item, catalog.place_of(item)
         for _ in range(_DEEPEST):
             if parent is None or top is None or parent[0] == top.id:
