@@ -44,8 +44,9 @@ def routes() -> tuple[Route, ...]:
         *calendar_attachments.ROUTES, *settings.ROUTES, *conversations.ROUTES,
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
-        *notes.ROUTES, *pages.ROUTES, *planner.ROUTES, *sites.ROUTES, *lists.ROUTES, *lists_rest.ROUTES,
-        *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES, *chats.ROUTES,
+        *notes.ROUTES, *pages.ROUTES, *planner.ROUTES, *sites.ROUTES, *lists.ROUTES,
+        *lists_rest.ROUTES, *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES,
+        *chats.ROUTES,
     ]  # fmt: skip
     if importlib.util.find_spec("simulator.drive") is not None:
         found += importlib.import_module("simulator.drive").ROUTES

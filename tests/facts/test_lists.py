@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,9 @@ from m365 import SERVICES
 from m365.graph.errors import ResourceGone, ResourceLocked
 from m365.lists import ListsSource
 from m365.service import Resource
+from tests import project
 from tests.facts.test_calendar import asked
+from tests.facts.test_pages_and_planner import properties
 from tests.m365.cases_lists import ListsCase
 from tests.m365.mirror import Mirror
 from tests.m365.stage import stage
@@ -172,3 +177,17 @@ def test_where_a_list_does_not_expand_its_columns_are_asked_for(fake: Hostile, s
     entries = [one for page in source.changes({}, frozenset()) for one in page.entries]
     assert isinstance(entries[1], Change)
     assert entries[1].raw["columns"] == COLUMNS
+
+
+SCHEMAS = ("list", "listInfo", "columnDefinition", "listItem", "contentType")
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_every_property_graph_knows_of_lists_has_its_line_in_the_documentation(schema: str) -> None:
+    paths = os.environ.get("HOLDFAST_GRAPH_OPENAPI", "").split(os.pathsep)
+    path = next((one for one in paths if "v1.0" in one), "")
+    if not path:
+        pytest.skip("HOLDFAST_GRAPH_OPENAPI names no document")
+    known = json.loads(Path(path).read_text("utf-8"))["components"]["schemas"]
+    text = project.text("docs/services/lists.md")
+    assert {one for one in properties(known, schema) if f"`{one}`" not in text} == set()

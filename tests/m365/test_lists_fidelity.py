@@ -18,7 +18,7 @@ from tests.m365.mirror import Mirror
 from tests.m365.stage import Stage, stage
 
 PAGE = "docs/services/lists.md"
-_ROW = re.compile(r"^\| (.+?) \| (yes|partly) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| ([^|`]+) \| (yes|partly) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 COLUMNS = {
     "Title": "text", "Notes": "several lines of text", "Story": "rich text",
     "Count_x0020_of_x0020_crates": "number", "Amount": "currency", "Urgent": "yes/no",

@@ -1,8 +1,11 @@
 """Lists of the simulated tenant: what Graph shows of them, tells of changes, takes and refuses."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from simulator import Tenant, hostile, serve
+from simulator import Tenant, hostile, openapi, serve
 from simulator.lists_content import fill_lists
 from simulator.lists_state import (
     add_column,
@@ -210,3 +213,26 @@ def test_an_item_of_a_folder_shows_it_in_its_address(wire, tenant, site):
     found = wire.get(f"/sites/{site}/lists/{made.id}/items")["value"]
     assert found[0]["contentType"]["name"] == "Folder"
     assert found[1]["webUrl"].endswith("/Lists/Nested/2025/2_.000")
+
+
+def test_answers_fit_the_schema(wire, tenant, site):
+    names = os.environ.get(openapi.ENVIRONMENT, "")
+    paths = [Path(one) for one in names.split(os.pathsep) if "v1.0" in one]
+    if not paths:
+        pytest.skip(f"{openapi.ENVIRONMENT} names no document")
+    document = openapi._Document(paths[0]).load()
+    orders = f"/sites/{site}/lists/{titled(tenant, site, 'Orders').id}"
+    kinds = {
+        f"/sites/{site}/lists?$select=id,name,displayName,list,system,createdBy,eTag": "list",
+        f"{orders}/columns": "columnDefinition",
+        f"{orders}/contentTypes": "contentType",
+        f"{orders}/items?$expand=fields": "listItem",
+        f"{orders}/items/delta?$expand=fields": "listItem",
+        f"{orders}/items/1/versions?$expand=fields": "listItemVersion",
+    }
+    found = [(kind, one) for url, kind in kinds.items() for one in wire.walk(url)[0][0]]
+    found.append(("list", wire.get(f"{orders}?$expand=columns,contentTypes")))
+    assert len(found) > 50
+    for kind, one in found:
+        schema = {"$ref": f"#/components/schemas/microsoft.graph.{kind}"}
+        assert openapi._mismatch(document, schema, one, kind, 0) is None
