@@ -77,7 +77,7 @@ def _written(tenant: Tenant, channel: Channel, body: Json, root: str | None) -> 
         raise GraphError(409, "Conflict", "A message with this createdDateTime exists.")
     content, kept = _with_hosted(tenant, body)
     return channel.talk.post(
-        body["from"],
+        _identity(body["from"]),
         {"contentType": body["body"].get("contentType", "text"), "content": content},
         at,
         reply_to=root,
@@ -87,7 +87,10 @@ def _written(tenant: Tenant, channel: Channel, body: Json, root: str | None) -> 
         importance=body.get("importance") or "normal",
         locale=body.get("locale") or "en-us",
         attachments=[_attachment(one) for one in body.get("attachments") or ()],
-        mentions=list(body.get("mentions") or ()),
+        mentions=[
+            {**one, "mentioned": _identity(one.get("mentioned") or {})}
+            for one in body.get("mentions") or ()
+        ],
     )
 
 
@@ -108,6 +111,10 @@ def _with_hosted(tenant: Tenant, body: Json) -> tuple[str, list[Hosted]]:
     if "../hostedContents/" in content:
         raise _refused("The body shows a hosted content that was not sent.")
     return content, kept
+
+
+def _identity(given: Json) -> Json:
+    return {"application": None, "device": None, "user": None} | given
 
 
 def _attachment(one: Json) -> Json:
