@@ -2,7 +2,8 @@
 
 Rules
 - One feed, "messages": the export of all messages of all chats the person sees, asked for what
-  was modified since what is known (m365/chat_reading.py). A quiet person costs one request. Deleted messages are in it as tombstones for 21 days; once in 30 days all is read anew.
+  was modified since what is known (m365/chat_reading.py). A quiet person costs one request.
+  Deleted messages are in it as tombstones for 21 days; once in 30 days all is read anew.
 - Pages come in any order, and messages more than once: the newest of a page counts.
 - A chat is asked for (with its members) once a step in which it has news, twenty to a $batch.
 - Where a tenant refuses the export (402, 403, 404: it was a protected API), the person's chats are
