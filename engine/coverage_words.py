@@ -114,10 +114,9 @@ class Reason:
 def plain(code: str, also: Iterable[str] = ()) -> Reason:
     """A reason that is not about single items; `also`: names that complete the sentence."""
     said = REASONS.get(code) or _of_problem(code)
-    names = ", ".join(also)
     if said.endswith("."):
         return Reason(code, said)
-    return Reason(code, f"{said} {names}." if names else f"{said}.")
+    return Reason(code, f"{said} {', '.join(also) or 'a permission'}.")
 
 
 def failed(code: str) -> Reason:
