@@ -190,6 +190,20 @@ def test_a_restore_that_is_cancelled_or_fails_leaves_no_channel_in_migration_mod
     assert {one.migration for one in target.channels.values()} <= {None, "completed"}
 
 
+def test_a_channel_that_stays_in_migration_mode_makes_the_restore_red_and_the_next_one_ends_it(
+    made: World,
+) -> None:
+    made.back_up()
+    target = empty_team(made)
+    made.tenant.faults.map("completeMigration", "e", loop=True)
+    run = made.restore(migration(made, target, folders=(general(team(made)).id,)))
+    assert (run["state"], run["code"]) == ("red", "graph-unstable")
+    assert general(target).migration == "inProgress"
+    made.tenant.faults.calm()
+    made.restore(migration(made, target, folders=(general(team(made)).id,)))
+    assert general(target).migration == "completed"
+
+
 def test_a_batch_that_runs_twice_writes_nothing_twice(made: World) -> None:
     made.back_up()
     target = empty_team(made)
