@@ -16,7 +16,7 @@ Facts this file rests on: learn.microsoft.com/graph/api/driveitem-get-content,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -31,7 +31,8 @@ from m365.graph.errors import ForeignHost
 from m365.quickxorhash import QuickXorHash, as_text, joined
 
 SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads; more is streamed
-PIECE_BYTES = 256 * 1024 * 1024  # 250 GB, the most SharePoint takes, are 932 pieces
+PIECE_BYTES = 64 * 1024 * 1024  # at least; some seconds of work, which is what a death costs
+PIECES_MAX = 400  # an unfinished file names them all in every page: 250 GB are pieces of 640 MB
 CONTENT = "content"
 HASH = "quickXorHash"  # in a part's meta: that of these bytes, where the object tells another one
 
@@ -177,21 +178,24 @@ class _Pieces(Pieces):
         size: int,
         piece_bytes: int,
     ) -> None:
-        self.count = -(-size // piece_bytes)
+        self._piece_bytes = max(piece_bytes, -(-size // PIECES_MAX))
+        self.count = -(-size // self._piece_bytes)
         self._reader = reader
         self._scope = scope
         self._addresses = addresses
         self._size = size
-        self._piece_bytes = piece_bytes
+        self._begun: Iterator[bytes] | None = None
         self._marks: dict[int, str] = {}
 
     def probe(self) -> None:
         """Opens the first piece, so that a refusal shows before anything is stored."""
-        blocks = self.read(0)
-        next(blocks, b"")
-        blocks.close()
+        self._begun = _opened(self._blocks(0))
 
-    def read(self, number: int) -> Generator[bytes, None, None]:
+    def read(self, number: int) -> Iterator[bytes]:
+        begun, self._begun = self._begun, None
+        return begun if begun is not None and number == 0 else self._blocks(number)
+
+    def _blocks(self, number: int) -> Iterator[bytes]:
         begin = number * self._piece_bytes
         end = min(begin + self._piece_bytes, self._size)
         seen, hasher = 0, QuickXorHash(begin)

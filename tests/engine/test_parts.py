@@ -237,6 +237,7 @@ def test_an_unfinished_part_is_never_taken_for_the_whole() -> None:
     assert entry is not None
     item = stored_item(repo, entry)
     assert (item.parts, item.missing) == ((), ("item: unfinished",))
+    assert repo.verify(read_data=True).clean
     assert troubles == []  # nothing failed
     backed_up(repo, source)
     assert source.read == ["piece 0", "piece 1", "piece 2"]  # the next run goes on all the same

@@ -84,6 +84,15 @@ def test_a_long_file_comes_in_pieces_that_are_checked_together() -> None:
     assert b"".join(long_file()) == LONG
 
 
+def test_a_file_of_any_length_has_no_more_pieces_than_an_entry_can_name() -> None:
+    raw = file(size=100 * 1024**3, name="film.mp4")
+    first = f"DOWNLOAD https://content/1?0-{100 * 1024**3 // 400}"
+    (part,), _, graph = fetched(raw, {first: b"x"})
+    assert isinstance(part.data, Pieces)
+    assert part.data.count == 400
+    assert graph.count("DOWNLOAD") == 1  # opened, so that a refusal shows
+
+
 def test_pieces_can_be_read_in_any_order_by_anybody() -> None:
     marks = {}
     for number in (2, 0, 1):
