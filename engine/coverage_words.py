@@ -79,6 +79,7 @@ CAUSES: Mapping[str, str] = {
     "item-gone": "Microsoft 365 lists it and does not find it",
     "needs-sharepoint-certificate": "only SharePoint's own interface has it, with a certificate "
     "that this organization has not granted",
+    "sharepoint-refused": "SharePoint itself does not let this application's certificate in",
 }
 
 # One and several of each kind of thing.

@@ -306,19 +306,21 @@ def _literal(text: str) -> str:
 
 
 def _paged(tenant: Tenant, request: Request, path: str, rows: list[Json]) -> Answer:
-    """One page of a list that is not of rows; hostile tenants give short and empty ones too."""
-    start = int(request.query.get("$skiptoken", "0"))
-    size, quirks = request.whole("$top", _PAGE, _PAGE_MAX), tenant.quirks
-    if start + size < len(rows) or len(rows) > start > 0:
-        size = max(1, size)
-    if len(rows) - start > 1 and tenant.rng.random() < quirks.p_short_page:
-        size = min(size, (len(rows) - start) // 2 or 1)
-    if start < len(rows) and tenant.rng.random() < quirks.p_empty_page:
+    """One page of a list that is not of rows; hostile tenants give short and empty ones too, but
+    no two empty ones in a row: a link that comes twice leads in a circle.
+    """
+    at, _, after_empty = request.query.get("$skiptoken", "0").partition(".")
+    start, size = int(at), request.whole("$top", _PAGE, _PAGE_MAX)
+    quirks, left = tenant.quirks, len(rows) - int(at)
+    if left > 1 and tenant.rng.random() < quirks.p_short_page:
+        size = min(size, left // 2)
+    if left > 0 and not after_empty and tenant.rng.random() < quirks.p_empty_page:
         size = 0
     body: Json = {"@odata.context": f"{request.url_base}/$metadata#{path.lstrip('/')}"}
     body["value"] = rows[start : start + size]
-    if start + size < len(rows):
-        query = request.query | {"$skiptoken": str(start + size)}
+    if size < left:
+        following = str(start + size) if size else f"{start}.1"
+        query = request.query | {"$skiptoken": following}
         text = "&".join(f"{quote(k, safe='$')}={quote(v, safe='')}" for k, v in query.items())
         body["@odata.nextLink"] = f"{request.url_base}{path}?{text}"
     return Answer(200, body)
