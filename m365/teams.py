@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -29,6 +30,7 @@ from base.clock import iso
 from base.item import Cause, Change, FeedPage, Gone, Part, Trouble
 from m365.chat_message import COLUMNS, hosted_parts
 from m365.feeds import each_whole
+from m365.graph.auth import Tokens
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import (
@@ -39,6 +41,7 @@ from m365.graph.errors import (
     TransientFailure,
     Unauthorized,
 )
+from m365.graph.permissions import missing_roles
 from m365.service import LiveCount, Resource, Service
 from m365.teams_channel import ChannelReader
 from m365.teams_json import (
@@ -59,6 +62,7 @@ from m365.teams_link import ChannelLink, TeamLink
 from m365.teams_writer import team_writer
 
 FEED = "team"
+_FILES = "Files.Read.All"
 _PROTECTED = (402, 403)  # what answers say where a protected API was not approved, or not paid for
 _T = TypeVar("_T")
 
@@ -172,8 +176,15 @@ class TeamSource:
             if raw.get("membershipType") != "standard":
                 details["members"] = self._whole(f"{path}/members")
             details["tabs"] = self._whole(f"{path}/tabs", {"$expand": "teamsApp"})
-            details["filesFolder"] = _unless_refused(lambda: self._get(f"{path}/filesFolder"))
+            if self._may_read_files:
+                details["filesFolder"] = _unless_refused(lambda: self._get(f"{path}/filesFolder"))
         return channel_folder(self._team, raw, details)
+
+    @cached_property
+    def _may_read_files(self) -> bool:
+        """Whether it makes sense to ask where files lie: a detail that needs a right to drives."""
+        tokens = getattr(self._reader, "tokens", None)
+        return not isinstance(tokens, Tokens) or not missing_roles((_FILES,), tokens.roles())
 
     def _is_read(self, raw: Raw) -> bool:
         foreign = is_foreign(raw, self._reader.tenant)
@@ -305,7 +316,6 @@ SERVICE = Service(
         "ChannelMember.Read.All",
         "ChannelMessage.Read.All",
         "TeamsTab.Read.All",
-        "Files.Read.All",
     ),
     writes=(
         "Channel.ReadBasic.All",

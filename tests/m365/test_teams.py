@@ -211,6 +211,8 @@ class TestChannels:
     def test_the_team_and_its_channels_come_with_members_tabs_and_the_folder_of_files(
         self, on: Stage
     ) -> None:
+        for app in on.tenant.apps.values():
+            app.roles |= {"Files.Read.All"} if app.display_name == "Reader" else set()
         drive = next(iter(on.tenant.drives))
         channel(on).folder = (drive, on.tenant.drives[drive].root.id)
         mirror = read(on)
