@@ -11,7 +11,8 @@ Rules
 - One feed, "planner"; its link remembers what was told. A round that was interrupted lists anew.
 - What is no longer listed is asked for by its id before it is taken for gone; a task that moved to
   another plan of the group is only somewhere else.
-- A plan that cannot be read is a row in the ledger: what is stored of it stays, the others go on.
+- A plan that cannot be read, also when it is tried again at the end of the round, is a row in the
+  ledger: what is stored of it stays, the others go on.
 
 https://learn.microsoft.com/graph/api/plannergroup-list-plans /plannerplan-list-buckets
 https://learn.microsoft.com/graph/api/plannerplan-list-tasks /plannertaskdetails-get
@@ -59,8 +60,10 @@ FEED = "planner"
 FULL_EVERY = timedelta(days=7)
 HANDED_ON = 100  # tasks at once
 _MISSING = (ItemGone, ResourceGone)  # of one plan, bucket or task: the code tells no difference
-_ENDS_THE_ROUND = (Throttled, Unauthorized, TransientFailure)
+_ENDS_THE_ROUND = (Throttled, Unauthorized)
 _NOT_EXPANDED = (400, 501)
+
+_Answers = tuple[BatchAnswer, BatchAnswer]  # of a plan: those with its details and its buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ class PlannerSource:
             yield FeedPage(FEED, (root(),), known.link(), more=True, reset=True)
         listed: set[str] = set()
         unread: set[str] = set()
-        for raw, answers in self._listed_plans():
+        again: list[Raw] = []  # plans that stumbled, for the end of the round
+        for raw, answers, last in self._turns(again):
             key, problem = str(raw["id"]), None
             seen = known.plans.setdefault(key, PlanSeen())
             try:
@@ -106,6 +110,9 @@ class PlannerSource:
             except GraphProblem as refusal:
                 if isinstance(refusal, _MISSING) and not self._exists(_plan_path(key)):
                     continue  # deleted since it was listed
+                if isinstance(refusal, TransientFailure) and not last:
+                    again.append(raw)
+                    continue
                 problem = refusal
             listed.add(f"{PLAN}{key}")
             if problem is not None:
@@ -154,8 +161,10 @@ class PlannerSource:
     def counts(self) -> Iterator[LiveCount]:
         yield from ()  # every round lists all of them
 
-    def _listed_plans(self) -> Iterator[tuple[Raw, tuple[BatchAnswer, BatchAnswer]]]:
-        """Every plan of the group, with the answers that hold its details and its buckets."""
+    def _turns(self, again: list[Raw]) -> Iterator[tuple[Raw, _Answers, bool]]:
+        """Every plan of the group with the answers that hold its details and its buckets, then
+        those that were put into `again`, for the last time.
+        """
         try:
             pages = list(follow(self._reader, self._plans, scope=self._scope))
         except ItemGone as problem:
@@ -166,12 +175,20 @@ class PlannerSource:
                 request_id=problem.request_id,
             ) from problem
         plans = {str(raw["id"]): raw for page in pages for raw in page.value if raw.get("id")}
-        asked = [f"{_plan_path(key)}/{what}" for key in plans for what in (DETAILS, "buckets")]
-        answers = iter(self._ask(asked))
-        for raw in plans.values():
-            yield raw, (next(answers), next(answers))
+        for raw, answers in self._answers(list(plans.values())):
+            yield raw, answers, False
+        for raw, answers in self._answers(again):
+            yield raw, answers, True
 
-    def _opened(self, raw: Raw, answers: tuple[BatchAnswer, BatchAnswer]) -> _Plan:
+    def _answers(self, plans: list[Raw]) -> Iterator[tuple[Raw, _Answers]]:
+        paths = [_plan_path(str(raw["id"])) for raw in plans]
+        found = iter(
+            self._ask([f"{path}/{what}" for path in paths for what in (DETAILS, "buckets")])
+        )
+        for raw in plans:
+            yield raw, (next(found), next(found))
+
+    def _opened(self, raw: Raw, answers: _Answers) -> _Plan:
         """Raises what refuses the details or the buckets."""
         details, first = answers
         whole = {**raw, DETAILS: details.json()}
@@ -208,10 +225,12 @@ class PlannerSource:
     def _news(self, plan: _Plan, listed: list[Raw], seen: PlanSeen, full: bool) -> Iterator[Change]:
         """Tasks that are something else than was read, with their details."""
         entries = seen.entries
+        tells = {str(raw["id"]): _told_in(plan, raw) for raw in listed}
         asked = [
             raw
             for raw in listed
-            if entries.tells(str(raw["id"]), told(raw)) or (full and not has_details(raw))
+            if entries.tells(str(raw["id"]), tells[str(raw["id"])])
+            or (full and not has_details(raw))
         ]
         lacking = [raw for raw in asked if not has_details(raw)]
         answers = self._ask([f"{_task_path(str(raw['id']))}/{DETAILS}" for raw in lacking])
@@ -221,8 +240,8 @@ class PlannerSource:
             change = task({**raw, DETAILS: details} if details else raw, plan.id, plan.buckets)
             whole = tag([change.raw, change.volatile]) if change.fingerprint else ""
             as_read = entries.is_as_read(change.id, whole)
-            same = as_read and not entries.tells(change.id, told(raw))
-            entries.note(change.id, told(raw), whole)
+            same = as_read and not entries.tells(change.id, tells[change.id])
+            entries.note(change.id, tells[change.id], whole)
             if not same:
                 yield change
 
@@ -302,6 +321,11 @@ class PlannerSource:
     def _ask(self, paths: list[str]) -> list[BatchAnswer]:
         requests = [BatchRequest(path) for path in paths]
         return self._reader.batch(requests, scope=self._scope) if requests else []
+
+
+def _told_in(plan: _Plan, raw: Raw) -> str:
+    """The tag of a listed task; another one once its bucket is known, for then it lies there."""
+    return told(raw if raw.get("bucketId") in plan.buckets else {**raw, "bucketId": None})
 
 
 def _details(answer: BatchAnswer) -> Raw | None:

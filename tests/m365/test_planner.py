@@ -325,12 +325,36 @@ def test_a_task_whose_details_are_refused_is_kept_without_them(
     assert is_true(on, mirror)
 
 
-def test_a_stumbling_service_ends_the_round_and_the_next_one_goes_on() -> None:
-    failed = TransientFailure("500", status_code=500)
-    with pytest.raises(TransientFailure):
-        run(group(**{TASKS: failed}))
-    with pytest.raises(TransientFailure):
-        run(group(**{f"{PLAN}/buckets": failed}))
+def test_a_plan_that_fails_is_a_row_and_the_next_round_reads_it(on: Stage) -> None:
+    mirror = Mirror()
+    first = plans(on)[0]
+    on.tenant.faults.map(f"/planner/plans/{first.plan.id}/tasks", "e", loop=True)
+    read(on, mirror)
+    (trouble,) = mirror.items[f"plan:{first.plan.id}"].troubles
+    assert (trouble.cause, trouble.retry) == (TransientFailure.code, True)
+    assert {key for plan in plans(on)[1:] for key in plan.tasks} <= mirror.items.keys()
+    on.tenant.faults.calm()
+    read(on, mirror)
+    assert is_true(on, mirror)
+    with pytest.raises(TransientFailure):  # but where nothing is known of the plans
+        run(group(**{PLANS: TransientFailure("500", status_code=500)}))
+
+
+def test_a_plan_that_stumbles_is_tried_again_at_the_end_of_the_round(on: Stage) -> None:
+    first = plans(on)[0]
+    on.tenant.faults.map(f"/planner/plans/{first.plan.id}/tasks", "eee")
+    mirror = read(on)
+    assert mirror.items[f"plan:{first.plan.id}"].troubles == []
+    assert is_true(on, mirror)
+
+
+def test_a_task_whose_bucket_is_only_known_in_the_next_round_moves_into_it() -> None:
+    early = group(task("t1", bucketId="new"))
+    link = run(early)[-1].link
+    later = group(task("t1", bucketId="new"))
+    later.script[f"{PLAN}/buckets"] = {"value": [{"id": "new", "name": "New", "planId": "p"}]}
+    later.script["GET /planner/buckets/b"] = GONE
+    assert change_of(run(later, link), "t1").parent == "bucket:new"
 
 
 # Odd answers
