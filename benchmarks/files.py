@@ -45,8 +45,8 @@ BOUNDS = (
     Bound("ru_over_minimum", at_most=1.0),
     Bound("copies_ratio", at_most=1.05),
     Bound("edit_ratio", at_most=0.06),
-    Bound("peak_rss_mb_10gb", at_most=400),
-    Bound("peak_rss_mb_million", at_most=400),
+    Bound("peak_rss_mb_10gb", at_most=300),
+    Bound("peak_rss_mb_million", at_most=500),
 )
 
 
