@@ -124,6 +124,11 @@ class Holdings:
         held = (record.get("drive") or {} for record in self._records.values())
         return {str(one["site"]) for one in held if one.get("site")}
 
+    def drives(self) -> set[str]:
+        """The ids of people's OneDrives, as far as they were asked for."""
+        held = (record.get("drive") or {} for record in self._records.values())
+        return {str(one["id"]) for one in held if one.get("id")}
+
     def purpose(self, person_id: str) -> str:
         """What a person's mailbox is for: user, shared, room, equipment, …; "" where unknown."""
         return str(self._records.get(person_id, {}).get(_PURPOSE, {}).get("is", ""))

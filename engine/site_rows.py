@@ -69,7 +69,7 @@ class SiteRows:
         if not missing and not self._asked:
             self._sites.ask(chosen)
             self._asked = True
-        met: set[str] = set()
+        met = self._holdings.drives()
         found = {
             site.id: self._drives(site, met) if kind == "drive" else [self._site(site)]
             for site in self._sites.sites.values()

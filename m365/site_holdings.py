@@ -13,7 +13,7 @@ Facts this file rests on: learn.microsoft.com/graph/api/drive-list, /api/site-li
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -144,16 +144,15 @@ def files_of(
     for key, answer in zip(channels, folders, strict=True):
         try:
             parent = answer.json().get("parentReference") or {}
-            found[key] = ChannelFiles(str(parent.get("driveId") or ""))
+            site = _site_by_id(parent.get("siteId"))
+            found[key] = ChannelFiles(str(parent.get("driveId") or ""), site)
         except Unauthorized:
             raise
         except GraphProblem as problem:
             found[key] = ChannelFiles(reason=_reason(problem))
     drives = list(dict.fromkeys(one.drive for one in found.values() if one.drive))
     sites = _sites_of_drives(reader, drives)
-    return {
-        key: ChannelFiles(one.drive, sites.get(one.drive), one.reason) for key, one in found.items()
-    }
+    return {key: replace(one, site=sites.get(one.drive) or one.site) for key, one in found.items()}
 
 
 def _sites_of_drives(reader: GraphReader, drive_ids: Sequence[str]) -> dict[str, Site | None]:
@@ -161,9 +160,21 @@ def _sites_of_drives(reader: GraphReader, drive_ids: Sequence[str]) -> dict[str,
     requests = [BatchRequest(url.format(quote(one, safe=""))) for one in drive_ids]
     answers = reader.batch(requests, Scope.sharepoint())
     return {
-        drive_id: _site_by_parts(_object(answer).get("sharePointIds"))
+        drive_id: _site_by_parts(_ids_in(_object(answer)))
         for drive_id, answer in zip(drive_ids, answers, strict=True)
     }
+
+
+def _site_by_id(site_id: Any) -> Site | None:
+    """The site of an id as long as sites have it; of a drive's folder it may be a part of it."""
+    if not isinstance(site_id, str) or site_id.count(",") != 2:
+        return None
+    return Site(site_id, site_id, "", False)
+
+
+def _ids_in(drive: Mapping[str, Any]) -> Any:
+    """The sharePointIds of a drive, which items spell with a small p."""
+    return drive.get("sharePointIds") or drive.get("sharepointIds")
 
 
 def _site_by_parts(ids: Any) -> Site | None:

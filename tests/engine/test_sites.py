@@ -509,3 +509,18 @@ def test_a_tenant_without_sharepoint_is_backed_up_all_the_same(made: World) -> N
         "no-drive",
         "no-licence",
     }
+
+
+def test_no_drive_has_two_rows_however_many_sites_name_it(made: World) -> None:
+    owner = next(iter(made.tenant.users.values()))
+    first = sites.add_site(made.tenant, "First", f"{HOST}/sites/first")
+    second = sites.add_site(made.tenant, "Second", f"{HOST}/sites/second", drives=0)
+    odd = sites.add_site(made.tenant, "Odd", f"{HOST}/sites/of-a-person")
+    sites.attach(made.tenant, second, made.tenant.room["site drives"][first][0])
+    owner.drive_id = made.tenant.room["site drives"][odd][0]
+    found = planned(made)
+    assert found.keys() == drives_of(made, first) | drives_of(made, odd)
+    assert sorted(told(made).values()) == ["", "no-drive", "no-drive"]
+    assert {row.facts["owner"] for row in made.app.resources.all(ORG) if row.reason == ""} <= {
+        owner.id, first, second,
+    }  # fmt: skip

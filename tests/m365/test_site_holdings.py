@@ -158,18 +158,23 @@ def test_a_channels_site_is_found_by_the_parts_its_drive_tells() -> None:
         "/teams/t/channels/2/filesFolder": ok(parentReference={"driveId": "b!2"}),
         "/teams/t/channels/3/filesFolder": ok(parentReference=None),
         "/teams/t/channels/4/filesFolder": error(404, "NotFound"),
+        "/teams/t/channels/5/filesFolder": ok(
+            parentReference={"driveId": "b!5", "siteId": "h,C,W"}
+        ),
+        "/drives/b%215?$select=id,sharePointIds": error(403, "accessDenied"),
         "/drives/b%211?$select=id,sharePointIds": ok(id="b!1", sharePointIds=parts),
         "/drives/b%212?$select=id,sharePointIds": ok(id="b!2", sharePointIds={"siteId": "C"}),
     }
     with Hostile() as fake:
         fake.on("/v1.0/$batch", answering(lambda item: fates[item["url"]]))
-        found = files_of(fake.reader(), [("t", number) for number in "1234"])
+        found = files_of(fake.reader(), [("t", number) for number in "12345"])
         site = Site("contoso.sharepoint.com,C,W", "Oslo-Board", parts["siteUrl"], False)
         assert found == {
             ("t", "1"): ChannelFiles("b!1", site),
             ("t", "2"): ChannelFiles("b!2"),
             ("t", "3"): ChannelFiles(),
             ("t", "4"): ChannelFiles(reason="vanished"),
+            ("t", "5"): ChannelFiles("b!5", Site("h,C,W", "h,C,W", "", False)),
         }
 
 
