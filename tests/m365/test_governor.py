@@ -232,15 +232,24 @@ def test_all_workers_together_ask_a_team_four_times_a_second_and_all_teams_as_th
     workers = Workers(2)
     teams = [Scope.team(f"team {number}") for number in range(12)]
     sent: list[tuple[float, Scope]] = []
-    for _ in range(400):
+    for _ in range(1_600):
         for number in range(2):
             sent += [(workers.clock.monotonic(), t) for t in teams if workers.send(number, t, 1, 0)]
         workers.clock.sleep(0.05)
-    for start, team in sent[::20]:
+    for start, team in sent[::40]:
         within = [one for at, one in sent if start <= at < start + 1]
         assert within.count(team) <= 4
         assert sum(1 for at, _ in sent if start <= at < start + 1) <= 20
-    assert len(sent) >= 0.5 * 20 * 20
+    assert len(sent) >= 9 * 80  # of twenty: who came second to a team waits for his part of it
+
+
+def test_a_worker_who_comes_back_to_a_team_after_a_while_does_not_starve() -> None:
+    workers, team = Workers(1, Limits()), Scope.team("Harbour")
+    for _ in range(20):
+        began = workers.clock.monotonic()
+        assert workers.send(0, team, times=8, lasts_s=0.0) == 8
+        assert workers.clock.monotonic() - began < 3
+        workers.clock.sleep(31)
 
 
 def test_a_pause_of_a_team_is_known_to_the_worker_that_comes_next() -> None:
