@@ -76,7 +76,9 @@ class Documents:
         """What is wrong with a request; None when nothing is."""
         segments = documented(request.segments)
         where = f"{request.method} /{'/'.join(segments)}"
-        if segments[:1] in _LEFT_OUT or _changes_a_page(request.method, segments):
+        if segments[:1] in _LEFT_OUT or _is_root_site(segments):
+            return None
+        if _changes_a_page(request.method, segments):
             return None
         if segments[-1:] == ("$value",) and "attachments" in segments:
             return None if request.method == "GET" else f"{where}: only GET is documented"
@@ -115,6 +117,12 @@ def _documents(names: str) -> Documents:
 def _changes_a_page(method: str, segments: tuple[str, ...]) -> bool:
     lower = tuple(part.lower() for part in segments)
     return lower[:1] == ("sites",) and lower[2:3] == ("pages",) and (method, lower[4:]) in _OF_PAGES
+
+
+def _is_root_site(segments: tuple[str, ...]) -> bool:
+    """/groups/{id}/sites/root is documented (/graph/api/site-get), and left out too."""
+    lower = tuple(part.lower() for part in segments)
+    return lower[:1] == ("groups",) and lower[2:] == ("sites", "root")
 
 
 def documented(segments: tuple[str, ...]) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ def test_a_note_is_made_with_pictures_and_nothing_but_pictures(wire, tenant, use
     made = wire.post(f"/users/{user}/notes", {"subject": "New", "body": body})
     path = f"/users/{user}/notes/{made['id']}/attachments"
     data = base64.b64encode(b"\x89PNG").decode()
-    wire.post(path, {"name": "p", "contentType": "image/png", "contentBytes": data})
+    picture = {"@odata.type": "#microsoft.graph.fileAttachment", "name": "p"}
+    wire.post(path, {**picture, "contentType": "image/png", "contentBytes": data})
     assert wire.code("POST", path, {"name": "p", "contentType": "text/plain"})[0] == 400
     (one,) = wire.get(path)["value"]
     assert wire.get(f"{path}/{one['id']}")["contentBytes"] == data
