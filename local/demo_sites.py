@@ -4,9 +4,10 @@ what a restore wrote, against the tenant's truth.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from local.demo_checks import Checks, Truth
 from local.demo_client import Api
@@ -170,7 +171,9 @@ def _messages(
             checks.skip("the service keeps pictures of other organizations' chats back")
             continue
         hosted = [part["meta"].get("id") for part in shown["parts"] if part["role"] == "hosted"]
-        checks.same("hosted contents", sorted(one["hosted"]), sorted(hosted), key)
+        words = unquote(json.dumps(raw))  # an edit may have taken a picture out of it
+        expected = sorted(content_id for content_id in one["hosted"] if content_id in words)
+        checks.same("hosted contents", expected, sorted(hosted), key)
         for index, content_id in enumerate(hosted):
             held = api.part_sha256(key, {**where, "index": str(index)}, "hosted")
             checks.same("hosted content bytes", one["hosted"].get(content_id), held, key)

@@ -66,7 +66,9 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("crash")
-    with simulator.serve(calm_tenant(seed=8), ca_out=folder / "ca.pem") as running:
+    tenant = calm_tenant(seed=8)
+    tenant.limits.sharepoint_ru_per_minute = 1_000_000  # a minute here holds hundreds of backups
+    with simulator.serve(tenant, ca_out=folder / "ca.pem") as running:
         yield Place(running, folder)
 
 
