@@ -1,4 +1,4 @@
-"""What the tenant has bought: GET /subscribedSkus."""
+"""What the tenant has bought, and what of SharePoint it may use for that: GET /subscribedSkus."""
 
 from simulator.tenant import Tenant
 from simulator.web import Answer, Json, Request, Route
@@ -8,6 +8,16 @@ _PLANS = (
     ("SHAREPOINTENTERPRISE", "5dbe027f-2339-4123-9542-606e4d348a72"),
     ("EXCHANGE_S_ENTERPRISE", "efb87545-963c-4e0d-99df-69c6916d9eb0"),
 )
+
+_STEPS = (1_000, 5_000, 15_000, 50_000)  # more licences than these: another 1,250 units a minute
+
+
+def buy(tenant: Tenant, units: int) -> None:
+    """So many licences from now on; SharePoint's limits follow at once."""
+    tenant.room["licences"] = units
+    step = 1 + sum(units > bound for bound in _STEPS)
+    tenant.limits.sharepoint_ru_per_minute = 1_250 * step
+    tenant.limits.sharepoint_ru_per_day = 1_200_000 * step
 
 
 def subscribed_skus(tenant: Tenant, request: Request) -> Answer:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from simulator import content_kinds, mutate_directory
+from simulator import content_kinds, licences, mutate_directory
 from simulator.content import Letter, Person
 from simulator.drive_item import Item
 from simulator.drive_state import Drive
@@ -239,6 +239,11 @@ def _remove_user(tenant: Tenant, a: Json) -> None:
     tenant.remove_user(_user(tenant, a["user"]).id, for_good=bool(a.get("for_good")))
 
 
+def _buy_licences(tenant: Tenant, a: Json) -> None:
+    """{count}"""
+    licences.buy(tenant, int(a["count"]))
+
+
 def _month(tenant: Tenant, a: Json) -> Json:
     """{}: a month of ordinary life in all mailboxes and drives."""
     from simulator.contoso_month import month
@@ -337,5 +342,6 @@ _ACTIONS: dict[str, Callable[[Tenant, Json], Json | None]] = {
     "remove_permission": _remove_permission, "add_permission": _add_permission,
     "add_certificate": _add_certificate, "disable_app": _disable_app,
     "revoke_tokens": _revoke_tokens, "advance_clock": _advance_clock, "add_user": _add_user,
-    "remove_user": _remove_user, "month": _month, **mutate_directory.ACTIONS,
+    "remove_user": _remove_user, "month": _month,
+    "buy_licences": _buy_licences, **mutate_directory.ACTIONS,
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulator import licences
 from simulator.tenant import Tenant
 from simulator.throttle import Throttle, violations
 from simulator.web import Answer, GraphError, Headers, Request, Route
@@ -54,3 +55,12 @@ def test_from_eight_tenths_on_the_directory_says_how_much_is_used() -> None:
         for _ in range(10)
     ]
     assert told == [None] * 8 + ["0.9", "1.0"]
+
+
+def test_sharepoints_limits_follow_what_the_tenant_has_bought() -> None:
+    tenant = Tenant(1)
+    licences.buy(tenant, 1_000)
+    assert tenant.limits.sharepoint_ru_per_minute == 1_250
+    licences.buy(tenant, 60_000)
+    assert tenant.limits.sharepoint_ru_per_minute == 6_250
+    assert tenant.limits.sharepoint_ru_per_day == 6_000_000
