@@ -49,7 +49,9 @@ DEPLOYED_FILES = (
     "requirements.txt",
 )
 
-EVERY_TEST = ["-n", "auto", "--dist", "loadfile"]  # a file's tests share what they set up
+EVERY_TEST = [  # a file's tests share what they set up; the slow ones are in files of few tests
+    "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder",
+]  # fmt: skip
 
 
 class Trouble(Exception):

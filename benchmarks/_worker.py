@@ -141,6 +141,9 @@ class Bench:
         request = runs.request_backup(self.app, ORG, "benchmark")
         assert isinstance(request.message, BackupRun)
         planned = plan.plan_backup(self.app, request.message)
+        while planned.state == "throttled":
+            self.app.clock.sleep(planned.retry_after_s)
+            planned = plan.plan_backup(self.app, request.message)
         for number in range(planned.shards):
             for drain in plan.shard_resources(self.app, Shard(ORG, request.id, number)):
                 with self._measured() as row:
@@ -149,7 +152,8 @@ class Bench:
                 yield row
         closed = runs.close_backup(self.app, BackupEnded(ORG, request.id, planned.code))
         if closed.state != "green":
-            raise RuntimeError(f"the {round_} backup ended {closed.state}: {closed.counts}")
+            said = f"{closed.state} {planned.code or closed.code}: {closed.counts}"
+            raise RuntimeError(f"the {round_} backup ended {said}")
 
     def held(self, row: Mapping[str, Any]) -> dict[str, int]:
         """What the newest snapshot of a chain holds, content counted once per chunk as well."""

@@ -26,7 +26,10 @@ BATCH_BYTES = 32 * 1024 * 1024
 
 # Figures of the throttle model: one write at a time per mailbox or drive, about three requests an
 # item.
-_REQUESTS_PER_ITEM = {"message": 2, "file": 2, "event": 3, "setting": 1, "folder": 1}
+_REQUESTS_PER_ITEM = {
+    "message": 2, "file": 2, "event": 3, "setting": 1, "folder": 1,
+    "site-page": 4, "planner-task": 4, "list-item": 1,
+}  # fmt: skip
 _REQUESTS_PER_PART = {"attachment": 1, "version": 2, "permissions": 3}
 _REQUESTS_PER_MINUTE = 120
 # Parts that are written only where an option of the service asks for them, by role.

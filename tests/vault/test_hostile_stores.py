@@ -257,9 +257,11 @@ def test_a_folder_bears_writers_and_a_collector_as_memory_does(tmp_path: Path) -
 
 def test_thirty_two_writers_with_stalls_and_twins_beside_a_collector_lose_nothing() -> None:
     deleted = 0
-    for seed in (7, 8):
+    for seed in range(7, 17):  # names of packs are real dice: two runs may have had no garbage
         outcome = World(seed, chains=30).run()
         assert outcome.lost == 0
         assert outcome.commits > 200
         deleted += outcome.deleted
+        if deleted and seed > 7:
+            break
     assert deleted > 0
