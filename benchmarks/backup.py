@@ -15,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks._figures import figures_of, passed, verdicts
+from benchmarks._served import served
 from benchmarks._tenant import KEEPER
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +75,7 @@ def measure(size: Size) -> dict[str, Any]:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as name:
         folder = Path(name)
-        with _tenant(size, folder) as tenant:
+        with served("benchmarks._tenant", folder, *_options(size)) as tenant:
             _prepare(tenant, size)
             measured = _worked(tenant, folder, size)
     figures = figures_of(measured)
@@ -105,22 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@contextmanager
-def _tenant(size: Size, folder: Path) -> Iterator[dict[str, Any]]:
-    """A tenant in a process of its own; what a client has to know of it."""
-    command = [sys.executable, "-m", "benchmarks._tenant", "--json", "--calm", "--seed", "1"]
-    command += ["--ca-out", str(folder / "ca.pem"), "--messages", str(size.messages)]
-    command += ["--files", str(size.files), "--file-bytes", str(size.file_bytes)]
-    process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise SystemExit("The simulated tenant did not start.")
-        yield json.loads(line)
-    finally:
-        process.kill()
-        process.wait()
+def _options(size: Size) -> tuple[str, ...]:
+    """Of a tenant of that size."""
+    counts = {"messages": size.messages, "files": size.files, "file-bytes": size.file_bytes}
+    numbers = [word for name, count in counts.items() for word in (f"--{name}", str(count))]
+    return ("--json", "--calm", "--seed", "1", *numbers)
 
 
 def _prepare(tenant: dict[str, Any], size: Size) -> None:

@@ -28,8 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import ceil
@@ -38,6 +37,7 @@ from typing import Any
 
 from benchmarks._figures import MB, Bound, passed
 from benchmarks._files_tenant import FILE, KEEPER
+from benchmarks._served import served
 
 _ROOT = Path(__file__).resolve().parent.parent
 _PAGE = 200  # entries of a delta page, unless asked otherwise
@@ -159,7 +159,8 @@ def _seconds(measured: Mapping[str, Any]) -> float:
 def _case(name: str, count: int, size: int, given: Mapping[str, Any]) -> dict[str, Any]:
     """Runs one case in two processes of its own; what its worker measured."""
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
-        with _tenant(name, count, size, Path(folder)) as tenant:
+        wanted = ("--case", name, "--count", str(count), "--bytes", str(size))
+        with served("benchmarks._files_tenant", Path(folder), *wanted) as tenant:
             orders = {"tenant": tenant, "folder": folder, "mutate": [], "held": False, **given}
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks._files_worker"],
@@ -172,22 +173,6 @@ def _case(name: str, count: int, size: int, given: Mapping[str, Any]) -> dict[st
         raise SystemExit(f"The worker of the case {name} failed; its words are above.")
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
-
-
-@contextmanager
-def _tenant(case: str, count: int, size: int, folder: Path) -> Iterator[dict[str, Any]]:
-    command = [sys.executable, "-m", "benchmarks._files_tenant", "--case", case]
-    command += ["--count", str(count), "--bytes", str(size), "--ca-out", str(folder / "ca.pem")]
-    process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise SystemExit("The simulated tenant did not start.")
-        yield json.loads(line)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _size(arguments: Sequence[str]) -> Size:

@@ -6,6 +6,7 @@ to and holds none of them: a channel may have hundreds of thousands of messages.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -51,3 +52,26 @@ class Items(Protocol):
 # The folder and its items -> files beside where the folder would lie. A pure function: the same
 # items give the same bytes at every reading.
 Collect = Callable[[StoredItem, Items], Iterable[ItemFile]]
+
+
+def exact_json(
+    form: str, kind: str, folder: StoredItem, items: Iterable[StoredItem], within: str = "items"
+) -> Iterator[bytes]:
+    """Shape: {format, name, <kind>: the folder's object, <within>: [{id, raw, missing?}]}, a line
+    for each item.
+    """
+    head = {"format": form, "name": folder.name, kind: folder.raw}
+    yield _json(head)[:-1] + b"," + _json(within) + b":["
+    between = b"\n"
+    for item in items:
+        line: dict[str, Any] = {"id": item.id, "raw": item.raw}
+        if item.missing:
+            line["missing"] = list(item.missing)
+        yield between + _json(line)
+        between = b",\n"
+    yield b"\n]}\n"
+
+
+def _json(value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")

@@ -6,14 +6,12 @@ createdDateTime, `thread` the id of the message that begins its thread (its own,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from base.item import StoredItem
-from formats.collection import Items
+from formats.collection import Items, exact_json
 from formats.conversation_page import page
 from formats.files import safe_name
 from formats.item_file import ItemFile, moment
@@ -50,7 +48,9 @@ def conversation_files(folder: StoredItem, items: Items) -> Iterable[ItemFile]:
         media_type="application/json",
         size=None,
         modified=order.newest,
-        blocks=lambda: _lines(folder, order, items),
+        blocks=lambda: exact_json(
+            FORMAT, "conversation", folder, _sorted(order, items), "messages"
+        ),
         rebuilt=True,
     )
 
@@ -73,23 +73,5 @@ def _threads(order: _Order, items: Items) -> Iterator[Iterator[StoredItem]]:
         yield (items.get(item_id) for _, item_id in thread)
 
 
-def _lines(folder: StoredItem, order: _Order, items: Items) -> Iterator[bytes]:
-    """Shape: {format, name, conversation, messages: [{id, raw, missing?}]}, the oldest first, a
-    line each.
-    """
-    head = {"format": FORMAT, "name": folder.name, "conversation": folder.raw}
-    yield _json(head)[:-1] + b',"messages":['
-    between = b"\n"
-    for _, item_id in order.messages:
-        item = items.get(item_id)
-        line: dict[str, Any] = {"id": item.id, "raw": item.raw}
-        if item.missing:
-            line["missing"] = list(item.missing)
-        yield between + _json(line)
-        between = b",\n"
-    yield b"\n]}\n"
-
-
-def _json(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+def _sorted(order: _Order, items: Items) -> Iterator[StoredItem]:
+    return (items.get(item_id) for _, item_id in order.messages)

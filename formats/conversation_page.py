@@ -14,45 +14,22 @@ import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
-from html import escape
 from typing import Any
 from urllib.parse import unquote
 
 from base.clock import iso
 from base.errors import Problem
 from base.item import StoredItem, StoredPart
+from base.picture import BEGINNING_BYTES, picture_type
 from formats.conversation_style import STYLE
 from formats.conversation_words import attachment_words, event_words, name_of, reaction_words
+from formats.html_frame import END, as_text, head
 from formats.item_file import moment
-from formats.safe_html import BODY_CHARS_MAX, HOSTED, encodable, safe_html
+from formats.safe_html import BODY_CHARS_MAX, HOSTED, safe_html
 
-_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none';"
-    " form-action 'none'"
-)
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style></head>
-<body><header><h1><bdi>{title}</bdi></h1>{about}</header>
-<main>
-"""
-_END = "</main></body></html>\n"
 # safe_html writes "<" and ">" in text and attributes as entities, so this is only ever a picture.
 _PICTURE = re.compile(rf'(<img(?: [a-z]+="[^"<>]*")*? src="){HOSTED}:(\d+)(?=")')
 _ADDRESS = re.compile(r"/hostedContents(?:/|\(')([^/'()?]+)(?:'\))?/\$value", re.IGNORECASE)
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-)
-_MAGIC_BYTES = 12
 _KINDS = {
     "oneOnOne": "One-on-one chat",
     "group": "Group chat",
@@ -68,12 +45,7 @@ Blocks = Iterator[bytes]
 def page(folder: StoredItem, threads: Threads, left_out: tuple[type[Problem], ...]) -> Blocks:
     """The page in blocks. `left_out`: what reading a picture raises where its bytes are lost."""
     yield _utf8(
-        _HEAD.format(
-            policy=escape(_POLICY, quote=True),
-            title=_text(folder.name or "Conversation"),
-            about="".join(f"<p>{_text(one)}</p>" for one in _about(folder.raw)),
-            style=STYLE,
-        )
+        head(folder.name or "Conversation", _about(folder.raw), STYLE, pictures=True),
     )
     day = ""
     for thread in threads:
@@ -81,12 +53,12 @@ def page(folder: StoredItem, threads: Threads, left_out: tuple[type[Problem], ..
             if number == 0:
                 now = _day(item)
                 if now != day:
-                    yield _utf8(f"<h2>{_text(now)}</h2>\n")
+                    yield _utf8(f"<h2>{as_text(now)}</h2>\n")
                 day = now
                 yield b"<section>\n"
             yield from _message(item, number > 0, left_out)
         yield b"</section>\n"
-    yield _utf8(_END)
+    yield _utf8(END)
 
 
 def _about(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -106,12 +78,12 @@ def _message(item: StoredItem, below: bool, left_out: tuple[type[Problem], ...])
         isinstance(raw.get("eventDetail"), Mapping)
         or raw.get("messageType") == "systemEventMessage"
     ):
-        yield _utf8(f'<p class="event">{_text(event_words(raw))} {_time(raw)}</p>\n')
+        yield _utf8(f'<p class="event">{as_text(event_words(raw))} {_time(raw)}</p>\n')
         return
     orphan = not below and raw.get("replyToId")
     kind = ' class="reply"' if below or orphan else ""
     yield _utf8(
-        f"<article{kind}><h3><bdi>{_text(name_of(raw))}</bdi> {_time(raw)}{_marks(raw)}</h3>"
+        f"<article{kind}><h3><bdi>{as_text(name_of(raw))}</bdi> {_time(raw)}{_marks(raw)}</h3>"
     )
     if orphan:
         yield b'<p class="note">Answers a message that is not on this page.</p>'
@@ -129,7 +101,7 @@ def _content(item: StoredItem, left_out: tuple[type[Problem], ...]) -> Blocks:
     raw = item.raw
     subject = str(raw.get("subject") or "")
     if subject:
-        yield _utf8(f'<p class="subject" dir="auto">{_text(subject)}</p>')
+        yield _utf8(f'<p class="subject" dir="auto">{as_text(subject)}</p>')
     yield from _body(item, left_out)
     attached = raw.get("attachments")
     rows = [_attachment(one) for one in attached or () if isinstance(one, Mapping)]
@@ -137,7 +109,7 @@ def _content(item: StoredItem, left_out: tuple[type[Problem], ...]) -> Blocks:
         yield _utf8(f"<ul>{''.join(rows)}</ul>")
     reactions = reaction_words(raw)
     if reactions:
-        yield _utf8(f'<p class="reactions">{_text(reactions)}</p>')
+        yield _utf8(f'<p class="reactions">{as_text(reactions)}</p>')
 
 
 def _body(item: StoredItem, left_out: tuple[type[Problem], ...]) -> Blocks:
@@ -146,7 +118,7 @@ def _body(item: StoredItem, left_out: tuple[type[Problem], ...]) -> Blocks:
     body = body if isinstance(body, Mapping) else {}
     content = str(body.get("content") or "")
     if str(body.get("contentType")).lower() != "html":
-        yield _utf8(f'<div class="words plain" dir="auto">{_text(content)}</div>')
+        yield _utf8(f'<div class="words plain" dir="auto">{as_text(content)}</div>')
         return
     pictures = [part for part in item.parts if part.role == HOSTED]
     places = {str(part.meta.get("id")): str(place) for place, part in enumerate(pictures)}
@@ -175,8 +147,8 @@ def _data(part: StoredPart, left_out: tuple[type[Problem], ...]) -> Blocks:
     try:
         for block in part.open():
             held += block
-            if not begun and len(held) >= _MAGIC_BYTES:
-                kind = _kind_of(held)
+            if not begun and len(held) >= BEGINNING_BYTES:
+                kind = picture_type(held)
                 if not kind:
                     break
                 begun = True
@@ -190,21 +162,16 @@ def _data(part: StoredPart, left_out: tuple[type[Problem], ...]) -> Blocks:
     yield base64.b64encode(held) if begun else b"data:,"
 
 
-def _kind_of(data: bytes) -> str:
-    """What a browser shows as a picture and nothing else; no SVG, which is a document."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")
-
-
 def _attachment(one: Mapping[str, Any]) -> str:
     words = attachment_words(one)
     if not words:
         return ""
     url = str(one.get("contentUrl") or "")
     if not url.lower().startswith("https://"):
-        return f'<li dir="auto">{_text(words)}</li>'
-    link = f'<a href="{_text(url)}" target="_blank" rel="noopener noreferrer">{_text(words)}</a>'
+        return f'<li dir="auto">{as_text(words)}</li>'
+    link = (
+        f'<a href="{as_text(url)}" target="_blank" rel="noopener noreferrer">{as_text(words)}</a>'
+    )
     return f'<li dir="auto">{link}</li>'
 
 
@@ -220,7 +187,7 @@ def _marks(raw: Mapping[str, Any]) -> str:
 
 
 def _lacks(item: StoredItem) -> str:
-    return _text(", ".join(item.missing))
+    return as_text(", ".join(item.missing))
 
 
 def _day(item: StoredItem) -> str:
@@ -237,13 +204,9 @@ def _when(value: Any, title: str) -> str:
     at = moment(value)
     if at is None:
         return ""
-    told = _text(f"{title} {value}")
+    told = as_text(f"{title} {value}")
     shown = f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
     return f'<time datetime="{iso(at)}" title="{told}">{shown} UTC</time>'
-
-
-def _text(text: str) -> str:
-    return escape(encodable(text), quote=True)
 
 
 def _utf8(text: str) -> bytes:

@@ -12,7 +12,6 @@ Rules
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +20,7 @@ from typing import Any
 
 from base.field_text import field_text, words_text
 from base.item import StoredItem
-from formats.collection import Items
+from formats.collection import Items, exact_json
 from formats.files import safe_name
 from formats.item_file import ItemFile, moment
 from formats.sheet import csv_lines
@@ -56,7 +55,7 @@ def list_files(folder: StoredItem, items: Items) -> Iterable[ItemFile]:
         media_type="application/json",
         size=None,
         modified=newest,
-        blocks=lambda: _lines(folder, items),
+        blocks=lambda: exact_json(FORMAT, "list", folder, items),
         rebuilt=True,
     )
 
@@ -172,22 +171,3 @@ def _who(identity: Any) -> str:
         if found.get("displayName") or found.get("email"):
             return str(found.get("displayName") or found["email"])
     return ""
-
-
-def _lines(folder: StoredItem, items: Items) -> Iterator[bytes]:
-    """Shape: {format, name, list, items: [{id, raw, missing?}]}, a line each."""
-    head = {"format": FORMAT, "name": folder.name, "list": folder.raw}
-    yield _json(head)[:-1] + b',"items":['
-    between = b"\n"
-    for item in items:
-        line: dict[str, Any] = {"id": item.id, "raw": item.raw}
-        if item.missing:
-            line["missing"] = list(item.missing)
-        yield between + _json(line)
-        between = b",\n"
-    yield b"\n]}\n"
-
-
-def _json(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")

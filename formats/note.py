@@ -9,30 +9,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from html import escape
-from typing import Any
 
 from base.item import StoredItem
+from base.picture import picture_type
 from formats.files import safe_name
+from formats.html_frame import END, as_text, head
 from formats.item_file import ItemFile, moment
-from formats.safe_html import encodable, safe_html
-
-_HEAD = """<!doctype html>
-<html><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title></head>
-<body><h1>{title}</h1>
-"""
-_POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
-_END = "</body></html>\n"
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-)
+from formats.safe_html import safe_html
 
 
 def note_file(item: StoredItem) -> ItemFile:
@@ -48,29 +31,24 @@ def note_file(item: StoredItem) -> ItemFile:
 
 
 def _blocks(item: StoredItem) -> Iterator[bytes]:
-    policy = escape(_POLICY, quote=True)
-    yield _HEAD.format(policy=policy, title=_text(item.raw.get("subject") or item.name)).encode()
+    yield head(item.raw.get("subject") or item.name, pictures=True).encode()
     body = item.raw.get("body")
     body = body if isinstance(body, dict) else {}
     content = str(body.get("content") or "")
     if str(body.get("contentType") or "").lower() == "html":
         yield safe_html(content, lambda address: None).encode()
     else:
-        yield f"<p>{_text(content).replace(chr(10), '<br>')}</p>".encode()
+        yield f"<p>{as_text(content).replace(chr(10), '<br>')}</p>".encode()
     for part in item.parts:
         if part.role == "attachment":
             yield _picture(part.read(), str(part.meta.get("name") or ""))
-    yield _END.encode()
+    yield END.encode()
 
 
 def _picture(data: bytes, name: str) -> bytes:
     """Pictures of notes are 3 MB at most."""
-    kind = next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")
+    kind = picture_type(data)
     if not kind:
-        return f"<p>{_text(name)}</p>\n".encode()
+        return f"<p>{as_text(name)}</p>\n".encode()
     text = base64.b64encode(data).decode("ascii")
-    return f'<p><img alt="{_text(name)}" src="data:{kind};base64,{text}"></p>\n'.encode()
-
-
-def _text(value: Any) -> str:
-    return escape(encodable(str(value or "")), quote=True)
+    return f'<p><img alt="{as_text(name)}" src="data:{kind};base64,{text}"></p>\n'.encode()

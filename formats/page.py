@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from html import escape
 from typing import Any
 
 from base.item import StoredItem
 from formats.files import safe_name
+from formats.html_frame import as_text, head
 from formats.item_file import ItemFile, moment
-from formats.safe_html import BODY_CHARS_MAX, encodable, safe_html
+from formats.safe_html import BODY_CHARS_MAX, safe_html
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """:root{color-scheme:light dark}
 body{margin:0 auto;max-width:70rem;padding:1rem;overflow-wrap:anywhere;
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -31,17 +30,6 @@ aside h3,aside p{margin:.2rem 0;font-size:.9rem}
 table{border-collapse:collapse;display:block;overflow-x:auto}
 td,th{border:1px solid #8888;padding:.25rem .5rem}
 pre{white-space:pre-wrap;font:12px/1.4 ui-monospace,Consolas,Menlo,monospace}
-"""
-_HEAD = """<!doctype html>
-<html><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style></head>
-<body><header><h1><bdi>{title}</bdi></h1>{about}</header>
-<main>
 """
 _END = """</main>
 <details><summary>The page as Microsoft 365 gave it</summary><pre>{object}</pre></details>
@@ -65,10 +53,7 @@ def page_file(item: StoredItem) -> ItemFile:
 
 
 def _pieces(item: StoredItem) -> Iterator[str]:
-    title = _text(item.raw.get("title") or item.name)
-    about = "".join(f"<p>{_text(one)}</p>" for one in _about(item.raw))
-    policy = escape(_POLICY, quote=True)
-    yield _HEAD.format(policy=policy, title=title, about=about, style=_STYLE)
+    yield head(item.raw.get("title") or item.name, _about(item.raw), _STYLE)
     canvas = item.raw.get("canvasLayout")
     if not isinstance(canvas, Mapping):
         yield _NO_CANVAS
@@ -78,7 +63,7 @@ def _pieces(item: StoredItem) -> Iterator[str]:
             yield f"<section>{columns}</section>\n"
         if isinstance(vertical := canvas.get("verticalSection"), Mapping):
             yield f"<section>{_column(vertical)}</section>\n"
-    yield _END.format(object=_text(json.dumps(item.raw, ensure_ascii=False, indent=1)))
+    yield _END.format(object=as_text(json.dumps(item.raw, ensure_ascii=False, indent=1)))
 
 
 def _about(raw: Mapping[str, Any]) -> Iterator[Any]:
@@ -108,14 +93,14 @@ def _part(part: Mapping[str, Any]) -> str:
     data = part.get("data")
     data = data if isinstance(data, Mapping) else {}
     name = data.get("title") or part.get("webPartType") or part.get("@odata.type") or "Web part"
-    lines = [f"<h3>{_text(name)}</h3>"]
+    lines = [f"<h3>{as_text(name)}</h3>"]
     if data.get("description"):
-        lines.append(f"<p>{_text(data['description'])}</p>")
+        lines.append(f"<p>{as_text(data['description'])}</p>")
     served = data.get("serverProcessedContent")
     served = served if isinstance(served, Mapping) else {}
     lines += [_words(text) for text in _values(served.get("htmlStrings"))]
     for kind in ("searchablePlainTexts", "links", "imageSources"):
-        lines += [f"<p>{_text(text)}</p>" for text in _values(served.get(kind))]
+        lines += [f"<p>{as_text(text)}</p>" for text in _values(served.get(kind))]
     return f"<aside>{''.join(lines)}</aside>"
 
 
@@ -135,7 +120,3 @@ def _words(html: str) -> str:
 
 def _objects(values: Any) -> list[Mapping[str, Any]]:
     return [one for one in values if isinstance(one, Mapping)] if isinstance(values, list) else []
-
-
-def _text(value: Any) -> str:
-    return escape(encodable(str(value or "")), quote=True)

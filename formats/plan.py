@@ -9,13 +9,12 @@ Rules
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from base.item import StoredItem
-from formats.collection import Items
+from formats.collection import Items, exact_json
 from formats.files import safe_name
 from formats.item_file import ItemFile
 from formats.sheet import csv_lines
@@ -44,7 +43,7 @@ def bucket_files(folder: StoredItem, items: Items) -> Iterable[ItemFile]:
         media_type="application/json",
         size=None,
         modified=None,
-        blocks=lambda: _lines(folder, items),
+        blocks=lambda: exact_json(FORMAT, "bucket", folder, items),
         rebuilt=True,
     )
 
@@ -88,22 +87,3 @@ def _named(values: Any) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         return {}
     return {k: v for k, v in values.items() if "@odata." not in k and v not in (None, False)}
-
-
-def _lines(folder: StoredItem, items: Items) -> Iterator[bytes]:
-    """Shape: {format, name, bucket, items: [{id, raw, missing?}]}, a line each."""
-    head = {"format": FORMAT, "name": folder.name, "bucket": folder.raw}
-    yield _json(head)[:-1] + b',"items":['
-    between = b"\n"
-    for item in items:
-        line: dict[str, Any] = {"id": item.id, "raw": item.raw}
-        if item.missing:
-            line["missing"] = list(item.missing)
-        yield between + _json(line)
-        between = b",\n"
-    yield b"\n]}\n"
-
-
-def _json(value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")

@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote
 
 from base.errors import Problem, Throttled
 from base.item import Cause, Change, Part, Trouble
+from base.picture import picture_type
 from m365.graph.client import GraphReader, Scope
 from m365.graph.errors import ItemGone, ResourceGone, Unauthorized
 from m365.service import Column, trouble_of
@@ -48,13 +49,8 @@ _WORDS_FROM = 4_000  # characters of a body that are looked at for its first wor
 # Replies are items of their own; what begins with @ is about the answer, not the message.
 _LEFT_OUT = ("replies", "hostedContents", "")
 _VOLATILE = "etag"
+_ANY_BYTES = "application/octet-stream"
 _PASSED_ON = (Throttled, Unauthorized)
-_MAGIC = (
-    (b"\x89PNG", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-)
 
 Raw = Mapping[str, Any]
 
@@ -124,7 +120,13 @@ def hosted_parts(
         try:
             where = f"{path}/hostedContents/{quote(content_id, safe='')}/$value"
             data = reader.get_raw(where, scope=scope)
-            parts.append(Part(HOSTED, data, {"id": content_id, "contentType": _type_of(data)}))
+            parts.append(
+                Part(
+                    HOSTED,
+                    data,
+                    {"id": content_id, "contentType": picture_type(data) or _ANY_BYTES},
+                )
+            )
         except (ItemGone, ResourceGone):
             reader.get(path, scope=scope)  # says whether the message itself is gone
             troubles.append(Trouble(change.id, role, Cause.NO_CONTENT, retry=False))
@@ -176,11 +178,3 @@ def _without_words(raw: Raw) -> str:
 def _fingerprint(raw: Raw) -> str:
     told = (*hosted_ids(raw), str(raw.get("lastEditedDateTime")), str(raw.get("deletedDateTime")))
     return hashlib.sha256("\0".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _type_of(data: bytes) -> str:
-    """The media type of a picture by its first bytes: Graph tells none for hosted contents."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    found = next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")
-    return found or "application/octet-stream"

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from base.errors import Problem
 from base.item import Change, FeedPage, Gone, Part, Trouble
+from base.picture import picture_type
 from m365.contact_folders import DEFAULT, ROOT, ContactFolders
 from m365.contacts_writer import ContactsWriter
 from m365.feeds import each_whole
@@ -162,9 +163,7 @@ class ContactsSource:
 
 def media_type(photo: bytes) -> str:
     """What kind of picture it is, by its first bytes."""
-    if photo.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/gif" if photo.startswith(b"GIF8") else "image/jpeg"
+    return picture_type(photo) or "image/jpeg"
 
 
 def _entry(raw: Mapping[str, Any], folder_id: str) -> Change | Gone:

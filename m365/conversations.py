@@ -137,12 +137,7 @@ class ConversationSource:
             for page in self._listed(f"{self._base}/conversations", LIST_SIZES):
                 listed.update((str(raw["id"]), raw) for raw in page.value if raw.get("id"))
         except ItemGone as problem:
-            raise ResourceGone(
-                "The group has no mailbox.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            ) from problem
+            raise problem.told_as(ResourceGone, "The group has no mailbox.") from problem
         missing = list(dict.fromkeys(one.conversation for one in known.values()))
         missing = [key for key in missing if key not in listed]
         for key, answer in zip(missing, self._ask(missing, ""), strict=True):

@@ -56,6 +56,4 @@ def judged_settings(problem: GraphProblem) -> GraphProblem:
         kind, text = ApiNotOffered, "The tenant does not offer the mailbox import and export API."
     else:
         return problem
-    return kind(
-        text, graph_code=problem.graph_code, status_code=status, request_id=problem.request_id
-    )
+    return problem.told_as(kind, text)

@@ -72,12 +72,7 @@ class ListLink:
 def of_site(problem: GraphProblem) -> GraphProblem:
     """What it means of the site that its lists are not told."""
     kind = ResourceLocked if isinstance(problem, Locked) else ResourceGone
-    return kind(
-        "The site is not there, or is locked.",
-        graph_code=problem.graph_code,
-        status_code=problem.status_code,
-        request_id=problem.request_id,
-    )
+    return problem.told_as(kind, "The site is not there, or is locked.")
 
 
 def part_of(list_id: str) -> str:

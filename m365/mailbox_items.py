@@ -290,12 +290,7 @@ class MailboxItemSource:
         try:
             return self._reader.export_items(mailbox, item_ids, self._scope)
         except Forbidden as problem:  # all of it: the errors of single items are in the answer
-            raise ExportRefused(
-                "The export of items is refused.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            ) from problem
+            raise problem.told_as(ExportRefused, "The export of items is refused.") from problem
 
     def _wanted(self, change: Change, home: str) -> Wanted:
         size = change.raw.get("size")

@@ -97,11 +97,8 @@ class NotesSource:
         except GraphProblem as problem:
             if not _is_unknown(problem):
                 raise
-            raise NotesNotOffered(
-                "Graph does not know sticky notes here.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
+            raise problem.told_as(
+                NotesNotOffered, "Graph does not know sticky notes here."
             ) from problem
 
 

@@ -185,12 +185,7 @@ class PagesSource:
 
 def _told_as(kind: type[_Problem], text: str, problem: GraphProblem) -> _Problem:
     """The same answer of Graph as another problem."""
-    return kind(
-        text,
-        graph_code=problem.graph_code,
-        status_code=problem.status_code,
-        request_id=problem.request_id,
-    )
+    return problem.told_as(kind, text)
 
 
 def _link(seen: Seen) -> str:

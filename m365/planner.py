@@ -168,12 +168,7 @@ class PlannerSource:
         try:
             pages = list(follow(self._reader, self._plans, scope=self._scope))
         except ItemGone as problem:
-            raise ResourceGone(
-                "The group is not there.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            ) from problem
+            raise problem.told_as(ResourceGone, "The group is not there.") from problem
         plans = {str(raw["id"]): raw for page in pages for raw in page.value if raw.get("id")}
         for raw, answers in self._answers(list(plans.values())):
             yield raw, answers, False
@@ -308,12 +303,7 @@ class PlannerSource:
         try:
             return self._get(path)
         except ResourceGone as problem:
-            raise ItemGone(
-                "The item is not there any more.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            ) from problem
+            raise problem.told_as(ItemGone, "The item is not there any more.") from problem
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> Raw:
         return self._reader.get(path, params=params, scope=self._scope)

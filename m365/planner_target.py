@@ -112,12 +112,7 @@ class PlannerTarget:
         except GraphProblem as problem:
             if not is_limit(problem):
                 raise
-            self._full[plan_id] = PlannerLimit(
-                "Planner takes no more here.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            )
+            self._full[plan_id] = problem.told_as(PlannerLimit, "Planner takes no more here.")
             raise self._full[plan_id] from problem
 
     def troubles(self, item_id: str) -> list[Trouble]:

@@ -204,12 +204,7 @@ class SettingsSource:
         try:
             return answer.json()
         except ItemGone as problem:
-            raise ResourceGone(
-                "The mailbox is not there.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
-            ) from problem
+            raise problem.told_as(ResourceGone, "The mailbox is not there.") from problem
 
     def _listed(self, answer: BatchAnswer) -> dict[str, Raw]:
         """All entries of a list whose first page is given, by id."""

@@ -258,21 +258,14 @@ class TeamSource:
         return FeedPage(part, (folder,), after.write(), more=sweeps)
 
     def _refused(self, problem: GraphProblem) -> Forbidden:
-        return Forbidden(
+        return problem.told_as(
+            Forbidden,
             "Messages of channels may not be read: a permission is missing, or Microsoft has yet to"
             " approve the application for protected APIs.",
-            graph_code=problem.graph_code,
-            status_code=problem.status_code,
-            request_id=problem.request_id,
         )
 
     def _no_team(self, problem: GraphProblem) -> ResourceGone:
-        return ResourceGone(
-            "The group has no team.",
-            graph_code=problem.graph_code,
-            status_code=problem.status_code,
-            request_id=problem.request_id,
-        )
+        return problem.told_as(ResourceGone, "The group has no team.")
 
     def _of_item(self, ask: Callable[[], _T]) -> _T:
         """The answer about a channel or message. That it is not there is told apart from a team
@@ -285,11 +278,8 @@ class TeamSource:
                 self._get(self._base)
             except ItemGone:
                 raise self._no_team(problem) from problem
-            raise ItemGone(
-                "The channel or message is not there any more.",
-                graph_code=problem.graph_code,
-                status_code=problem.status_code,
-                request_id=problem.request_id,
+            raise problem.told_as(
+                ItemGone, "The channel or message is not there any more."
             ) from problem
 
     def _get(self, path: str) -> Raw:

@@ -77,11 +77,8 @@ class PageWriter:
             try:
                 found = self._writer.get(path, scope=self._target.scope)
             except ItemGone as problem:
-                raise FilesNotReady(
-                    "The channel has no folder of files yet.",
-                    graph_code=problem.graph_code,
-                    status_code=problem.status_code,
-                    request_id=problem.request_id,
+                raise problem.told_as(
+                    FilesNotReady, "The channel has no folder of files yet."
                 ) from problem
             drive_id = str((found.get("parentReference") or {}).get("driveId") or "")
             if not drive_id or not found.get("id"):

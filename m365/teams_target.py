@@ -60,12 +60,7 @@ class TargetChannels:
                 pages = follow(self._writer, path, scope=self.scope)
                 found = [raw for page in pages for raw in page.value if raw.get("id")]
             except ItemGone as problem:
-                raise ResourceGone(
-                    "The group has no team.",
-                    graph_code=problem.graph_code,
-                    status_code=problem.status_code,
-                    request_id=problem.request_id,
-                ) from problem
+                raise problem.told_as(ResourceGone, "The group has no team.") from problem
             self._known = {str(raw["id"]): raw for raw in found}
         return self._known
 

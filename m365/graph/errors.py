@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from base.errors import Problem
+
+_G = TypeVar("_G", bound="GraphProblem")
 
 
 class GraphProblem(Problem):
@@ -47,6 +49,15 @@ class GraphProblem(Problem):
         self.graph_code = graph_code
         self.status_code = status_code
         self.request_id = request_id
+
+    def told_as(self, kind: type[_G], message: str) -> _G:
+        """The same refusal for what it means here, with what Microsoft's support asks for."""
+        return kind(
+            message,
+            graph_code=self.graph_code,
+            status_code=self.status_code,
+            request_id=self.request_id,
+        )
 
 
 class Unauthorized(GraphProblem):

@@ -376,9 +376,4 @@ def _parsed(body: bytes) -> Any:
 
 
 def _maybe_done(problem: GraphProblem) -> MaybeDone:
-    return MaybeDone(
-        "A write was sent and its outcome is not known.",
-        graph_code=problem.graph_code,
-        status_code=problem.status_code,
-        request_id=problem.request_id,
-    )
+    return problem.told_as(MaybeDone, "A write was sent and its outcome is not known.")

@@ -155,12 +155,7 @@ class UploadSession:
             self._stalled(f"Status{status}")
             return
         if isinstance(problem, (Unauthorized, Forbidden, ItemGone, ResyncNeeded)):
-            raise SessionGone(
-                "The upload session is gone.",
-                graph_code=problem.graph_code,
-                status_code=status,
-                request_id=problem.request_id,
-            ) from problem
+            raise problem.told_as(SessionGone, "The upload session is gone.") from problem
         raise problem
 
     def _once(
