@@ -8,6 +8,8 @@ from typing import Any
 from base.item import StoredItem
 from formats.conversation_words import attachment_words, event_words, name_of, reaction_words
 from formats.list_sheet import row_words
+from formats.page import page_words
+from formats.plan import task_words
 from formats.text import TEXT_MAX, words_of
 
 _FILE_BYTES_MAX = 64 * 1024
@@ -18,13 +20,14 @@ _PEOPLE = (
     ("Organizer", "organizer"),
     ("Attendees", "attendees"),
 )
-_FACTS = (  # title, and the way to a text in the object of an event, a contact or a task
+_FACTS = (  # title, and the way to a text in the object of an event, a contact, a task or a page
     ("Starts", ("start", "dateTime")),
     ("Ends", ("end", "dateTime")),
     ("Where", ("location", "displayName")),
     ("Due", ("dueDateTime", "dateTime")),
     ("Company", ("companyName",)),
     ("Mobile", ("mobilePhone",)),
+    ("Description", ("description",)),
 )
 _TALK = ("channel-message", "chat-message")
 _TEXT_TYPES = ("text/", "application/json", "application/xml")
@@ -36,11 +39,14 @@ def of(item: StoredItem) -> dict[str, Any]:
     """
     if item.kind in _TALK:
         return _talk(item.raw)
+    if item.kind == "planner-task":
+        facts, words = task_words(item)
+        return {"people": facts, "words": words[:TEXT_MAX], "attachments": []}
     attached = [part for part in item.parts if part.role == "attachment"]
     of_row = row_words(item.raw) if item.kind == "list-item" else []
     return {
         "people": [*_people(item.raw), *_facts(item.raw), *of_row],
-        "words": _words(item.raw) or _file_text(item),
+        "words": _words(item),
         "attachments": [
             {"name": str(part.meta.get("name") or "(no name)"), "size": part.size}
             for part in attached
@@ -64,9 +70,15 @@ def _talk(raw: Mapping[str, Any]) -> dict[str, Any]:
     sender = [] if event else [("From", name_of(raw))]
     return {
         "people": [*sender, *((title, str(value)) for title, value in facts if value)],
-        "words": event or _words(raw),
+        "words": event or _body(raw),
         "attachments": [],
     }
+
+
+def _words(item: StoredItem) -> str:
+    if item.kind == "site-page":
+        return page_words(item.raw)
+    return _body(item.raw) or _file_text(item)
 
 
 def _file_text(item: StoredItem) -> str:
@@ -112,7 +124,7 @@ def _address(one: Mapping[str, Any]) -> str:
     return f"{name} <{address}>" if name and address and name != address else name or address
 
 
-def _words(raw: Mapping[str, Any]) -> str:
+def _body(raw: Mapping[str, Any]) -> str:
     body = raw.get("body") or {}
     content = str(body.get("content") or raw.get("personalNotes") or "")
     if str(body.get("contentType")).lower() == "html":

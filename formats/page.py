@@ -18,6 +18,7 @@ from formats.files import safe_name
 from formats.html_frame import as_text, head
 from formats.item_file import ItemFile, moment
 from formats.safe_html import BODY_CHARS_MAX, safe_html
+from formats.text import words_of
 
 _STYLE = """:root{color-scheme:light dark}
 body{margin:0 auto;max-width:70rem;padding:1rem;overflow-wrap:anywhere;
@@ -52,18 +53,27 @@ def page_file(item: StoredItem) -> ItemFile:
     )
 
 
+def page_words(raw: Mapping[str, Any]) -> str:
+    """What the file says between its head and the object, as plain text."""
+    return words_of("".join(_sections(raw)))
+
+
 def _pieces(item: StoredItem) -> Iterator[str]:
     yield head(item.raw.get("title") or item.name, _about(item.raw), _STYLE)
-    canvas = item.raw.get("canvasLayout")
+    yield from _sections(item.raw)
+    yield _END.format(object=as_text(json.dumps(item.raw, ensure_ascii=False, indent=1)))
+
+
+def _sections(raw: Mapping[str, Any]) -> Iterator[str]:
+    canvas = raw.get("canvasLayout")
     if not isinstance(canvas, Mapping):
         yield _NO_CANVAS
-    else:
-        for section in _objects(canvas.get("horizontalSections")):
-            columns = "".join(map(_column, _objects(section.get("columns"))))
-            yield f"<section>{columns}</section>\n"
-        if isinstance(vertical := canvas.get("verticalSection"), Mapping):
-            yield f"<section>{_column(vertical)}</section>\n"
-    yield _END.format(object=as_text(json.dumps(item.raw, ensure_ascii=False, indent=1)))
+        return
+    for section in _objects(canvas.get("horizontalSections")):
+        columns = "".join(map(_column, _objects(section.get("columns"))))
+        yield f"<section>{columns}</section>\n"
+    if isinstance(vertical := canvas.get("verticalSection"), Mapping):
+        yield f"<section>{_column(vertical)}</section>\n"
 
 
 def _about(raw: Mapping[str, Any]) -> Iterator[Any]:

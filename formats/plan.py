@@ -24,6 +24,8 @@ _HEAD = (
     "Title", "Progress", "Priority", "Start", "Due", "Completed", "Assigned to", "Labels",
     "Description", "Checklist", "References", "Created", "Id",
 )  # fmt: skip
+_FACTS = ("Title", "Start", "Due", "Completed", "Labels", "References")
+_TEXTS = ("Description", "Checklist")
 
 Raw = Mapping[str, Any]
 
@@ -46,6 +48,15 @@ def bucket_files(folder: StoredItem, items: Items) -> Iterable[ItemFile]:
         blocks=lambda: exact_json(FORMAT, "bucket", folder, items),
         rebuilt=True,
     )
+
+
+def task_words(item: StoredItem) -> tuple[list[tuple[str, str]], str]:
+    """A task by itself: what there is to say of it, title by title; and its description, with a
+    line for each step of its checklist.
+    """
+    said = {title: str(cell or "") for title, cell in zip(_HEAD, _cells(item), strict=True)}
+    facts = [(title, said[title]) for title in _FACTS if said[title]]
+    return facts, "\n\n".join(filter(None, (said[title] for title in _TEXTS)))
 
 
 def _in_order(items: Items) -> Iterator[StoredItem]:

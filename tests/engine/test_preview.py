@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from base.item import StoredItem
+from base.item import StoredItem, StoredPart
 from engine import preview
 
 
@@ -89,6 +89,58 @@ def test_a_message_of_teams_is_shown_with_its_sender_and_words() -> None:
         ]
         assert found["words"] == "Soup Grace"
         assert found["attachments"] == []
+
+
+def test_a_site_page_is_shown_with_the_words_of_its_canvas_and_nothing_of_its_markup() -> None:
+    text = {
+        "@odata.type": "#microsoft.graph.textWebPart",
+        "innerHtml": "<h2>Crane 7</h2><p onclick='x()'>Out of <b>order</b><script>alert(1)</script>",
+    }
+    served = {"searchablePlainTexts": [{"key": "title", "value": "Ring the pier master"}]}
+    call = {"webPartType": "c4bd", "data": {"title": "Call", "serverProcessedContent": served}}
+    canvas = {
+        "horizontalSections": [{"columns": [{"webparts": [text, "odd"]}, None]}],
+        "verticalSection": {"webparts": [call]},
+    }
+    found = preview.of(item("site-page", description="News & more", canvasLayout=canvas))
+    assert found["people"] == [("Description", "News & more")]
+    assert found["words"].split() == "Crane 7 Out of order Call Ring the pier master".split()
+    for without in (item("site-page"), item("site-page", canvasLayout="odd")):
+        assert preview.of(without)["words"] == "The backup holds no content of this page."
+
+
+def test_a_task_of_a_plan_is_shown_with_its_dates_description_and_steps() -> None:
+    details = {
+        "description": "Grease <all> wheels",
+        "checklist": {
+            "b": {"title": "Check", "isChecked": False, "orderHint": "85B"},
+            "a": {"title": "Order grease", "isChecked": True, "orderHint": "85A"},
+        },
+    }
+    whole = item("planner-task", title="Crane 7", startDateTime="2026-11-24T08:00:00Z",
+                 dueDateTime="2026-12-01T08:00:00Z", details=details)  # fmt: skip
+    found = preview.of(whole)
+    assert found["people"] == [
+        ("Title", "Crane 7"),
+        ("Start", "2026-11-24T08:00:00Z"),
+        ("Due", "2026-12-01T08:00:00Z"),
+    ]
+    assert found["words"] == "Grease <all> wheels\n\n[x] Order grease\n[ ] Check"
+    bare = preview.of(item("planner-task", title="Crane 8", details=None))
+    assert (bare["people"], bare["words"]) == ([("Title", "Crane 8")], "")
+
+
+def test_a_sticky_note_is_shown_with_its_words_and_the_names_of_its_pictures() -> None:
+    picture = StoredPart("attachment", 3, {"name": "pier.png"}, lambda: iter((b"png",)))
+    body = {"contentType": "html", "content": "<p>Milk</p><img src='x'><p>Eggs</p>"}
+    found = preview.of(StoredItem("1", "notes", "note", "Milk", {}, {"body": body}, (picture,)))
+    assert found == {
+        "people": [],
+        "words": "Milk\n\nEggs",
+        "attachments": [{"name": "pier.png", "size": 3}],
+    }
+    plain = item("note", body={"contentType": "text", "content": "a < b"})
+    assert preview.of(plain)["words"] == "a < b"
 
 
 def test_what_teams_noted_is_shown_in_words() -> None:
