@@ -2,7 +2,8 @@
 in the ledger.
 
 Rule 1: an item whose fingerprint is the stored one is not downloaded again; moves, renames and read
-        flips cost a few bytes. Of one that changed in part only those parts are fetched.
+        flips cost a few bytes. Of one that changed in part only those parts are fetched. A round
+        that was told nothing but what is stored says nothing.
 Rule 2: one bad item is a Trouble beside what could be kept of it; only Throttled, a vanished
         resource and a lost permission end the page.
 Rule 3: parts that may follow are left out where the protection wants items first: in the first
@@ -206,7 +207,8 @@ class Copier:
                     continue
                 case _Fetched():
                     self._put(job, page.part, after_each)
-            after_each()
+            if self.step.has_changes:
+                after_each()
         for part in page.dropped_parts:
             self.step.drop_part(part)
         if page.link:
@@ -342,7 +344,10 @@ class Copier:
         entry = entry_of(change, gathering.contents, troubles, fetched.later)
         if fetched.whole and before is not None:
             entry = lacking_the_same(entry, before)
-        self.step.put(entry, feed)
+        as_before = not self._round.pages and self._before is self._round.previous
+        # Behind a reset or a removal, what is told as it is stored says that the item is there.
+        if entry != before or not as_before or self.step.has_changes:
+            self.step.put(entry, feed)
         if fetched.later:
             self.backlog = self.backlog.joined(new=not (before and LATER in before.facts))
         missing = bool(entry.facts.get("missing"))

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from base.item import StoredItem
 from base.messages import ExportRun, RestoreRun, WriteBatch
 from engine import export, policies, restore, restore_plan, runs
 from engine.assembly import App
 from engine.restore_plan import RestoreRequest
-from m365.teams_link import FULL_EVERY
+from m365.teams_link import BACK_EVERY, FULL_EVERY
 from simulator.contoso import month
 from simulator.drive_state import Drive
 from simulator.teams import Channel, Team, add_channel, add_team, teams
@@ -69,6 +70,11 @@ def held(made: World) -> set[str]:
     return {one.id for one in entries if one.kind == "channel-message"}
 
 
+def held_items(made: World) -> list[StoredItem]:
+    view = made.view("teams", resource(made))
+    return [view.item(one.id) for one in view.catalog.items() if one.kind == "channel-message"]
+
+
 def migration(made: World, target: Team, **wanted: Any) -> RestoreRequest:
     return RestoreRequest(
         "teams", resource(made), target=f"team:{target.id}", options=("migration",), **wanted
@@ -88,6 +94,54 @@ def test_a_quiet_team_makes_no_restore_point(made: World) -> None:
     before = made.view("teams", resource(made)).snapshot.number
     made.back_up()
     assert made.view("teams", resource(made)).snapshot.number == before
+
+
+def test_a_channel_whose_feed_is_refused_makes_no_restore_point_of_what_it_said_before(
+    made: World,
+) -> None:
+    quiet = next(one for one in readable(team(made)) if one.delta_refused)
+    sender = quiet.talk.roots()[0].sender
+    body = {"contentType": "text", "content": "said shortly before the backup"}
+    for _ in range(120):
+        root = quiet.talk.post(sender, dict(body), made.tenant.clock.now())
+    made.back_up()
+    first = made.view("teams", resource(made)).snapshot.number
+    for _ in range(3):
+        run = made.back_up()
+        assert made.view("teams", resource(made)).snapshot.number == first
+        assert run["counts"].get("blob_writes", 0) == 0
+        made.tenant.clock.advance(86_400)
+    quiet.talk.post(sender, dict(body), made.tenant.clock.now(), reply_to=root.id)
+    quiet.talk.delete(root, made.tenant.clock.now())
+    made.back_up()
+    assert made.view("teams", resource(made)).snapshot.number == first + 1
+    assert len(held(made)) == sum(len(one.talk.messages) for one in readable(team(made)))
+    quiet.talk.undelete(root, made.tenant.clock.now())
+    made.back_up()
+    (found,) = [one for one in held_items(made) if one.raw["id"] == root.id]
+    assert found.raw["body"]["content"] == body["content"]
+    made.verify()
+
+
+def test_a_list_that_is_read_back_once_a_week_tells_nothing_that_is_stored(made: World) -> None:
+    channel = general(team(made))
+    channel.talk.post(channel.talk.roots()[0].sender, {"contentType": "text", "content": "x"},
+                      made.tenant.clock.now())  # fmt: skip
+    made.back_up()
+    made.tenant.clock.advance(BACK_EVERY.total_seconds())
+    before = made.requests("/messages")
+    run = made.back_up()
+    assert made.requests("/messages") - before >= 2 * len(readable(team(made)))
+    assert run["counts"].get("items", 0) == 0
+    assert run["counts"]["blob_writes"] == 2  # where feeds go on, after so long a time
+
+
+def test_steps_that_end_at_once_get_through_what_is_stored_already(made: World) -> None:
+    made.back_up()
+    made.tenant.clock.advance(BACK_EVERY.total_seconds())
+    made.app.settings = made.app.settings.model_copy(update={"step_seconds": 0.001})
+    assert made.back_up()["state"] in ("green", "amber")
+    assert len(held(made)) == sum(len(one.talk.messages) for one in readable(team(made)))
 
 
 def test_a_channel_that_fails_in_the_middle_of_a_whole_list_loses_nothing(made: World) -> None:
