@@ -47,6 +47,7 @@ class Row:
     stored: str = ""
     mark: str = ""
     is_stub: bool = False
+    type: str = ""  # the name of its content type, where it was told
 
 
 @dataclass(slots=True)
@@ -129,11 +130,17 @@ class Target:
         if before is not None and MARK not in fields:
             stored, mark, is_stub = before.stored, before.mark, before.is_stub
         title = str(fields.get("Title") or "")
-        row = Row(int(str(number)), title, self.digest(fields), stored, mark, is_stub)
+        kind = str(fields.get("ContentType") or (before.type if before is not None else ""))
+        row = Row(int(str(number)), title, self.digest(fields), stored, mark, is_stub, kind)
         self._rows[row.number] = row
         self._not_here.discard(row.number)
         if stored:
             self._made[stored] = row.number
+
+    def type_of(self, number: int) -> str:
+        """The name of a row's content type; "" where nothing told it."""
+        row = self._rows.get(number)
+        return row.type if row is not None else ""
 
     def forget(self, number: int) -> None:
         """A row that was removed."""

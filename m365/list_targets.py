@@ -19,6 +19,7 @@ from urllib.parse import quote
 from m365.graph.client import GraphWriter, Scope
 from m365.graph.delta import follow
 from m365.graph.errors import Clash, GraphProblem, Locked, MaybeDone
+from m365.list_content_types import ContentTypes, wanted_types
 from m365.list_fields import column_body, mark_column
 from m365.list_json import (
     MISSING,
@@ -43,6 +44,7 @@ class Targets:
     def __init__(self, writer: GraphWriter, scope: Scope, lists: str) -> None:
         """`lists` is the path of the site's lists."""
         self._writer, self._scope, self._lists = writer, scope, lists
+        self.types = ContentTypes(writer, scope, lists.removesuffix("/lists"))
         self._listed: list[dict[str, Any]] | None = None
         self._known: dict[str, Target] = {}
         self._standing: dict[str, Target] = {}  # by the id of the stored list, in lower case
@@ -128,11 +130,6 @@ class Targets:
             if kind_of(target.columns.get(name) or {}) == "text" != kind:
                 target.flat.add(name)
 
-    def content_types(self, target: Target) -> list[Raw]:
-        if not target.content_types:
-            target.content_types = list(self._all(f"{target.path}/contentTypes"))
-        return target.content_types
-
     def forget(self, list_id: str, number: int) -> None:
         """A row that was removed."""
         if list_id in self._known:
@@ -158,7 +155,10 @@ class Targets:
             body["description"] = definition["description"]
         columns = [mark_column(), *(column_body(one) for one in self._early(definition))]
         plain = {**body, "list": {"template": _PLAIN_TEMPLATE}}
-        attempts = ({**body, "columns": columns}, {**plain, "columns": columns}, plain)
+        attempts = [{**body, "columns": columns}, {**plain, "columns": columns}, plain]
+        if wanted_types(definition):
+            typed = {"template": template, "contentTypesEnabled": True}
+            attempts.insert(0, {**body, "columns": columns, "list": typed})
         for attempt in attempts:
             try:
                 made = self._post_list(name, attempt)
@@ -196,9 +196,10 @@ class Targets:
         while late:
             left = [one for one in late if not self._try(target, column_body(one))]
             if len(left) == len(late):
-                return  # settle() makes text of them
+                break  # settle() makes text of them
             late = left
         self._name_title(target)
+        self.types.bring(target)
 
     def _early(self, definition: Raw) -> list[Raw]:
         """The columns that need no other list and no other column."""

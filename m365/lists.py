@@ -344,7 +344,7 @@ SERVICE = Service(
         "Into an existing list links, pictures, places, terms and thumbnails do not come back.",
         "Rows that lay in folders of a list come back at its top; the folders do not.",
         "Files attached to rows: the backup keeps them where it could read them, for download.",
-        "Content types come back by name where the target list has them.",
+        "A content type that the target's site has not is made there without columns of its own.",
         "Columns of libraries come back with nothing: their files are restored with the drive.",
         "Lookups and people that the target does not know stay empty, and the report says which.",
     ),

@@ -27,7 +27,15 @@ from urllib.parse import quote
 from base.item import Cause, StoredItem, Trouble
 from m365 import marks
 from m365.graph.client import GraphWriter, Scope
-from m365.graph.errors import Clash, GraphProblem, MaybeDone, ResourceGone
+from m365.graph.errors import (
+    Clash,
+    GraphProblem,
+    Locked,
+    MaybeDone,
+    ResourceGone,
+    TransientFailure,
+)
+from m365.list_content_types import is_folder_type
 from m365.list_json import (
     MARK,
     Raw,
@@ -44,7 +52,6 @@ from m365.service import Existing, Folder, Identity, Resource, Written
 
 _PLANNED = "new:"  # begins the id of a folder that only lends its name to lists
 _NOTHING = "none:"  # begins the id of a folder that takes nothing: a library, SharePoint's own
-_FOLDER_TYPE = "0x0120"  # content types of folders and document sets begin so
 
 
 class ListsWriter:
@@ -106,21 +113,25 @@ class ListsWriter:
         kind = str((item.raw.get("contentType") or {}).get("id") or "")
         if into.id.startswith((_PLANNED, _NOTHING)):
             return _skipped(item, Cause.DERIVED)
-        if kind.lower().startswith(_FOLDER_TYPE):
+        if is_folder_type(kind):
             return _skipped(item, Cause.NOT_SUPPORTED)
         target = self._targets.known(into.id)
         self._targets.settle(target)
         troubles = _lacking(item)
+        if self._targets.types.lacks(target, item.raw.get("contentType") or {}):
+            troubles.append(Trouble(item.id, "content-type", "not-in-target", retry=False))
         fields = self._fields.of(item, target, troubles)
         if replace is not None:
             number = ids_of(replace.id)[1]
             wanted = {**self._fields.emptied(fields, target), **fields}
             # Without a mark of this restore: the row was there before, and an undo leaves it.
             self._set(item, target, int(number), wanted, "", troubles)
+            self._retype(item, target, int(number), troubles)
             return Written(replace.id, "replaced", tuple(troubles))
         stub = target.stub_of(item.id) if target.is_ours and not new_name else None
         if stub is not None:
             self._set(item, target, stub, fields, marker, troubles)
+            self._retype(item, target, stub, troubles)
             number = str(stub)
         else:
             number = str(self._create(item, target, fields, marker, troubles))
@@ -143,9 +154,9 @@ class ListsWriter:
     ) -> int:  # fmt: skip
         """The number of the new row. Where it is refused it is made bare, then field by field."""
         body: dict[str, Any] = {"fields": {**fields, **self._mark(target, item.id, marker)}}
-        kind = self._content_type(item, target, troubles)
-        if kind:
-            body["contentType"] = {"id": kind}
+        kind = self._type_of(item, target)
+        if kind is not None and kind is not self._targets.types.of(target)[0]:
+            body["contentType"] = {"id": kind["id"]}
         try:
             return self._post(target, body)
         except GraphProblem as problem:
@@ -156,6 +167,7 @@ class ListsWriter:
         number = self._post(target, {"fields": {**title, **open_mark}})
         rest = {name: value for name, value in fields.items() if name not in title}
         self._set(item, target, number, rest, marker, troubles)
+        self._retype(item, target, number, troubles)
         return number
 
     def _post(self, target: Target, body: Mapping[str, Any]) -> int:
@@ -229,16 +241,27 @@ class ListsWriter:
     def _mark(self, target: Target, stored_id: str, marker: str) -> dict[str, Any]:
         return mark_of(stored_id, marker) if target.is_ours and marker else {}
 
-    def _content_type(self, item: StoredItem, target: Target, troubles: list[Trouble]) -> str:
-        """The target's content type of the same name; "" for the list's own first one."""
-        name = str((item.raw.get("contentType") or {}).get("name") or "")
-        types = self._targets.content_types(target)
-        if not name or not types or types[0].get("name") == name:
-            return ""
-        found = next((str(one["id"]) for one in types if one.get("name") == name), "")
-        if not found:
-            troubles.append(Trouble(item.id, "content-type", "not-in-target", retry=False))
-        return found
+    def _type_of(self, item: StoredItem, target: Target) -> Raw | None:
+        """The target's content type that is the row's; None where it has none like it."""
+        return self._targets.types.found(target, item.raw.get("contentType") or {})
+
+    def _retype(
+        self, item: StoredItem, target: Target, number: int, troubles: list[Trouble]
+    ) -> None:
+        """Gives a row that is there the content type of the stored one."""
+        kind = self._type_of(item, target)
+        now = target.type_of(number)
+        if kind is None or now == kind.get("name"):
+            return
+        if not now and kind is self._targets.types.of(target)[0]:
+            return
+        try:
+            body = {"contentType": {"id": kind["id"]}}
+            self._writer.patch(target.item(number), body, scope=self._scope)
+        except GraphProblem as problem:
+            if isinstance(problem, (Locked, TransientFailure)):
+                raise
+            troubles.append(Trouble(item.id, "content-type", "not-set", retry=False))
 
 
 def _skipped(item: StoredItem, cause: Cause) -> Written:

@@ -62,12 +62,12 @@ def list_lists(tenant: Tenant, request: Request, site: str) -> Answer:
         for one in lists_of(tenant, site_id).values()
         if (system or not (one.hidden or one.system)) and one.id not in left_out
     ]
-    return _paged(tenant, request, f"/sites/{quote(site_id, safe=',')}/lists", shown)
+    return paged(tenant, request, f"/sites/{quote(site_id, safe=',')}/lists", shown)
 
 
 def get_list(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """GET /sites/{site}/lists/{list}."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     if "$expand" in request.query and quirks_of(tenant).refuses_lists_expanded:
         raise _invalid("$expand is not supported.")
     body = _list(tenant, site_id, of, request)
@@ -96,7 +96,7 @@ def create_list(tenant: Tenant, request: Request, site: str) -> Answer:
 
 def patch_list(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """PATCH …/lists/{list}: its title and description."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     body = request.json()
     of.title = body.get("displayName", of.title)
     of.description = body.get("description", of.description)
@@ -106,27 +106,27 @@ def patch_list(tenant: Tenant, request: Request, site: str, list_: str) -> Answe
 
 def remove_list(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """DELETE …/lists/{list}."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     delete_list(tenant, site_id, of.id)
     return Answer(204)
 
 
 def list_columns(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """GET …/columns."""
-    site_id, of = _open(tenant, site, list_)
-    return _paged(tenant, request, f"{_path(site_id, of)}/columns", of.columns)
+    site_id, of = open_list(tenant, site, list_)
+    return paged(tenant, request, f"{_path(site_id, of)}/columns", of.columns)
 
 
 def create_column(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """POST …/columns."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     column = lists_write.checked_column(tenant, site_id, of, request.json())
     return Answer(201, add_column(tenant, of, column))
 
 
 def patch_column(tenant: Tenant, request: Request, site: str, list_: str, column: str) -> Answer:
     """PATCH …/columns/{column}: what people call it, and what may be set of it."""
-    _, of = _open(tenant, site, list_)
+    _, of = open_list(tenant, site, list_)
     found = next((one for one in of.columns if column in (one["id"], one["name"])), None)
     if found is None:
         raise GraphError(404, "itemNotFound", "The column was not found.")
@@ -141,13 +141,13 @@ def patch_column(tenant: Tenant, request: Request, site: str, list_: str, column
 
 def list_content_types(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """GET …/contentTypes."""
-    site_id, of = _open(tenant, site, list_)
-    return _paged(tenant, request, f"{_path(site_id, of)}/contentTypes", of.content_types)
+    site_id, of = open_list(tenant, site, list_)
+    return paged(tenant, request, f"{_path(site_id, of)}/contentTypes", of.content_types)
 
 
 def list_items(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """GET …/items."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     found = _filtered(tenant, site_id, of, request)
     size = request.whole("$top", _PAGE, _PAGE_MAX)
     after = int(request.query.get("$skiptoken", "0").rpartition("=")[2] or 0)
@@ -164,13 +164,13 @@ def list_items(tenant: Tenant, request: Request, site: str, list_: str) -> Answe
 
 def delta(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """GET …/items/delta."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     return lists_delta.delta(tenant, site_id, of, request)
 
 
 def create_item(tenant: Tenant, request: Request, site: str, list_: str) -> Answer:
     """POST …/items."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     _refuse_people(of)
     body = request.json()
     values = lists_write.values_of(tenant, site_id, of, body.get("fields") or {})
@@ -186,22 +186,22 @@ def create_item(tenant: Tenant, request: Request, site: str, list_: str) -> Answ
 
 def get_item(tenant: Tenant, request: Request, site: str, list_: str, item: str) -> Answer:
     """GET …/items/{item}."""
-    site_id, of = _open(tenant, site, list_)
-    return Answer(200, item_json(tenant, site_id, of, _item(of, item), request))
+    site_id, of = open_list(tenant, site, list_)
+    return Answer(200, item_json(tenant, site_id, of, open_item(of, item), request))
 
 
 def get_fields(tenant: Tenant, request: Request, site: str, list_: str, item: str) -> Answer:
     """GET …/items/{item}/fields."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     wanted = tuple(_names(request.query.get("$select", ""), lower=False))
-    return Answer(200, fields_json(tenant, site_id, of, _item(of, item), wanted))
+    return Answer(200, fields_json(tenant, site_id, of, open_item(of, item), wanted))
 
 
 def patch_fields(tenant: Tenant, request: Request, site: str, list_: str, item: str) -> Answer:
     """PATCH …/items/{item}/fields."""
-    site_id, of = _open(tenant, site, list_)
+    site_id, of = open_list(tenant, site, list_)
     _refuse_people(of)
-    found = _item(of, item)
+    found = open_item(of, item)
     expected = request.headers.get("if-match")
     if expected not in (None, "*", f'"{found.guid},{found.etag}"'):
         raise GraphError(412, "resourceModified", "ETag does not match current item's value.")
@@ -212,16 +212,16 @@ def patch_fields(tenant: Tenant, request: Request, site: str, list_: str, item: 
 
 def remove_item(tenant: Tenant, request: Request, site: str, list_: str, item: str) -> Answer:
     """DELETE …/items/{item}."""
-    _, of = _open(tenant, site, list_)
+    _, of = open_list(tenant, site, list_)
     _refuse_people(of)
-    delete_item(tenant, of, _item(of, item))
+    delete_item(tenant, of, open_item(of, item))
     return Answer(204)
 
 
 def list_versions(tenant: Tenant, request: Request, site: str, list_: str, item: str) -> Answer:
     """GET …/items/{item}/versions: the current one too, newest first."""
-    site_id, of = _open(tenant, site, list_)
-    found = _item(of, item)
+    site_id, of = open_list(tenant, site, list_)
+    found = open_item(of, item)
     now = {"number": found.etag, "modified": found.modified, "editor": found.editor}
     shown = []
     for one in ({**now, "values": found.values}, *found.versions):
@@ -233,10 +233,11 @@ def list_versions(tenant: Tenant, request: Request, site: str, list_: str, item:
         if "fields" in request.query.get("$expand", ""):
             version["fields"] = fields_json(tenant, site_id, of, state)
         shown.append(version)
-    return _paged(tenant, request, f"{_path(site_id, of)}/items/{item}/versions", shown)
+    return paged(tenant, request, f"{_path(site_id, of)}/items/{item}/versions", shown)
 
 
-def _open(tenant: Tenant, site: str, reference: str) -> tuple[str, SiteList]:
+def open_list(tenant: Tenant, site: str, reference: str) -> tuple[str, SiteList]:
+    """(id of the site, list) that a path names; refusals of the site first."""
     site_id = open_site(tenant, site)
     lists, wanted = lists_of(tenant, site_id), unquote(reference).strip("{}").lower()
     for one in lists.values():
@@ -245,7 +246,8 @@ def _open(tenant: Tenant, site: str, reference: str) -> tuple[str, SiteList]:
     raise GraphError(404, "itemNotFound", "The specified list was not found.")
 
 
-def _item(of: SiteList, reference: str) -> ListItem:
+def open_item(of: SiteList, reference: str) -> ListItem:
+    """The row that a path names."""
     if not reference.isdigit():
         raise _invalid("The id of an item is a number.")
     found = of.items.get(int(reference))
@@ -305,7 +307,7 @@ def _literal(text: str) -> str:
     return text[1:-1].replace("''", "'") if text.startswith("'") else text
 
 
-def _paged(tenant: Tenant, request: Request, path: str, rows: list[Json]) -> Answer:
+def paged(tenant: Tenant, request: Request, path: str, rows: list[Json]) -> Answer:
     """One page of a list that is not of rows; hostile tenants give short and empty ones too, but
     no two empty ones in a row: a link that comes twice leads in a circle.
     """

@@ -7,6 +7,7 @@ verbs of lists_state.
 import random
 from collections import Counter
 
+from simulator.lists_content_types import add_type, copy_type
 from simulator.lists_json import kind_of
 from simulator.lists_state import (
     ListItem,
@@ -17,7 +18,6 @@ from simulator.lists_state import (
     change_item,
     delete_item,
     delete_list,
-    fresh_id,
     lists_of,
     people_of,
     person,
@@ -138,14 +138,7 @@ def _orders(
     made = add_list(tenant, site_id, "Orders", columns=_columns(suppliers))
     parent: Json = {"listId": made.id, "columnName": "Title"}
     add_column(tenant, made, {"name": "Follows", "lookup": parent})
-    tag = fresh_id(tenant)
-    made.content_types.append(
-        {
-            "id": f"0x0100{tag.replace('-', '').upper()}", "name": "Express order",
-            "hidden": False, "description": "", "group": "Custom Content Types",
-            "readOnly": False, "sealed": False, "base": {"id": "0x01", "name": "Item"},
-        }
-    )  # fmt: skip
+    copy_type(tenant, made, add_type(tenant, site_id, "Express order"))
     for index in range(rows):
         values = _values(suppliers, people, dice, index)
         files = {"bill.pdf": b"%PDF-1.4 bill"} if index == 1 else {}

@@ -49,6 +49,8 @@ class ListQuirks:
     """Names that no column of a client may have."""
     knows_startswith: bool = True
     """startswith in a filter."""
+    knows_add_copy: bool = True
+    """contentTypes/addCopy."""
     refuses_lists_expanded: bool = False
     """$expand=columns,contentTypes on one list is refused."""
 

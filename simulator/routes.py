@@ -14,6 +14,7 @@ from simulator import (
     directory,
     licences,
     lists,
+    lists_content_types,
     lists_rest,
     login,
     mail,
@@ -45,6 +46,7 @@ def routes() -> tuple[Route, ...]:
         *mailbox_export.ROUTES, *mailbox_transfer.ROUTES,
         *contacts_routes.ROUTES, *todo_routes.ROUTES, *todo_attachments.ROUTES, *licences.ROUTES,
         *notes.ROUTES, *pages.ROUTES, *planner.ROUTES, *sites.ROUTES, *lists.ROUTES,
+        *lists_content_types.ROUTES,
         *lists_rest.ROUTES, *teams.ROUTES, *teams_messages.ROUTES, *teams_migration.ROUTES,
         *chats.ROUTES,
     ]  # fmt: skip

@@ -17,7 +17,6 @@ from m365.lists import ListsSource
 from m365.service import Resource
 from tests import project
 from tests.facts.test_calendar import asked
-from tests.facts.test_pages_and_planner import properties
 from tests.m365.cases_lists import ListsCase
 from tests.m365.mirror import Mirror
 from tests.m365.stage import stage
@@ -191,3 +190,16 @@ def test_every_property_graph_knows_of_lists_has_its_line_in_the_documentation(s
     known = json.loads(Path(path).read_text("utf-8"))["components"]["schemas"]
     text = project.text("docs/services/lists.md")
     assert {one for one in properties(known, schema) if f"`{one}`" not in text} == set()
+
+
+def properties(known: dict[str, Any], name: str) -> set[str]:
+    """All properties of a type, inherited ones too."""
+    found: set[str] = set()
+    todo = [known[f"microsoft.graph.{name}"]]
+    while todo:
+        one = todo.pop()
+        todo += one.get("allOf", ())
+        if "$ref" in one:
+            todo.append(known[one["$ref"].rpartition("/")[2]])
+        found |= {key for key in one.get("properties", ()) if not key.startswith("@")}
+    return found

@@ -332,22 +332,6 @@ def test_a_row_with_one_bad_field_costs_that_field(
     assert len(other.items) == 1
 
 
-def test_a_content_type_comes_back_by_name_where_the_list_has_it(
-    on: Stage, mirror: Mirror, elsewhere: Resource
-) -> None:
-    orders = titled(on, "Orders")
-    writer = writer_for(on, elsewhere)
-    _, new = made_in(writer, mirror, titled(on, "Suppliers"), orders)
-    written = put(writer, stored_row(mirror, orders, 3), new)
-    assert ("content-type", "not-in-target") in told(written.troubles)
-    home = writer_for(on, on.resource)
-    into = home.original_folder(stored_list(mirror, orders))
-    assert into is not None
-    back = put(home, stored_row(mirror, orders, 3), into)
-    number = int(back.id.rpartition(":")[2])
-    assert orders.items[number].content_type == "Express order"
-
-
 def test_folders_libraries_and_lists_of_sharepoint_take_nothing(
     on: Stage, mirror: Mirror, elsewhere: Resource
 ) -> None:
