@@ -1,37 +1,61 @@
 """What a backup keeps of every property of Graph's schemas and what a restore brings back.
 
 Rules
-1. The lists in benchmarks/fidelity/ declare a verdict for every property that the OpenAPI document
-   names, with the reason from Graph's documentation where one does not come back.
+1. The lists in benchmarks/fidelity/<service>/ declare a verdict for every property that the OpenAPI
+   document names, with the reason from Graph's documentation where one does not come back.
 2. Nothing is believed: items that use every property are backed up and restored into a fresh
-   mailbox by the engine, and source and target are compared as an independent client of Graph
-   sees them. A verdict that differs from the measurement counts as unexplained.
+   mailbox, drive, site, team or group by the engine, and source and target are compared as an
+   independent client of Graph sees them. A verdict that differs from the measurement counts as
+   unexplained. Of a service that is only exported the export is compared instead.
 3. Only values that somebody set are evidence: a property no item uses is not measured, and so
    unexplained too.
 
 Verdicts of `restored`: "yes" (set again), "computed" (not set, and the same all the same), "partly"
-(some items have it, others cannot), "no".
+(some items have it, others cannot), "no", "apart" (no item has it: a way to data or doings of their
+own, or what Microsoft gives to personal accounts only; explained while no item shows it).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from benchmarks._graph import Graph
 from benchmarks._installation import Installation, installed
 from engine.restore_plan import RestoreRequest
 from m365 import SERVICES
 from simulator import Tenant, contoso
-from simulator.tenant import User
 
 LISTS = Path(__file__).with_name("fidelity")
+TYPES = (
+    "mail/message",
+    "calendar/event",
+    "contacts/contact",
+    "tasks/todoTask",
+    "pages/sitePage",
+    "pages/titleArea",
+    "pages/canvasLayout",
+    "pages/horizontalSection",
+    "pages/horizontalSectionColumn",
+    "pages/verticalSection",
+    "pages/textWebPart",
+    "pages/standardWebPart",
+    "planner/plannerPlan",
+    "planner/plannerPlanDetails",
+    "planner/plannerBucket",
+    "planner/plannerTask",
+    "planner/plannerTaskDetails",
+    "notes/note",
+)  # fmt: skip
 COMES_BACK = ("yes", "computed")
+APART = "apart"
 _DAYS_S = 3 * 86_400.0
 _Facts = dict[str, Any]
+Shown = Mapping[str, Mapping[str, _Facts]]
+"""By type: every item's comparable values, by something that survives a restore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +71,9 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """The list of one type."""
+    """The list of one type of one service."""
 
+    service: str
     name: str
     title: str
     page: str
@@ -59,6 +84,7 @@ class Declared:
 class Verdict:
     """A declared property with what was measured; stored and restored are "" where nothing was."""
 
+    service: str
     type: str
     declared: Property
     stored: str = ""
@@ -67,59 +93,76 @@ class Verdict:
     @property
     def explained(self) -> bool:
         """Whether declaration and measurement agree, and what does not come back has a reason."""
-        wanted = "yes" if self.declared.restored == "computed" else self.declared.restored
+        restored = self.declared.restored
+        has_reason = bool(self.declared.why and self.declared.page)
+        if restored == APART:
+            unseen = (self.declared.stored, self.stored, self.restored) == ("no", "", "")
+            return unseen and has_reason
+        wanted = "yes" if restored == "computed" else restored
         if (self.stored, self.restored) != (self.declared.stored, wanted):
             return False
-        has_reason = bool(self.declared.why and self.declared.page)
-        return self.declared.restored in COMES_BACK or has_reason
+        return restored in COMES_BACK or has_reason
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where the items of a measurement lie, by ids of Graph, and how they are protected."""
+
+    source: str
+    target: str
+    """Fresh, of the same kind; "" where the service is only exported."""
+    policy: Mapping[str, Any]
+    options: tuple[str, ...] = field(default=())
+    """Of the restore."""
 
 
 class Subject(Protocol):
-    """What the measurement has to know of one type."""
+    """What the measurement has to know of one service."""
 
-    name: str
-    """As in the lists: "message"."""
     service: str
 
-    def furnish(self, tenant: Tenant, user: User) -> None:
-        """Puts items into the user's mailbox that together use every property."""
+    def furnish(self, tenant: Tenant) -> Scene:
+        """Puts items into a tenant that together use every property."""
         ...
 
-    def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, _Facts]:
-        """Every item as Graph shows it, by something that survives a restore.
+    def shown(self, graph: Graph, tenant: Tenant, where: str) -> Shown:
+        """Every item as Graph shows it of a source or a target.
 
         Values are made comparable: folders by path, attachments without ids.
         """
         ...
 
-    def kept(
-        self, installation: Installation, user: User, shown: Mapping[str, _Facts]
-    ) -> dict[str, _Facts]:
+    def kept(self, installation: Installation, where: str, shown: Shown) -> Shown:
         """The same from the newest restore point."""
         ...
 
 
-def declared() -> list[Declared]:
-    """The committed lists."""
+@runtime_checkable
+class ExportOnly(Subject, Protocol):
+    """The same of a service without a restore."""
+
+    def exported(self, installation: Installation, where: str) -> Shown:
+        """The same from an export of the newest restore point."""
+        ...
+
+
+def declared(services: Collection[str] = ()) -> list[Declared]:
+    """The committed lists; those of some services, or all."""
     found = []
-    for name in ("message", "event", "contact", "todoTask"):
-        text = json.loads((LISTS / f"{name}.json").read_text(encoding="utf-8"))
+    for one in TYPES:
+        service, _, name = one.partition("/")
+        if services and service not in services:
+            continue
+        text = json.loads((LISTS / f"{one}.json").read_text(encoding="utf-8"))
         rows = tuple(Property(**row) for row in text["properties"])
-        found.append(Declared(name, text["title"], text["page"], rows))
+        found.append(Declared(service, name, text["title"], text["page"], rows))
     return found
 
 
-def measured(subjects: Sequence[Subject]) -> list[Verdict]:
+def measured(subjects: Sequence[Subject], lists: Sequence[Declared]) -> list[Verdict]:
     """A verdict for every declared property, in the order of the lists."""
-    by_type = {one.name: one for one in subjects if one.service in SERVICES}
-    found: list[Verdict] = []
-    for one in declared():
-        subject = by_type.get(one.name)
-        if subject is None:
-            found += [Verdict(one.name, row) for row in one.properties]
-        else:
-            found += _measured(subject, one)
-    return found
+    seen = {one.service: _measured(one) for one in subjects if one.service in SERVICES}
+    return [verdict for one in lists for verdict in _verdicts(one, seen.get(one.service))]
 
 
 def figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -132,43 +175,85 @@ def figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "properties_restored": len(restored),
         "properties_restored_partly": sum(one.restored == "partly" for one in verdicts),
         "properties_not_restorable": sum(one.restored == "no" for one in verdicts),
+        "properties_apart": sum(one.declared.restored == APART for one in verdicts),
         "properties_unexplained": len(unexplained),
         "unexplained": [
-            f"{one.type}.{one.declared.name}: declared {one.declared.stored}/"
+            f"{one.service}/{one.type}.{one.declared.name}: declared {one.declared.stored}/"
             f"{one.declared.restored}, measured {one.stored or '-'}/{one.restored or '-'}"
             for one in unexplained
         ],
     }
 
 
-def _measured(subject: Subject, listed: Declared) -> list[Verdict]:
-    tenant = contoso.build("tiny", seed=5)
+def mailboxes(tenant: Tenant) -> Scene:
+    """Two new mailboxes, the first to be furnished and protected."""
     user, target = tenant.add_user("Full House"), tenant.add_user("Fresh Start")
+    selection = {"mode": "include", "users": [user.id]}
+    return Scene(user.id, target.id, {"selection": selection, "protection": "full"})
+
+
+def numbered(found: Mapping[str, list[_Facts]]) -> dict[str, _Facts]:
+    """Items by name and number: those with one name in the order they are given."""
+    return {f"{name} {n}": one for name, some in found.items() for n, one in enumerate(some)}
+
+
+def named(found: Iterable[tuple[str, str, _Facts]]) -> Shown:
+    """(type, name, item) as they are compared; each names its type."""
+    by_type: dict[str, dict[str, list[_Facts]]] = {}
+    for type_, name, facts in found:
+        whole = {"@odata.type": f"#microsoft.graph.{type_}", **facts}
+        by_type.setdefault(type_, {}).setdefault(name, []).append(whole)
+    return {type_: numbered(some) for type_, some in by_type.items()}
+
+
+def without_notes(raw: Mapping[str, Any]) -> _Facts:
+    """An object without what OData says of the answer it came in."""
+    return {name: value for name, value in raw.items() if not name.startswith("@odata.")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    before: Shown
+    kept: Shown
+    after: Shown
+
+
+def _measured(subject: Subject) -> _Seen:
+    tenant = contoso.build("tiny", seed=5)
     with tenant.lock:
-        subject.furnish(tenant, user)
+        scene = subject.furnish(tenant)
     with installed(tenant) as installation:
         service = SERVICES[subject.service]
-        selection = {"mode": "include", "users": [user.id]}
-        installation.choose(services=[service.name], selection=selection, protection="full")
+        installation.choose(services=[service.name], **scene.policy)
         run = installation.back_up()
-        if run["state"] != "green":
-            raise RuntimeError(f"the backup for {subject.name} ended {run['state']}: {run}")
+        if run["state"] not in ("green", "amber"):
+            raise RuntimeError(f"the backup of {service.name} ended {run['state']}: {run}")
         graph = Graph(installation.running)
-        before = subject.shown(graph, tenant, user)
-        kept = subject.kept(installation, user, before)
+        before = subject.shown(graph, tenant, scene.source)
+        kept = subject.kept(installation, scene.source, before)
+        if isinstance(subject, ExportOnly):
+            return _Seen(before, kept, subject.exported(installation, scene.source))
         kind = service.resource_kind
         request = RestoreRequest(
-            service.name, f"{kind}:{user.id}", target=f"{kind}:{target.id}", place="original"
-        )
+            service.name, f"{kind}:{scene.source}", target=f"{kind}:{scene.target}",
+            place="original", options=scene.options,
+        )  # fmt: skip
         installation.clock.sleep(_DAYS_S)  # dates of the restore itself are not those of the items
         installation.restore(request)
-        after = subject.shown(graph, tenant, target)
+        return _Seen(before, kept, subject.shown(graph, tenant, scene.target))
+
+
+def _verdicts(listed: Declared, seen: _Seen | None) -> list[Verdict]:
+    if seen is None:
+        return [Verdict(listed.service, listed.name, row) for row in listed.properties]
+    before = seen.before.get(listed.name, {})
     return [
         Verdict(
+            listed.service,
             listed.name,
             row,
-            _agreement(row.name, before, kept),
-            _agreement(row.name, before, after),
+            _agreement(row.name, before, seen.kept.get(listed.name, {})),
+            _agreement(row.name, before, seen.after.get(listed.name, {})),
         )
         for row in listed.properties
     ]

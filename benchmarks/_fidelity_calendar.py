@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from benchmarks._fidelity import Scene, Shown, mailboxes
 from benchmarks._fidelity_files import kept_files, shown_files
 from benchmarks._graph import Graph
 from benchmarks._installation import Installation
@@ -20,7 +21,6 @@ from simulator.calendar_create import preview
 from simulator.calendar_json import PROPERTIES
 from simulator.calendar_state import Calendars, calendars_of
 from simulator.contoso_calendar import fill_calendars, make
-from simulator.tenant import User
 
 _NOW = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
 _TEXT = "String {6f2a1c53-9d2e-4c0b-8a57-31d6a1f0b9e4} Name Project"
@@ -46,15 +46,14 @@ _LOOKS = ("body", "end", "showAs", "importance", "categories", "hasAttachments")
 
 
 class Events:
-    """The event among the subjects of the measurement."""
+    """The calendar among the subjects of the measurement."""
 
-    name = "event"
     service = "calendar"
 
-    def furnish(self, tenant: Tenant, user: User) -> None:
-        dice = random.Random("fidelity")
-        fill_calendars(tenant, user.id, 4, dice, _NOW, special=True)
-        store = calendars_of(tenant, user.id)
+    def furnish(self, tenant: Tenant) -> Scene:
+        scene, dice = mailboxes(tenant), random.Random("fidelity")
+        fill_calendars(tenant, scene.source, 4, dice, _NOW, special=True)
+        store = calendars_of(tenant, scene.source)
         full = make(
             store, store.default, dice, "Everything an event can hold",
             datetime(2026, 12, 3, 10, 0), guests=2,
@@ -67,30 +66,29 @@ class Events:
         full.extended_lists[extended.key(_WORDS)] = ["pier", "crane"]
         full.extensions[_EXTENSION] = {"id": _EXTENSION, "extensionName": _EXTENSION, "stars": 5}
         with_event_previews(store)
+        return scene
 
-    def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, dict[str, Any]]:
-        store = calendars_of(tenant, user.id)
+    def shown(self, graph: Graph, tenant: Tenant, where: str) -> Shown:
+        store = calendars_of(tenant, where)
         found = []
         for event in list(store.events.values()):
             if event.calendar.owner != store.owner:
                 continue  # protected in the mailbox of its owner
             key = store.event_id(event, immutable=True)
-            path = f"/users/{user.id}/events/{quote(key)}"
+            path = f"/users/{where}/events/{quote(key)}"
             raw = graph.get(path, select=_SELECT, expand=_EXPAND)
             raw["attachments"] = shown_files(graph, path, raw["attachments"])
             if event.is_series:
                 raw["instances"] = _instances(graph, path)
             for one in raw.get("exceptionOccurrences", ()):
-                at = f"/users/{user.id}/events/{quote(one['id'])}"
+                at = f"/users/{where}/events/{quote(one['id'])}"
                 listed = graph.get(at, expand=_FILES)["attachments"]
                 one["attachments"] = shown_files(graph, at, listed)
             found.append(_comparable(raw, event.calendar.name))
-        return _named(found)
+        return {"event": _named(found)}
 
-    def kept(
-        self, installation: Installation, user: User, shown: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, dict[str, Any]]:
-        view = installation.view(self.service, f"mailbox:{user.id}")
+    def kept(self, installation: Installation, where: str, shown: Shown) -> Shown:
+        view = installation.view(self.service, f"mailbox:{where}")
         found = []
         for entry in view.catalog.items():
             if entry.kind == "folder":
@@ -102,7 +100,7 @@ class Events:
                 own = kept_files(item.parts, str(one.get("originalStart")))
                 one["attachments"] = own or raw["attachments"]
             found.append(_comparable(raw, view.path(entry)[-1].name))
-        return _named(found)
+        return {"event": _named(found)}
 
 
 def with_event_previews(store: Calendars) -> None:

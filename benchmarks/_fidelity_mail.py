@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from base.item import StoredItem
+from benchmarks._fidelity import Scene, Shown, mailboxes, numbered
 from benchmarks._fidelity_files import kept_files, shown_files
 from benchmarks._graph import Graph
 from benchmarks._installation import Installation
@@ -19,7 +20,6 @@ from simulator.content import Letter, Person, SeedMessage
 from simulator.content_kinds import with_file
 from simulator.content_special import SPECIAL
 from simulator.mailbox import Folder, Mailbox
-from simulator.tenant import User
 
 _AT = datetime(2026, 9, 14, 7, 31, tzinfo=UTC)
 _SENDER = Person("Nora O'Hara, Ships", "nora@ships.example")
@@ -46,13 +46,13 @@ _LOOKS = ("receivedDateTime", "isRead", "categories", "flag")
 
 
 class Mail:
-    """The message among the subjects of the measurement."""
+    """The mail among the subjects of the measurement."""
 
-    name = "message"
     service = "mail"
 
-    def furnish(self, tenant: Tenant, user: User) -> None:
-        mailbox = tenant.mailboxes[user.id]
+    def furnish(self, tenant: Tenant) -> Scene:
+        scene = mailboxes(tenant)
+        mailbox, user = tenant.mailboxes[scene.source], tenant.users[scene.source]
         owner = Person(str(user.properties["displayName"]), str(user.properties["mail"]))
         letters = _letters(owner)
         folder = mailbox.add_folder("Projects / 2026")
@@ -67,27 +67,26 @@ class Mail:
         )
         mail_create.from_json(tenant, mailbox, mailbox.folder("drafts"), _draft())
         with_previews(mailbox)
+        return scene
 
-    def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, dict[str, Any]]:
-        mailbox = tenant.mailboxes[user.id]
+    def shown(self, graph: Graph, tenant: Tenant, where: str) -> Shown:
+        mailbox = tenant.mailboxes[where]
         found = {}
         for message in list(mailbox.messages.values()):
             if not is_protected(message.folder):
                 continue
             key = mailbox.message_id(message, immutable=True)
-            path = f"/users/{user.id}/messages/{quote(key)}"
+            path = f"/users/{where}/messages/{quote(key)}"
             raw = graph.get(path, select=",".join(_NAMES), expand=_EXPAND)
             raw.pop("@odata.etag", None)
             listed = graph.all(f"{path}/attachments", select="id")
             raw["attachments"] = shown_files(graph, path, listed)
             found[key] = _comparable(raw, mailbox)
-        return _by_name(found)
+        return {"message": _by_name(found)}
 
-    def kept(
-        self, installation: Installation, user: User, shown: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, dict[str, Any]]:
-        mailbox = installation.tenant.mailboxes[user.id]
-        view = installation.view(self.service, f"mailbox:{user.id}")
+    def kept(self, installation: Installation, where: str, shown: Shown) -> Shown:
+        mailbox = installation.tenant.mailboxes[where]
+        view = installation.view(self.service, f"mailbox:{where}")
         found = {}
         for entry in view.catalog.items():
             if entry.kind == "folder":
@@ -100,10 +99,10 @@ class Mail:
             found[entry.id] = facts
         named = _by_name(found)
         for key, facts in named.items():
-            wanted, held = shown.get(key, {}).get(_HEADERS, []), facts.pop(_HEADERS)
+            wanted, held = shown["message"].get(key, {}).get(_HEADERS, []), facts.pop(_HEADERS)
             if all(_header(one) in held for one in wanted):
                 facts[_HEADERS] = wanted
-        return named
+        return {"message": named}
 
 
 def with_previews(mailbox: Mailbox) -> None:
@@ -188,7 +187,7 @@ def _by_name(found: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         named.setdefault(name, []).append(facts)
     for copies in named.values():
         copies.sort(key=lambda one: str([one[fact] for fact in _LOOKS]))
-    return {f"{name} {n}": one for name, copies in named.items() for n, one in enumerate(copies)}
+    return numbered(named)
 
 
 def _comparable(raw: Mapping[str, Any], mailbox: Mailbox) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from base.item import StoredItem
+from benchmarks._fidelity import Scene, Shown, mailboxes, numbered
 from benchmarks._graph import Graph
 from benchmarks._installation import Installation
 from simulator import Tenant, contoso_people, extended
 from simulator.contacts import WRITABLE, ContactBook, book_of
 from simulator.filebytes import LiteralBytes, SpooledBytes
-from simulator.tenant import User
 from simulator.todo import todo_of
 from simulator.todo_attachments import Session
 
@@ -38,14 +38,14 @@ _EXPAND_TASK = (
 
 
 class Contacts:
-    """The contact among the subjects of the measurement."""
+    """The contacts among the subjects of the measurement."""
 
-    name = "contact"
     service = "contacts"
 
-    def furnish(self, tenant: Tenant, user: User) -> None:
-        contoso_people.fill(tenant, user.id, random.Random("fidelity"), 6, special=True)
-        book = book_of(tenant, user.id)
+    def furnish(self, tenant: Tenant) -> Scene:
+        scene = mailboxes(tenant)
+        contoso_people.fill(tenant, scene.source, random.Random("fidelity"), 6, special=True)
+        book = book_of(tenant, scene.source)
         text: dict[str, Any] = {name: f"A {name}" for name in WRITABLE}
         address = {"street": "Pier 4", "city": "Hamburg", "state": "HH", "postalCode": "20457"}
         address["countryOrRegion"] = "Germany"
@@ -66,38 +66,37 @@ class Contacts:
         full.extended[extended.key(_TEXT)] = "Harbour"
         full.extended_lists[extended.key(_WORDS)] = ["pier", "crane"]
         full.extensions[_EXTENSION] = dict(_OPEN)
+        return scene
 
-    def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, dict[str, Any]]:
-        book = book_of(tenant, user.id)
+    def shown(self, graph: Graph, tenant: Tenant, where: str) -> Shown:
+        book = book_of(tenant, where)
         found = []
         for contact in list(book.contacts.values()):
             key = book.id_of(contact.number, contact.moves, immutable=True)
-            path = f"/users/{user.id}/contacts/{quote(key)}"
+            path = f"/users/{where}/contacts/{quote(key)}"
             raw = graph.get(path, select=_CONTACT, expand=_EXPAND_CONTACT)
             photo = graph.raw(f"{path}/photo/$value") if contact.photo is not None else b""
             found.append(_contact(raw, book, photo))
-        return _named(found, "displayName", "parentFolderId")
+        return {"contact": _named(found, "displayName", "parentFolderId")}
 
-    def kept(
-        self, installation: Installation, user: User, shown: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, dict[str, Any]]:
-        book = book_of(installation.tenant, user.id)
+    def kept(self, installation: Installation, where: str, shown: Shown) -> Shown:
+        book = book_of(installation.tenant, where)
         found = []
-        for item, raw in _stored(installation, self.service, user):
+        for item, raw in _stored(installation, self.service, where):
             photo = item.part("photo")
             found.append(_contact(raw, book, photo.read() if photo is not None else b""))
-        return _named(found, "displayName", "parentFolderId")
+        return {"contact": _named(found, "displayName", "parentFolderId")}
 
 
 class Tasks:
-    """The todoTask among the subjects of the measurement."""
+    """To Do among the subjects of the measurement."""
 
-    name = "todoTask"
     service = "tasks"
 
-    def furnish(self, tenant: Tenant, user: User) -> None:
-        contoso_people.fill(tenant, user.id, random.Random("fidelity"), 6, special=True)
-        todo = todo_of(tenant, user.id)
+    def furnish(self, tenant: Tenant) -> Scene:
+        scene = mailboxes(tenant)
+        contoso_people.fill(tenant, scene.source, random.Random("fidelity"), 6, special=True)
+        todo = todo_of(tenant, scene.source)
         pattern = {"type": "weekly", "interval": 2, "daysOfWeek": ["monday"]}
         full = todo.add(
             todo.default,
@@ -127,16 +126,17 @@ class Tasks:
         todo.add(todo.default, done)
         session = Session(full, "slow.bin", "text/plain", 4_000_000, SpooledBytes())
         tenant.room.setdefault(_SESSIONS, {})["AAMkTaskSession1="] = session
+        return scene
 
-    def shown(self, graph: Graph, tenant: Tenant, user: User) -> dict[str, dict[str, Any]]:
-        todo = todo_of(tenant, user.id)
+    def shown(self, graph: Graph, tenant: Tenant, where: str) -> Shown:
+        todo = todo_of(tenant, where)
         found = []
         for tasks in list(todo.lists.values()):
             if tasks is todo.flagged:
                 continue
             for task in list(tasks.tasks.values()):
                 key = todo.id_of(task.number, task.moves, {"immutable": True, "salt": 0})
-                path = f"/users/{user.id}/todo/lists/{quote(tasks.id)}/tasks/{quote(key)}"
+                path = f"/users/{where}/todo/lists/{quote(tasks.id)}/tasks/{quote(key)}"
                 raw = graph.get(path, expand=_EXPAND_TASK)
                 files = [
                     graph.raw(f"{path}/attachments/{quote(one['id'])}/$value")
@@ -149,27 +149,25 @@ class Tasks:
                     if session.task is task
                 ]
                 found.append(facts)
-        return _named(found, "title", "list")
+        return {"todoTask": _named(found, "title", "list")}
 
-    def kept(
-        self, installation: Installation, user: User, shown: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, dict[str, Any]]:
-        todo = todo_of(installation.tenant, user.id)
+    def kept(self, installation: Installation, where: str, shown: Shown) -> Shown:
+        todo = todo_of(installation.tenant, where)
         found = []
-        for item, raw in _stored(installation, self.service, user):
+        for item, raw in _stored(installation, self.service, where):
             if item.parent == todo.flagged.id:
                 continue  # follows the mail, and is not restored
             files = [part.read() for part in item.parts if part.role == "attachment"]
             held = todo.lists.get(item.parent)
             found.append(_task(raw, held.name if held is not None else "", files))
-        return _named(found, "title", "list")
+        return {"todoTask": _named(found, "title", "list")}
 
 
 def _stored(
-    installation: Installation, service: str, user: User
+    installation: Installation, service: str, where: str
 ) -> list[tuple[StoredItem, dict[str, Any]]]:
     """Items of the newest restore point with the object Graph gave, volatile properties too."""
-    view = installation.view(service, f"mailbox:{user.id}")
+    view = installation.view(service, f"mailbox:{where}")
     return [
         (view.item(entry.id), {**view.item(entry.id).raw, **entry.facts.get("volatile", {})})
         for entry in view.catalog.items()
@@ -208,7 +206,7 @@ def _named(found: list[dict[str, Any]], *names: str) -> dict[str, dict[str, Any]
         by_name.setdefault(" ".join(str(facts.get(name)) for name in names), []).append(facts)
     for copies in by_name.values():
         copies.sort(key=_looks)
-    return {f"{name} {n}": one for name, copies in by_name.items() for n, one in enumerate(copies)}
+    return numbered(by_name)
 
 
 def _looks(facts: Mapping[str, Any]) -> str:

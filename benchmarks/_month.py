@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import simulator
-from benchmarks._fidelity import COMES_BACK, Subject, declared
+from benchmarks._fidelity import COMES_BACK, Shown, Subject, declared
 from benchmarks._fidelity_calendar import with_event_previews
 from benchmarks._fidelity_mail import with_previews
 from benchmarks._graph import Graph
@@ -58,7 +58,6 @@ _EVENTS = ("joins", "converted", "leaves", "loses-mailbox")
 _WEATHER = ("calm", "hostile", "hostile", "throttled", "storm", "heavy", "signed-out")
 # A read flip comes as a piece without them: they are those of the last whole object.
 _MOVING = ("changeKey", "lastModifiedDateTime")
-_Facts = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +116,10 @@ class Month:
         with self._tenant.lock:
             self._tenant.remove_user(self._joiner.id, for_good=True)
         self._dice = random.Random(f"month {seed}")
-        self._left: dict[str, dict[str, _Facts]] = {}  # by user id, then type: what they had
+        self._left: dict[str, dict[str, Shown]] = {}  # by user id, then service: what they had
         self._gone: list[User] = []
         self.report = Report()
-        listed = declared()
+        listed = declared([one.service for one in self._subjects])
         self._stored = {
             o.name: [p.name for p in o.properties if p.stored == "yes" and p.name not in _MOVING]
             for o in listed
@@ -168,13 +167,13 @@ class Month:
         for user in list(tenant.users.values()):
             if user.id in tenant.mailboxes:
                 for subject in self._subjects:
-                    wanted = subject.shown(self._graph, tenant, user)
+                    wanted = subject.shown(self._graph, tenant, user.id)
                     self._restore_mailbox(subject, user, wanted)
             if user.drive_id is not None:
                 self._restore_drive(user.drive_id, _files(tenant.drives[user.drive_id]))
         for user in self._gone:
             for subject in self._subjects:
-                self._restore_mailbox(subject, user, self._left[user.id][subject.name])
+                self._restore_mailbox(subject, user, self._left[user.id][subject.service])
 
     # --- The day ---
 
@@ -199,7 +198,7 @@ class Month:
     def _remembered(self, name: str) -> User:
         user = self._named(name)
         self._left[user.id] = {
-            one.name: one.shown(self._graph, self._tenant, user) for one in self._subjects
+            one.service: one.shown(self._graph, self._tenant, user.id) for one in self._subjects
         }
         self._gone.append(user)
         return user
@@ -268,27 +267,27 @@ class Month:
         for user in list(tenant.users.values()):
             if user.id in tenant.mailboxes:
                 for subject in self._subjects:
-                    wanted = subject.shown(self._graph, tenant, user)
-                    kept = subject.kept(self._on, user, wanted)
-                    self.report.compared[f"{subject.name} stored"] += len(wanted)
-                    yield from _differences(subject.name, wanted, kept, self._stored[subject.name])
+                    wanted = subject.shown(self._graph, tenant, user.id)
+                    kept = subject.kept(self._on, user.id, wanted)
+                    for name, items in wanted.items():
+                        self.report.compared[f"{name} stored"] += len(items)
+                        yield from _differences(name, items, kept[name], self._stored[name])
             if user.drive_id is not None:
                 wanted_files = _files(tenant.drives[user.drive_id])
                 yield from _counted("file", wanted_files, self._files_kept(user.drive_id))
 
-    def _restore_mailbox(self, subject: Subject, user: User, wanted: _Facts) -> None:
-        if not wanted:
+    def _restore_mailbox(self, subject: Subject, user: User, wanted: Shown) -> None:
+        if not any(wanted.values()):
             return
         with self._tenant.lock:
             target = self._tenant.add_user(f"Fresh {len(self._tenant.users)}")
         kind = SERVICES[subject.service].resource_kind
         self._restore(subject.service, f"{kind}:{user.id}", f"{kind}:{target.id}")
-        found = subject.shown(self._graph, self._tenant, target)
-        self.report.compared[f"{subject.name} restored"] += len(wanted)
-        self.report.differences += [
-            f"restored: {text}"
-            for text in _differences(subject.name, wanted, found, self._restored[subject.name])
-        ]
+        found = subject.shown(self._graph, self._tenant, target.id)
+        for name, items in wanted.items():
+            self.report.compared[f"{name} restored"] += len(items)
+            unlike = _differences(name, items, found[name], self._restored[name])
+            self.report.differences += [f"restored: {text}" for text in unlike]
         with self._tenant.lock:
             self._tenant.remove_user(target.id, for_good=True)
 
@@ -347,7 +346,10 @@ def _counted(
 
 
 def _differences(
-    kind: str, wanted: _Facts, found: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+    kind: str,
+    wanted: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, Mapping[str, Any]],
+    names: Sequence[str],
 ) -> Iterator[str]:
     """Items that only one side has, and properties that differ, each with how often."""
     counted: Counter[str] = Counter()

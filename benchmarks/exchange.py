@@ -17,13 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import _ceiling, _fidelity
-from benchmarks._exchange import Size, progressive, whole
-from benchmarks._fidelity_calendar import Events
-from benchmarks._fidelity_mail import Mail
-from benchmarks._fidelity_people import Contacts, Tasks
+from benchmarks._exchange import SERVICES, Size, progressive, whole
 from benchmarks._figures import Bound, passed
+from benchmarks.fidelity import MAILBOX
 
-SUBJECTS: tuple[_fidelity.Subject, ...] = (Mail(), Events(), Contacts(), Tasks())
 FULL = Size(messages=5_000, plain=20_000, attached=10_000)
 BOUNDS = (
     Bound("properties_unexplained", at_most=0),
@@ -50,12 +47,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(
     size: Size,
-    subjects: Sequence[_fidelity.Subject] = SUBJECTS,
+    subjects: Sequence[_fidelity.Subject] = MAILBOX,
     ceiling: Callable[[], dict[str, Any]] = _ceiling.figures,
 ) -> dict[str, Any]:
     """One whole benchmark; the report as --json prints it."""
     started = time.perf_counter()
-    figures = _fidelity.figures(_fidelity.measured(subjects))
+    lists = _fidelity.declared(SERVICES)
+    figures = _fidelity.figures(_fidelity.measured(subjects, lists))
     asked = [whole(size), progressive(size)]
     for one in asked:
         figures |= one.figures

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from benchmarks._installation import installed
 from benchmarks._month import Month, nights, open_rows, tenant_of
-from benchmarks.exchange import SUBJECTS
+from benchmarks.fidelity import MAILBOX
 
 NIGHTS = 30
 
@@ -43,7 +43,7 @@ def measure(count: int, seed: int, *, few: bool = False) -> dict[str, Any]:
     started = time.perf_counter()
     tenant = tenant_of(seed, few=few)
     with installed(tenant) as installation:
-        month = Month(installation, SUBJECTS, seed)
+        month = Month(installation, MAILBOX, seed)
         for night in nights(count, seed):
             month.live(night)
         still_open = open_rows(installation)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from simulator import extended, mailids, outlook_feed
 from simulator.contoso_people import picture
-from simulator.expansion import expanded, extended_json
+from simulator.expansion import expanded, extended_json, extensions_json
 from simulator.feed import ChangeLog
 from simulator.mail import check_size
 from simulator.mail_json import applied, wants_immutable
@@ -32,6 +32,7 @@ _NUMBERS_FROM = 3_000_000  # so that no note has the id of a message or contact
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/bmp")
 _PICTURE_BYTES_MAX = 3 * 1024 * 1024
 _PREVIEW = 255
+_EXPANDED = ("singleValueExtendedProperties", "multiValueExtendedProperties", "extensions")
 _TAGS = re.compile(r"<[^>]*>")
 
 
@@ -43,6 +44,8 @@ class Note:
     properties: Json
     pictures: dict[int, Json] = field(default_factory=dict)
     extended: dict[str, str] = field(default_factory=dict)
+    extended_lists: dict[str, list[str]] = field(default_factory=dict)
+    extensions: dict[str, Json] = field(default_factory=dict)
     change: int = 0
     older: Json | None = None
 
@@ -230,14 +233,18 @@ def note_json(book: NoteBook, note: Note, view: Json, *, older: bool = False) ->
         "id": book.id_of(note.number, immutable=view["immutable"], salt=view["salt"]),
         "changeKey": key,
     }
-    shown |= facts | {
-        "bodyPreview": words[:_PREVIEW], "isDeleted": False, "hasAttachments": bool(note.pictures),
-    }  # fmt: skip
+    shown |= {"isDeleted": False} | facts
+    shown |= {"bodyPreview": words[:_PREVIEW], "hasAttachments": bool(note.pictures)}
     if view["select"]:
         shown = {k: v for k, v in shown.items() if k in view["select"] or k == "id"}
     wanted: dict[str, tuple[str, ...]] = view["expand"]
     values = extended_json(note.extended, wanted.get("singleValueExtendedProperties", ()))
-    return shown | ({"singleValueExtendedProperties": values} if values else {})
+    lists = extended_json(note.extended_lists, wanted.get("multiValueExtendedProperties", ()))
+    shown |= {"singleValueExtendedProperties": values} if values else {}
+    shown |= {"multiValueExtendedProperties": lists} if lists else {}
+    if "extensions" in wanted:
+        shown["extensions"] = extensions_json(note.extensions, wanted["extensions"])
+    return shown
 
 
 def fill_notes(tenant: Tenant, user: str, dice: random.Random, count: int) -> None:
@@ -299,7 +306,7 @@ def _view(tenant: Tenant, request: Request, options: dict[str, str] | None = Non
     immutable = wants_immutable(request)
     salted = tenant.quirks.volatile_ids and not immutable
     select = {name.strip() for name in query.get("$select", "").split(",")} - {""}
-    expand = expanded(query.get("$expand", ""), ("singleValueExtendedProperties",))
+    expand = expanded(query.get("$expand", ""), _EXPANDED)
     salt = tenant.rng.getrandbits(32) if salted else 0
     return {"immutable": immutable, "salt": salt, "select": select, "expand": expand}
 

@@ -199,10 +199,16 @@ def update_task_details(tenant: Tenant, request: Request, task: str) -> Answer:
     return _changed(request, details_json(found.details, task))
 
 
-def get_board_format(tenant: Tenant, request: Request, task: str) -> Answer:
+def _board_format(name: str) -> Callable[..., Answer]:
     """GET …/{assignedTo|bucket|progress}TaskBoardFormat."""
-    found = planner_of(tenant).task(task)[1]
-    return Answer(200, {"@odata.etag": found.task.etag, "id": task})
+
+    def get_board_format(tenant: Tenant, request: Request, task: str) -> Answer:
+        found = planner_of(tenant).task(task)[1]
+        return Answer(
+            200, {"@odata.etag": found.task.etag, "id": task} | found.boards.get(name, {})
+        )
+
+    return get_board_format
 
 
 def thing_json(one: Thing) -> Json:
@@ -345,9 +351,14 @@ _OPERATIONS: tuple[tuple[str, str, _Handler, tuple[str, ...]], ...] = (
     ("DELETE", _TASK, delete_task, WRITE),
     ("GET", f"{_TASK}/details", get_task_details, READ),
     ("PATCH", f"{_TASK}/details", update_task_details, WRITE),
-    ("GET", f"{_TASK}/assignedToTaskBoardFormat", get_board_format, READ),
-    ("GET", f"{_TASK}/bucketTaskBoardFormat", get_board_format, READ),
-    ("GET", f"{_TASK}/progressTaskBoardFormat", get_board_format, READ),
+    *(
+        ("GET", f"{_TASK}/{name}", _board_format(name), READ)
+        for name in (
+            "assignedToTaskBoardFormat",
+            "bucketTaskBoardFormat",
+            "progressTaskBoardFormat",
+        )
+    ),
 )
 ROUTES: tuple[Route, ...] = tuple(
     Route(method, pattern, handler, roles) for method, pattern, handler, roles in _OPERATIONS

@@ -39,6 +39,8 @@ class Task:
     details: Thing
     broken: int = 0
     """Status of every answer that would hold its details; 0: they are given."""
+    boards: dict[str, Json] = field(default_factory=dict)
+    """Where it stands in the views of the board, by the name of the format; else anywhere."""
 
     def counted(self) -> Json:
         """What the task tells of its details."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from m365 import SERVICES
 from simulator.pages_state import site_pages
 from simulator.planner_state import planner_of
 from simulator.sites import add_site
-from tests import project
 from tests.engine.world import ORG, World, calm_tenant
 from tests.facts.stage import timed_world
 from tests.m365.cases_pages import PagesCase
@@ -167,39 +165,3 @@ def test_an_export_holds_a_page_to_read_and_a_table_of_each_bucket(made: World) 
 def test_no_permission_to_write_is_asked_for_to_read_them() -> None:
     for name in ("pages", "planner"):
         assert not [one for one in SERVICES[name].reads if "Write" in one or "FullControl" in one]
-
-
-CANVAS = ("canvasLayout", "horizontalSection", "horizontalSectionColumn", "verticalSection")
-DESCRIBED = {
-    "pages.md": ("sitePage", "titleArea", "textWebPart", "standardWebPart", *CANVAS),
-    "planner.md": (
-        "plannerPlan", "plannerPlanDetails", "plannerBucket", "plannerTask", "plannerTaskDetails",
-    ),
-    "notes.md": ("note",),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("page", DESCRIBED)
-def test_every_property_graph_knows_has_its_line_in_the_documentation(page: str) -> None:
-    paths = os.environ.get("HOLDFAST_GRAPH_OPENAPI", "").split(os.pathsep)
-    path = next((one for one in paths if "v1.0" in one), "")
-    if not path:
-        pytest.skip("HOLDFAST_GRAPH_OPENAPI names no document")
-    known = json.loads(Path(path).read_text("utf-8"))["components"]["schemas"]
-    text = (project.ROOT / "docs" / "services" / page).read_text("utf-8")
-    for schema in DESCRIBED[page]:
-        left = {one for one in properties(known, schema) if f"`{one}`" not in text}
-        assert not left, schema
-
-
-def properties(known: dict[str, Any], name: str) -> set[str]:
-    """All properties of a type, inherited ones too."""
-    found: set[str] = set()
-    todo = [known[f"microsoft.graph.{name}"]]
-    while todo:
-        one = todo.pop()
-        todo += one.get("allOf", ())
-        if "$ref" in one:
-            todo.append(known[one["$ref"].rpartition("/")[2]])
-        found |= {key for key in one.get("properties", ()) if not key.startswith("@")}
-    return found
