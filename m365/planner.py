@@ -10,7 +10,7 @@ Rules
   follows its details.
 - One feed, "planner"; its link remembers what was told. A round that was interrupted lists anew.
 - What is no longer listed is asked for by its id before it is taken for gone; a task that moved to
-  another plan of the group is only somewhere else.
+  another plan of the group is only somewhere else, one in a plan of another group is gone.
 - A plan that cannot be read, also when it is tried again at the end of the round, is a row in the
   ledger: what is stored of it stays, the others go on.
 
@@ -286,10 +286,18 @@ class PlannerSource:
             if key in unread or f"{PLAN}{key}" not in listed:
                 continue
             for entry in plan.entries.missing(listed):
-                bucket = entry.startswith(BUCKET)
-                if not self._exists(_bucket_path(entry) if bucket else _task_path(entry)):
+                if not self._is_here(entry, known):
                     plan.entries.forget((entry,))
                     yield Gone(entry)
+
+    def _is_here(self, entry: str, known: PlannerSeen) -> bool:
+        """Whether a bucket or task that is not listed is there, and in a plan of the group."""
+        bucket = entry.startswith(BUCKET)
+        try:
+            raw = self._get(_bucket_path(entry) if bucket else _task_path(entry))
+        except _MISSING:
+            return False
+        return not raw.get("planId") or raw["planId"] in known.plans
 
     def _exists(self, path: str) -> bool:
         try:

@@ -403,3 +403,15 @@ def test_the_link_stays_small() -> None:
     listed = [task(f"{number:028d}") for number in range(2_000)]
     link = run(group(*listed))[-1].link
     assert len(link) < 2_000 * 55
+
+
+def test_a_task_that_moved_to_a_plan_of_another_group_is_gone() -> None:
+    graph = group(task("t1"), task("t2"))
+    link = run(graph)[-1].link
+    graph.script[TASKS] = {"value": [task("t2")]}
+    graph.script["GET /planner/tasks/t1"] = task("t1", "2", planId="elsewhere")
+    pages = run(graph, link)
+    assert told(pages) == ["gone t1"]
+    graph.calls.clear()
+    assert told(run(graph, pages[-1].link)) == []
+    assert "GET /planner/tasks/t1" not in graph.calls
