@@ -61,7 +61,7 @@ class CalendarSource:
     def __init__(self, reader: GraphReader, resource: Resource) -> None:
         self._reader = reader
         self._scope = Scope.mailbox(resource.graph_id)
-        self._base = f"/users/{quote(resource.graph_id)}"
+        self._base = f"/users/{quote(resource.graph_id, safe='')}"
         self._list = CalendarList(reader, self._base, self._scope)
         self._events = EventReader(reader, self._base, self._scope)
         self._refused = dict[str, Forbidden]()  # calendars that answered so in this step
@@ -116,7 +116,7 @@ class CalendarSource:
 
     def counts(self) -> Iterator[LiveCount]:
         for key in self._list.own():
-            path = f"{self._base}/calendars/{quote(key)}/events/$count"
+            path = f"{self._base}/calendars/{quote(key, safe='')}/events/$count"
             try:
                 count = self._reader.get_raw(path, scope=self._scope).decode("utf-8-sig")
             except GraphProblem as problem:
@@ -176,7 +176,9 @@ class CalendarSource:
 
     def _window(self, part: str, link: CalendarLink) -> Iterator[FeedPage]:
         """The first round of a window; nothing of it is looked at: see calendar_link.py."""
-        path = f"{self._base}/calendars/{quote(part.removeprefix(_PART))}/calendarView/delta"
+        path = (
+            f"{self._base}/calendars/{quote(part.removeprefix(_PART), safe='')}/calendarView/delta"
+        )
         path += f"?startDateTime={link.begin}&endDateTime={link.end}"
         for page in self._pages(link.at or path, link):
             link = replace(link, at=page.link, phase=WINDOW if page.more else LIST)
@@ -219,7 +221,7 @@ class CalendarSource:
 
     def _modified(self, calendar_id: str, since: str, told: set[str]) -> Iterator[Change]:
         """What changed since then and was not named: see the theory of operation."""
-        path = f"{self._base}/calendars/{quote(calendar_id)}/events"
+        path = f"{self._base}/calendars/{quote(calendar_id, safe='')}/events"
         for page in self._events.pages(path, PAGE_ITEMS, f"lastModifiedDateTime ge {since}"):
             for raw in page.value:
                 if raw["id"] not in told:
@@ -231,7 +233,7 @@ class CalendarSource:
         calendar_id = part.removeprefix(_PART)
         if not link.list_at:
             yield FeedPage(part, (), link.write(), more=True, reset=True, scope=calendar_id)
-        path = f"{self._base}/calendars/{quote(calendar_id)}/events"
+        path = f"{self._base}/calendars/{quote(calendar_id, safe='')}/events"
         for page in self._events.pages(
             link.list_at or path, PAGE_ITEMS if link.whole else PAGE_ITEMS_SMALL
         ):
@@ -253,7 +255,7 @@ class CalendarSource:
             return False
 
     def _exists(self, calendar_id: str) -> bool:
-        path = f"{self._base}/calendars/{quote(calendar_id)}"
+        path = f"{self._base}/calendars/{quote(calendar_id, safe='')}"
         try:
             self._reader.get(path, params={"$select": "id"}, scope=self._scope)
         except ItemGone:

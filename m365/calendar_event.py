@@ -139,7 +139,7 @@ class EventReader:
                 "$expand": f"{EXCEPTIONS},{_ATTACHMENTS}" if files else EXCEPTIONS,
             }
             try:
-                path = f"{self._base}/{quote(event_id)}"
+                path = f"{self._base}/{quote(event_id, safe='')}"
                 found = self._reader.get(path, params=params, scope=self._scope)
             except GraphProblem as problem:
                 if problem.status_code != 400 or number == len(forms):
@@ -159,13 +159,15 @@ class EventReader:
                 continue
             key = one.get("id") if isinstance(one, Mapping) else one
             try:
-                yield self._reader.get(f"{self._base}/{quote(str(key))}", scope=self._scope)
+                yield self._reader.get(
+                    f"{self._base}/{quote(str(key), safe='')}", scope=self._scope
+                )
             except ItemGone:
                 continue
 
     def _parent(self, event_id: str) -> str:
         """The calendar an event lies in, for one that no feed of this step has named."""
-        path = f"{self._base}/{quote(event_id)}/calendar"
+        path = f"{self._base}/{quote(event_id, safe='')}/calendar"
         found = self._reader.get(path, params={"$select": "id"}, scope=self._scope)
         return str(found["id"])
 

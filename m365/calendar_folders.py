@@ -66,7 +66,7 @@ class CalendarFolders:
         if role == "default":
             return Folder(self.default(), (stored.name,))
         kind = "calendarGroups" if role == "group" else "calendars"
-        path = f"{self._base}/{kind}/{quote(stored.id)}"
+        path = f"{self._base}/{kind}/{quote(stored.id, safe='')}"
         try:
             found = self._writer.get(path, scope=self._scope)
         except GraphProblem as problem:
@@ -133,7 +133,9 @@ class CalendarFolders:
     def _path(self, into: Folder) -> str:
         if into.id == ROOT:
             return f"{self._base}/calendars"
-        return f"{self._base}/calendarGroups/{quote(into.id.removeprefix(_GROUP))}/calendars"
+        return (
+            f"{self._base}/calendarGroups/{quote(into.id.removeprefix(_GROUP), safe='')}/calendars"
+        )
 
     def _all(self, path: str) -> Iterator[dict[str, Any]]:
         for page in follow(self._writer, path, _PAGE, scope=self._scope):

@@ -77,7 +77,7 @@ class SeriesWriter:
         if not instance:
             troubles.append(Trouble(item.id, part, "occurrence-not-found", retry=False))
             return
-        path = f"{self._base}/{quote(instance)}"
+        path = f"{self._base}/{quote(instance, safe='')}"
         try:
             if exception is None:
                 self._writer.delete(path, scope=self._scope)
@@ -105,7 +105,7 @@ class SeriesWriter:
 
     def _instances(self, master_id: str, wanted: list[date]) -> Iterator[_Raw]:
         """The instances of a series around the days that are wanted."""
-        path = f"{self._base}/{quote(master_id)}/instances"
+        path = f"{self._base}/{quote(master_id, safe='')}/instances"
         for begin, end in _windows(wanted):
             params = {
                 "startDateTime": iso(begin),

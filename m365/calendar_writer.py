@@ -64,7 +64,7 @@ class CalendarWriter:
     ) -> None:
         self._writer = writer
         self._scope = Scope.mailbox(resource.graph_id)
-        self._base = f"/users/{quote(resource.graph_id)}"
+        self._base = f"/users/{quote(resource.graph_id, safe='')}"
         self._folders = CalendarFolders(writer, self._base, self._scope)
         self._attach = AttachmentWriter(
             writer, self._base, self._scope, clock or SystemClock(), items="events"
@@ -128,7 +128,7 @@ class CalendarWriter:
         body = self._body(item)
         body["singleValueExtendedProperties"] = [_mark(mark)]
         body["transactionId"] = ids.new_request_id()
-        path = f"{self._base}/calendars/{quote(calendar)}/events"
+        path = f"{self._base}/calendars/{quote(calendar, safe='')}/events"
         try:
             made = self._writer.post(path, body, scope=self._scope, repeatable=True)
         except GraphProblem as problem:
@@ -180,12 +180,12 @@ class CalendarWriter:
 
     def _events(self, calendar: str) -> Iterator[dict[str, Any]]:
         """What lies in a calendar, with our marker where the target gives it."""
-        path = f"{self._base}/calendars/{quote(calendar)}/events"
+        path = f"{self._base}/calendars/{quote(calendar, safe='')}/events"
         params = {"$select": _COMPARED, "$top": "200"}
         yield from marks.listed(self._writer, path, params, _MARKED, self._scope)
 
     def _event(self, event_id: str) -> str:
-        return f"{self._base}/events/{quote(event_id)}"
+        return f"{self._base}/events/{quote(event_id, safe='')}"
 
 
 def _mark(value: str) -> dict[str, str]:

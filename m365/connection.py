@@ -214,7 +214,7 @@ def _probe_of(permission: str) -> str:
 
 def _tried(reader: GraphReader, probe: str, sample: Sequence[str]) -> _Tried:
     scope = Scope.sharepoint() if "/drive" in probe else Scope.directory()
-    urls = dict.fromkeys(probe.replace("{user}", quote(user_id)) for user_id in sample)
+    urls = dict.fromkeys(probe.replace("{user}", quote(user_id, safe="")) for user_id in sample)
     requests = [BatchRequest(url) for url in urls]
     try:
         answers = reader.batch(requests, scope)

@@ -84,7 +84,7 @@ class ContactFolders:
 
     def below(self, folder_id: str) -> tuple[Change, ...]:
         """The folders that lie directly in a folder, as they are now."""
-        path = f"{self._base}/contactFolders/{quote(folder_id)}/childFolders"
+        path = f"{self._base}/contactFolders/{quote(folder_id, safe='')}/childFolders"
         found = {
             raw["id"]: raw
             for page in follow(self._reader, path, {"$top": "100"}, scope=self._scope)
@@ -111,7 +111,7 @@ class ContactFolders:
         """The whole folder where the delta gave only a piece of it; {} for one that is gone."""
         if "displayName" in raw and "parentFolderId" in raw:
             return raw
-        path = f"{self._base}/contactFolders/{quote(raw['id'])}"
+        path = f"{self._base}/contactFolders/{quote(raw['id'], safe='')}"
         try:
             return {**self._reader.get(path, scope=self._scope), **raw}
         except ItemGone:

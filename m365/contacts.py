@@ -45,7 +45,7 @@ class ContactsSource:
     def __init__(self, reader: GraphReader, resource: Resource) -> None:
         self._reader = reader
         self._scope = Scope.mailbox(resource.graph_id)
-        self._base = f"/users/{quote(resource.graph_id)}"
+        self._base = f"/users/{quote(resource.graph_id, safe='')}"
         self._tree = ContactFolders(reader, self._base, self._scope)
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
@@ -66,7 +66,7 @@ class ContactsSource:
         """The photo. A contact that vanished meanwhile has none: its feed will tell."""
         if change.kind == "folder":
             return [], []
-        path = f"{self._base}/contacts/{quote(change.id)}/photo/$value"
+        path = f"{self._base}/contacts/{quote(change.id, safe='')}/photo/$value"
         try:
             data = self._reader.get_raw(path, scope=self._scope)
         except ItemGone:
@@ -78,7 +78,9 @@ class ContactsSource:
         return ([Part("photo", data, {"contentType": media_type(data)})] if data else []), []
 
     def complete(self, item_id: str) -> Change:
-        raw = self._reader.get(f"{self._base}/contacts/{quote(item_id)}", scope=self._scope)
+        raw = self._reader.get(
+            f"{self._base}/contacts/{quote(item_id, safe='')}", scope=self._scope
+        )
         return _change(raw, str(raw.get("parentFolderId") or ""), partial=False)
 
     def merge(self, raw: Mapping[str, Any], change: Change) -> Change:
@@ -89,7 +91,7 @@ class ContactsSource:
         folders = [one.id for one in self._tree.since("", ()).changed if one.id != ROOT]
         query = "contacts?$count=true&$top=1&$select=id"
         requests = [
-            BatchRequest(f"{self._base}/contactFolders/{quote(folder)}/{query}")
+            BatchRequest(f"{self._base}/contactFolders/{quote(folder, safe='')}/{query}")
             for folder in folders
         ]
         answers = self._reader.batch(requests, scope=self._scope) if requests else ()
@@ -123,7 +125,7 @@ class ContactsSource:
         return FeedPage(
             part=f"folder:{folder_id}",
             entries=self._tree.below(folder_id) if known else (),
-            link=f"{self._base}/contactFolders/{quote(folder_id)}/contacts/delta",
+            link=f"{self._base}/contactFolders/{quote(folder_id, safe='')}/contacts/delta",
             more=True,
             reset=True,
             scope=folder_id,
@@ -153,7 +155,7 @@ class ContactsSource:
             yield FeedPage(part, entries, page.link, page.more)
 
     def _exists(self, folder_id: str) -> bool:
-        path = f"{self._base}/contactFolders/{quote(folder_id)}"
+        path = f"{self._base}/contactFolders/{quote(folder_id, safe='')}"
         try:
             self._reader.get(path, params={"$select": "id"}, scope=self._scope)
         except ItemGone:

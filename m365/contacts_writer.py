@@ -58,7 +58,7 @@ class ContactsWriter:
     def __init__(self, writer: GraphWriter, resource: Resource, clock: Clock | None = None) -> None:
         self._writer = writer
         self._scope = Scope.mailbox(resource.graph_id)
-        self._base = f"/users/{quote(resource.graph_id)}"
+        self._base = f"/users/{quote(resource.graph_id, safe='')}"
         self._clock = clock or SystemClock()
         self._alive: dict[str, tuple[str, str]] | None = None  # folder id -> (parent, name)
 
@@ -228,16 +228,16 @@ class ContactsWriter:
     def _children(self, folder_id: str) -> str:
         """Where the folders in a folder are listed and made."""
         above = f"{self._base}/contactFolders"
-        return above if folder_id == ROOT else f"{above}/{quote(folder_id)}/childFolders"
+        return above if folder_id == ROOT else f"{above}/{quote(folder_id, safe='')}/childFolders"
 
     def _path(self, folder_id: str) -> str:
         """Where the contacts of a folder are listed and made."""
         if folder_id == ROOT:
             return f"{self._base}/contacts"
-        return f"{self._base}/contactFolders/{quote(folder_id)}/contacts"
+        return f"{self._base}/contactFolders/{quote(folder_id, safe='')}/contacts"
 
     def _contact(self, contact_id: str) -> str:
-        return f"{self._base}/contacts/{quote(contact_id)}"
+        return f"{self._base}/contacts/{quote(contact_id, safe='')}"
 
 
 def contact_body(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def mailboxes_of(reader: GraphReader, user_ids: Sequence[str]) -> dict[str, Foun
     return _each(
         reader,
         user_ids,
-        lambda user_id: f"/users/{quote(user_id)}/{path}",
+        lambda user_id: f"/users/{quote(user_id, safe='')}/{path}",
         Scope.directory(),
         NO_MAILBOX,
         lambda user_id, body: user_id,
@@ -80,7 +80,7 @@ def drives_of(reader: GraphReader, user_ids: Sequence[str]) -> dict[str, Found]:
     return _each(
         reader,
         user_ids,
-        lambda user_id: f"/users/{quote(user_id)}/drive?$select=id,webUrl",
+        lambda user_id: f"/users/{quote(user_id, safe='')}/drive?$select=id,webUrl",
         Scope.sharepoint(),
         NO_DRIVE,
         lambda user_id, body: str(body.get("id") or ""),
@@ -95,7 +95,7 @@ def purposes_of(reader: GraphReader, user_ids: Sequence[str]) -> dict[str, str]:
     found = _each(
         reader,
         user_ids,
-        lambda user_id: f"/users/{quote(user_id)}/mailboxSettings/userPurpose",
+        lambda user_id: f"/users/{quote(user_id, safe='')}/mailboxSettings/userPurpose",
         Scope.directory(),
         NO_MAILBOX,
         lambda user_id, body: str(body.get("value") or ""),

@@ -73,7 +73,7 @@ class MailSource:
     def __init__(self, reader: GraphReader, resource: Resource) -> None:
         self._reader = reader
         self._scope = Scope.mailbox(resource.graph_id)
-        self._base = f"/users/{quote(resource.graph_id)}"
+        self._base = f"/users/{quote(resource.graph_id, safe='')}"
         self._tree = FolderTree(reader, self._base, self._scope)
         self._attachments = AttachmentReader(reader, self._base, self._scope)
         self._expands = True  # until this tenant refuses $expand=attachments
@@ -106,7 +106,7 @@ class MailSource:
         return parts, troubles
 
     def complete(self, item_id: str) -> Change:
-        path = f"{self._base}/messages/{quote(item_id)}"
+        path = f"{self._base}/messages/{quote(item_id, safe='')}"
         try:
             raw = self._reader.get(self._with_attachments(path), scope=self._scope)
         except GraphProblem as problem:
@@ -160,7 +160,7 @@ class MailSource:
         It holds no messages yet. Of a folder that was known its subfolders are named again: they
         lie in it too, and its feed will not tell of them.
         """
-        path = f"{self._base}/mailFolders/{quote(folder_id)}/messages/delta"
+        path = f"{self._base}/mailFolders/{quote(folder_id, safe='')}/messages/delta"
         return FeedPage(
             part=f"folder:{folder_id}",
             entries=self._tree.below(folder_id, tree) if known else (),
@@ -228,7 +228,7 @@ class MailSource:
     def _exists(self, folder_id: str) -> bool:
         try:
             self._reader.get(
-                f"{self._base}/mailFolders/{quote(folder_id)}",
+                f"{self._base}/mailFolders/{quote(folder_id, safe='')}",
                 params={"$select": "id"},
                 scope=self._scope,
             )

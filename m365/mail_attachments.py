@@ -58,7 +58,7 @@ class AttachmentReader:
 
     def mime(self, change: Change) -> _Result:
         """The message as RFC 822. Raises ItemGone when the message vanished."""
-        path = f"{self._base}/{quote(change.id)}/$value"
+        path = f"{self._base}/{quote(change.id, safe='')}/$value"
         listed = change.raw.get("attachments")
         heavy = sum(one.get("size") or 0 for one in listed) if isinstance(listed, list) else 0
         known = isinstance(listed, list) or not change.raw.get("hasAttachments")
@@ -103,7 +103,7 @@ class AttachmentReader:
         return self.listing(change.id, troubles)
 
     def listing(self, message_id: str, troubles: list[Trouble]) -> list[_Raw]:
-        path = f"{self._base}/{quote(message_id)}/attachments"
+        path = f"{self._base}/{quote(message_id, safe='')}/attachments"
         found: dict[str, _Raw] = {}
         body = self._reader.get(path, params={"$select": LISTED}, scope=self._scope)
         for _ in range(_PAGES_MAX):
@@ -137,7 +137,7 @@ class AttachmentReader:
         if files < 2 or sum(one.get("size") or 0 for one in listed) > TOGETHER_BYTES:
             return {}
         found: dict[str, list[Part]] = {}
-        link = f"{self._base}/{quote(change.id)}/attachments"
+        link = f"{self._base}/{quote(change.id, safe='')}/attachments"
         try:
             for _ in range(_PAGES_MAX):
                 body = self._reader.get(link, scope=self._scope)
@@ -156,7 +156,9 @@ class AttachmentReader:
         return found
 
     def _one(self, change: Change, listed: _Raw) -> list[Part]:
-        path = f"{self._base}/{quote(change.id)}/attachments/{quote(listed['id'])}"
+        path = (
+            f"{self._base}/{quote(change.id, safe='')}/attachments/{quote(listed['id'], safe='')}"
+        )
         kind = str(listed.get("@odata.type", ""))
         small = (listed.get("size") or 0) <= SMALL_BYTES
         if kind.endswith("itemAttachment"):

@@ -158,7 +158,10 @@ class FolderTree:
         """The whole folder where the delta gave only a piece of it."""
         if "displayName" in raw and "parentFolderId" in raw:
             return raw
-        return {**self._reader.get(f"{self._base}/{quote(raw['id'])}", scope=self._scope), **raw}
+        return {
+            **self._reader.get(f"{self._base}/{quote(raw['id'], safe='')}", scope=self._scope),
+            **raw,
+        }
 
     def _well_known(self) -> dict[str, str]:
         requests = [BatchRequest(f"{self._base}/{role}?$select=id") for role in ROLES]
@@ -238,7 +241,8 @@ class FolderTree:
     def _children(self, parents: list[str]) -> list[list[_Raw] | None]:
         """The children of each folder; None for a folder that vanished meanwhile."""
         requests = [
-            BatchRequest(f"{self._base}/{quote(key)}/childFolders?{_LISTING}") for key in parents
+            BatchRequest(f"{self._base}/{quote(key, safe='')}/childFolders?{_LISTING}")
+            for key in parents
         ]
         bodies = map(_body, self._reader.batch(requests, scope=self._scope)) if requests else ()
         return [None if body is None else self._rest(body) for body in bodies]

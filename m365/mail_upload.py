@@ -140,11 +140,11 @@ class AttachmentWriter:
         return True
 
     def _post(self, message_id: str, body: Mapping[str, Any]) -> None:
-        path = f"{self._base}/{quote(message_id)}/attachments"
+        path = f"{self._base}/{quote(message_id, safe='')}/attachments"
         self.patiently(lambda: self._writer.post(path, body, scope=self._scope))
 
     def _upload(self, message_id: str, facts: Mapping[str, Any], part: StoredPart) -> None:
-        path = f"{self._base}/{quote(message_id)}/attachments/createUploadSession"
+        path = f"{self._base}/{quote(message_id, safe='')}/attachments/createUploadSession"
         body = {"AttachmentItem": facts}
         for attempt in range(1, _ATTEMPTS + 1):
             session = self.patiently(

@@ -56,7 +56,7 @@ class MailWriter:
     def __init__(self, writer: GraphWriter, resource: Resource, clock: Clock | None = None) -> None:
         self._writer = writer
         self._scope = Scope.mailbox(resource.graph_id)
-        self._base = f"/users/{quote(resource.graph_id)}"
+        self._base = f"/users/{quote(resource.graph_id, safe='')}"
         self._folders = f"{self._base}/mailFolders"
         self._attach = AttachmentWriter(writer, self._base, self._scope, clock or SystemClock())
         self._ids: dict[str, str] = {}  # well-known name -> folder id, "" where there is none
@@ -284,10 +284,10 @@ class MailWriter:
         return self._ids[role]
 
     def _folder(self, folder_id: str) -> str:
-        return f"{self._folders}/{quote(folder_id)}"
+        return f"{self._folders}/{quote(folder_id, safe='')}"
 
     def _message(self, item_id: str) -> str:
-        return f"{self._base}/messages/{quote(item_id)}"
+        return f"{self._base}/messages/{quote(item_id, safe='')}"
 
 
 def _key(raw: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def credential_end(reader: GraphReader, credential: Credential, now: datetime) -
     if isinstance(credential, Certificate):
         ends = certificate_end(credential)
         return CredentialEnd("certificate", ends, "" if ends else "unreadable")
-    path = f"/applications(appId='{quote(credential.client_id)}')"
+    path = f"/applications(appId='{quote(credential.client_id, safe='')}')"
     try:
         found = reader.get(
             path, params={"$select": "id,passwordCredentials"}, scope=Scope.directory()
@@ -68,7 +68,7 @@ def exchange_roles(reader: GraphReader, client_id: str) -> ExchangeRoles:
 
     Their assignments name the role by an id that only Exchange Online's own entry explains.
     """
-    app = f"/servicePrincipals(appId='{quote(client_id)}')/appRoleAssignments"
+    app = f"/servicePrincipals(appId='{quote(client_id, safe='')}')/appRoleAssignments"
     try:
         held = list(_entries(reader, app))
         entry = _exchange_online(reader)

@@ -51,7 +51,7 @@ class TasksSource:
     def __init__(self, reader: GraphReader, resource: Resource) -> None:
         self._reader = reader
         self._scope = Scope.mailbox(resource.graph_id)
-        self._lists = f"/users/{quote(resource.graph_id)}/todo/lists"
+        self._lists = f"/users/{quote(resource.graph_id, safe='')}/todo/lists"
         self._expands = True  # until this tenant refuses it
 
     def changes(self, links: Mapping[str, str], finished: frozenset[str]) -> Iterator[FeedPage]:
@@ -85,7 +85,7 @@ class TasksSource:
 
     def _file(self, change: Change, file: Mapping[str, Any]) -> Part:
         """One file: as JSON where it is small, else streamed."""
-        path = f"{self._task(change.parent, change.id)}/attachments/{quote(file['id'])}"
+        path = f"{self._task(change.parent, change.id)}/attachments/{quote(file['id'], safe='')}"
         if (file.get("size") or 0) > SMALL_BYTES:
             blocks = self._reader.stream(f"{path}/$value", scope=self._scope)
             return Part("attachment", blocks, file)
@@ -112,7 +112,7 @@ class TasksSource:
         """One request for the lists, and one for each of them."""
         lists = [raw["id"] for page in self._pages_of_lists() for raw in page.value]
         requests = [
-            BatchRequest(f"{self._lists}/{quote(key)}/tasks?$count=true&$top=1&$select=id")
+            BatchRequest(f"{self._lists}/{quote(key, safe='')}/tasks?$count=true&$top=1&$select=id")
             for key in lists
         ]
         answers = self._reader.batch(requests, scope=self._scope) if requests else []
@@ -159,7 +159,7 @@ class TasksSource:
             last = page.link
         for key, raw in found.items():
             if "displayName" not in raw:  # only a piece of it
-                found[key] = {**self._get(f"{self._lists}/{quote(key)}"), **raw}
+                found[key] = {**self._get(f"{self._lists}/{quote(key, safe='')}"), **raw}
         return found, gone, last
 
     def _pages_of_lists(self) -> Iterator[DeltaPage]:
@@ -167,7 +167,7 @@ class TasksSource:
 
     def _start(self, list_id: str) -> FeedPage:
         """The first page of a list's feed: what lies in the list and is not seen again is gone."""
-        path = f"{self._lists}/{quote(list_id)}/tasks/delta"
+        path = f"{self._lists}/{quote(list_id, safe='')}/tasks/delta"
         return FeedPage(
             part=f"list:{list_id}",
             entries=(),
@@ -190,7 +190,7 @@ class TasksSource:
             yield from self._follow(part, start.link, PAGE_ITEMS if lost else PAGE_ITEMS_SMALL)
         except ItemGone:
             try:
-                self._get(f"{self._lists}/{quote(list_id)}")
+                self._get(f"{self._lists}/{quote(list_id, safe='')}")
             except ItemGone:
                 yield FeedPage(part, (Gone(list_id),), "", more=False, dropped_parts=(part,))
                 return
@@ -265,7 +265,7 @@ class TasksSource:
         return self._reader.get(path, scope=self._scope)
 
     def _task(self, list_id: str, task_id: str) -> str:
-        return f"{self._lists}/{quote(list_id)}/tasks/{quote(task_id)}"
+        return f"{self._lists}/{quote(list_id, safe='')}/tasks/{quote(task_id, safe='')}"
 
 
 def _body(answer: BatchAnswer) -> dict[str, Any] | None:

@@ -64,7 +64,7 @@ class TasksWriter:
     def __init__(self, writer: GraphWriter, resource: Resource, clock: Clock | None = None) -> None:
         self._writer = writer
         self._scope = Scope.mailbox(resource.graph_id)
-        self._lists = f"/users/{quote(resource.graph_id)}/todo/lists"
+        self._lists = f"/users/{quote(resource.graph_id, safe='')}/todo/lists"
         self._clock = clock or SystemClock()
         self._held: list[dict[str, Any]] | None = None  # the lists of the target
         self._where: dict[str, str] = {}  # task id -> list id: a task is only reached through it
@@ -182,7 +182,7 @@ class TasksWriter:
 
     def _post(self, into: Folder, body: Mapping[str, Any], mark: str) -> dict[str, Any]:
         """Creates once: without an answer the list is asked whether it was done."""
-        path = f"{self._lists}/{quote(into.id)}/tasks"
+        path = f"{self._lists}/{quote(into.id, safe='')}/tasks"
         try:
             return self._writer.post(path, body, scope=self._scope)
         except MaybeDone:
@@ -269,7 +269,7 @@ class TasksWriter:
 
     def _tasks(self, list_id: str) -> Iterator[dict[str, Any]]:
         """The tasks of a list, with our marker where the target gives it."""
-        path = f"{self._lists}/{quote(list_id)}/tasks"
+        path = f"{self._lists}/{quote(list_id, safe='')}/tasks"
         params = {"$top": "100"}
         yield from marks.listed(self._writer, path, params, _MARKED, self._scope)
 
@@ -309,7 +309,7 @@ class TasksWriter:
         return str(made["id"])
 
     def _path(self, list_id: str, task_id: str) -> str:
-        return f"{self._lists}/{quote(list_id)}/tasks/{quote(task_id)}"
+        return f"{self._lists}/{quote(list_id, safe='')}/tasks/{quote(task_id, safe='')}"
 
 
 def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -74,6 +74,18 @@ def test_nothing_is_left_to_be_done_later() -> None:
     assert not found, f"{found}: do it now or write an issue"
 
 
+def test_an_id_in_a_path_keeps_no_slash() -> None:
+    """Ids are opaque: one with a slash would be another path."""
+    _none(
+        f"{path}:{call.lineno} quotes an id but not its slashes; say quote(…, safe='')"
+        for path in project.python_files("m365")
+        for call in ast.walk(project.tree(path))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+        if call.func.id == "quote" and not call.keywords
+        if not isinstance(call.args[0], ast.Constant)
+    )
+
+
 def test_every_exception_is_still_needed() -> None:
     needed = set(filter(is_long, EVERYTHING))
     needed |= {

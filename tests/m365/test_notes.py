@@ -16,6 +16,7 @@ from m365.graph.errors import (
     ResourceGone,
     ResyncNeeded,
 )
+from m365.note_json import note
 from m365.notes import NotesNotOffered, NotesSource
 from m365.notes_writer import PICTURE_BYTES_MAX, NotesWriter
 from m365.service import Folder, Resource
@@ -97,6 +98,22 @@ def test_what_its_owner_has_deleted_is_gone_whichever_way_it_is_told() -> None:
     assert [type(one).__name__ for one in found[1:]] == ["Gone", "Gone", "Change"]
     with pytest.raises(ItemGone):
         source(ScriptedGraph({f"GET {N}/a": whole("a", isDeleted=True)})).complete("a")
+
+
+def test_an_id_with_a_slash_stays_one_step_of_a_path() -> None:
+    key, picture = "AAMk/2+=", "att/1="
+    graph = ScriptedGraph(
+        {
+            f"GET {N}/AAMk%2F2%2B%3D/attachments": {"value": [{"id": picture}]},
+            f"GET {N}/AAMk%2F2%2B%3D/attachments/att%2F1%3D": {
+                "@odata.type": "#microsoft.graph.fileAttachment",
+                "id": picture,
+                "contentBytes": "UE5H",
+            },
+        }
+    )
+    parts, troubles = source(graph).fetch(note(whole(key, hasAttachments=True)))
+    assert ([part.data for part in parts], troubles) == ([b"PNG"], [])
 
 
 def test_a_piece_of_a_note_is_merged_with_what_is_stored() -> None:
