@@ -44,7 +44,7 @@ class FilesOfRows(Generic[_R]):
 
     def of(self, list_id: str, number: object) -> str:
         """The address of a row's files."""
-        row = f"{self._site()}/_api/web/lists(guid'{quote(list_id)}')/items({number})"
+        row = f"{self._site()}/_api/web/lists(guid'{quote(list_id, safe='')}')/items({number})"
         return f"{row}/AttachmentFiles"
 
     def names(self, address: str) -> list[str]:
