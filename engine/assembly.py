@@ -285,7 +285,7 @@ class App:
         if found.writer is None:
             raise ExportOnly(f"{found.title} cannot be written by an application.")
         writer = GraphWriter(self.place, credential, self.limiter, self.clock)
-        _insist_on(found, writer)
+        _insist_on(found, options, writer)
         return found.writer(writer, Resource(kind, graph_id), **dict.fromkeys(options, True))
 
     def service(self, name: str) -> Service:
@@ -356,9 +356,9 @@ def missing_rights(reader: GraphReader, needed: Sequence[str]) -> tuple[str, ...
     return missing_roles(needed, tokens.roles())
 
 
-def _insist_on(service: Service, writer: GraphWriter) -> None:
+def _insist_on(service: Service, options: Collection[str], writer: GraphWriter) -> None:
     """Raises PermissionMissing before anything is written."""
-    missing = missing_rights(writer, service.writes)
+    missing = missing_rights(writer, service.writes_with(options))
     if missing:
         raise PermissionMissing(
             "The restore application may not write there.",

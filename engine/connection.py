@@ -84,7 +84,7 @@ def _shown(found: Found) -> dict[str, Any]:
             }
             for check in found.report.checks
         ],
-        "optional": _optional(found) if found.name == "backup" and found.report.checks else [],
+        "optional": _optional(found) if found.report.checks else [],
     }
 
 
@@ -97,7 +97,7 @@ def _optional(found: Found) -> list[dict[str, Any]]:
             "granted": bool(covering_role(permission, found.report.roles)),
             "disables": [sentence],
         }
-        for permission, sentence in verdicts.OPTIONAL.items()
+        for permission, sentence in verdicts.optional(found.name).items()
         if permission not in needed
     ]
 

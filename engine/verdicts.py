@@ -97,6 +97,21 @@ def needed(service: Service, side: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((FIND_PEOPLE, *found_by, *service.reads)))
 
 
+def optional(side: str) -> Mapping[str, str]:
+    """What an application of a side does without, and what that costs: of restores, what only an
+    option needs.
+    """
+    if side == "backup":
+        return OPTIONAL
+    return {
+        permission: f"{service.title}: a restore cannot ask for `{option}`."
+        for service in SERVICES.values()
+        for option in service.option_writes
+        for permission in service.writes_with((option,))
+        if permission not in service.writes
+    }
+
+
 def verdict(
     service: Service, protected: Collection[str], backup: Found, restore: Found | None
 ) -> Verdict:
@@ -257,11 +272,10 @@ def _narrowed(found: Found) -> Iterator[Notice]:
 
 
 def _unused(found: Found) -> Iterator[Notice]:
-    used = {role.lower() for role in needs(SERVICES.values(), found.name)}
-    used |= {role.lower() for role in (FIND_PEOPLE, *OPTIONAL)}
+    known = (*needs(SERVICES.values(), found.name), *OPTIONAL, *optional(found.name))
+    used = {role.lower() for role in (FIND_PEOPLE, *known)}
     held = found.report.roles
-    covering = {covering_role(role, held).lower() for role in needs(SERVICES.values(), found.name)}
-    covering |= {covering_role(role, held).lower() for role in OPTIONAL}
+    covering = {covering_role(role, held).lower() for role in known}
     changing = found.report.can_write if found.name == "backup" else ()  # said already
     left = [one for one in held if one.lower() not in used | covering and one not in changing]
     if left:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 from base.errors import Problem, Throttled
@@ -230,6 +231,12 @@ class Unfinished(Problem):
 class Step(Protocol):
     """What a Writer knows of the step it works in."""
 
+    def is_first(self) -> bool:
+        """Whether no step before it can have written any of its items; to be asked when it is told
+        to work (LongWriter), not later.
+        """
+        ...
+
     def is_over(self) -> bool:
         """Whether to raise Unfinished at the next place from which a step can go on."""
         ...
@@ -240,6 +247,18 @@ class Step(Protocol):
 
     def keep(self, key: str, number: int, value: str) -> None:
         """Keeps the `number`-th value, sealed: it may be a secret."""
+        ...
+
+    def noted(self, key: str) -> str:
+        """What a step of this restore, whatever its items, noted first under a key; else ""."""
+        ...
+
+    def note(self, key: str, value: str) -> None:
+        """Notes something for all later steps of the restore, sealed; what is noted stays."""
+        ...
+
+    def written(self, item_id: str) -> str:
+        """The id in the target of what not long ago became of a stored item; "" for none."""
         ...
 
 
@@ -258,6 +277,15 @@ class FolderFinisher(Protocol):
 
     def finish_folder(self, stored: StoredItem, folder: Folder) -> tuple[Trouble, ...]:
         """Of a folder that the restore names: what it is shared with, say. Safe to repeat."""
+        ...
+
+
+@runtime_checkable
+class ItemFinisher(Protocol):
+    """A Writer whose items get something once they are there: files attached to a row, say."""
+
+    def finish_item(self, item: StoredItem, item_id: str) -> tuple[Trouble, ...]:
+        """Of an item that a killed attempt wrote: what it may lack. Safe to repeat."""
         ...
 
 
@@ -288,6 +316,8 @@ class Service:
     follows: tuple[str, ...] = ()  # roles of parts that may be copied after the items themselves
     options: Mapping[str, str] = field(default_factory=dict)  # of restores: keyword of the writer
     # that is true where somebody asks for it, and the sentence that says what it does
+    option_writes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by option: what a
+    # restore that asks for it needs in place of `writes`
     choices: Mapping[str, Choice] = field(default_factory=dict)
     swaps: bool = False  # a replacement takes the place of the old item, which goes to the recycle
     # bin: taking the restore back takes the replacement away too
@@ -295,6 +325,11 @@ class Service:
     # page: an item of kind "page" with the facts of a file, whose part "content" is HTML
     optional: bool = False  # protected only where a policy names it
     refusable: bool = False  # 401 and 403 are how some tenants answer: coverage, not an error
+
+    def writes_with(self, options: Collection[str]) -> tuple[str, ...]:
+        """The least application permissions of a restore that asks for these options."""
+        special = (self.option_writes.get(one, ()) for one in options)
+        return tuple(dict.fromkeys(chain.from_iterable(special))) or self.writes
 
 
 def trouble_of(item_id: str, part: str, problem: Problem) -> Trouble:

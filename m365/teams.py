@@ -307,12 +307,7 @@ SERVICE = Service(
         "ChannelMessage.Read.All",
         "TeamsTab.Read.All",
     ),
-    writes=(
-        "Channel.ReadBasic.All",
-        "ChannelMessage.Read.All",
-        "Teamwork.Migrate.All",
-        "Files.ReadWrite.All",
-    ),
+    writes=("Channel.ReadBasic.All", "Files.ReadWrite.All"),
     columns=COLUMNS,
     source=TeamSource,
     writer=team_writer,
@@ -322,6 +317,9 @@ SERVICE = Service(
             " mode: members see a banner until the restore is over, the channel is dated back for"
             " good, and no application can take the messages away again, so an undo leaves them."
         ),
+    },
+    option_writes={
+        "migration": ("Channel.ReadBasic.All", "ChannelMessage.Read.All", "Teamwork.Migrate.All")
     },
     page_unless="migration",
     not_captured=(

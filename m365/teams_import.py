@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from base.clock import parse_iso
 from base.item import Cause, StoredItem, Trouble
-from m365.chat_message import HOSTED, words_of
+from m365.chat_message import HOSTED
 
 HOSTED_BYTES_MAX = 2_500_000  # of one message, so that the request stays below 4 MB
 _TAKEN = ("subject", "summary", "importance", "locale")
@@ -26,21 +26,19 @@ Raw = Mapping[str, Any]
 
 def moment_of(raw: Raw) -> int:
     """When a message was sent, in milliseconds since 1970; 0 where nobody knows."""
-    text = str(raw.get("createdDateTime") or "")
-    return round(parse_iso(text).timestamp() * 1000) if text else 0
+    try:
+        return round(parse_iso(str(raw.get("createdDateTime"))).timestamp() * 1000)
+    except ValueError:
+        return 0
 
 
 def sender_of(raw: Raw) -> str:
-    """Who sent it, by id."""
-    for identity in (raw.get("from") or {}).values():
+    """Who sent it, by id; "" where nobody knows."""
+    identities = raw.get("from")
+    for identity in identities.values() if isinstance(identities, dict) else ():
         if isinstance(identity, dict):
             return str(identity.get("id") or "")
     return ""
-
-
-def key_of(raw: Raw) -> str:
-    """What a message collides on: Teams lets nobody send two in one millisecond."""
-    return f"{moment_of(raw)} {sender_of(raw)}"
 
 
 def is_own_work(raw: Raw) -> bool:
@@ -68,11 +66,6 @@ def body_of(item: StoredItem, moment: int) -> tuple[dict[str, Any], tuple[Troubl
     if pictures:
         body["hostedContents"] = pictures
     return body, troubles
-
-
-def same_words(one: Raw, other: Raw) -> bool:
-    """Whether two messages say the same; pictures have other addresses in each."""
-    return words_of(one) == words_of(other)
 
 
 def _with_pictures(

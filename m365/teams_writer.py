@@ -6,8 +6,8 @@ Rules
 - The channel is dated back to before the messages, for good: nothing older can be written.
 - No two messages of a channel have one time. Where another has it (a deleted one keeps it), the
   message is a millisecond or a few later, and the report says so.
-- Before anything is written the channel is read: what is there is not written twice, neither what
-  people left there nor what an attempt that was killed has written.
+- Before anything is written the channel is read (teams_present.py): what is there is not written
+  twice, neither what people left there nor what an attempt that was killed has written.
 - A reply goes below the message it answered: the one with that time, or what was written for it.
 - No application can take a message away again: an undo says so.
 
@@ -18,29 +18,26 @@ https://learn.microsoft.com/graph/api/chatmessage-softdelete (delegated only)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace as _replaced
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
 
 from base.clock import iso, parse_iso
 from base.item import Cause, StoredItem, Trouble
-from m365.chat_message import words_of
 from m365.graph.client import GraphWriter
-from m365.graph.delta import follow
 from m365.graph.errors import Clash, Forbidden, GraphProblem
-from m365.service import Existing, Folder, Identity, Resource, Writer, Written
-from m365.teams_import import body_of, is_own_work, key_of, moment_of, same_words
+from m365.service import Existing, Folder, Identity, Resource, Step, Writer, Written
+from m365.teams_import import body_of, is_own_work, moment_of, sender_of
 from m365.teams_json import Raw, channel_path
 from m365.teams_pages import PageWriter
+from m365.teams_present import MOVES_MAX, Held, Present, messages_of
 from m365.teams_target import MessagesStay, TargetChannels
 
 MOVED = "time-moved"  # a message has a time of its own now: a millisecond or a few later
-_MOVES_MAX = 50  # milliseconds
 _IN_PROGRESS = "inProgress"
 _REFUSED = (400, 403, 404)  # there is no migration of ours to end
-_WITH_REPLIES = {"$top": "50", "$expand": "replies"}
 
 
 class AnsweredIsMissing(GraphProblem):
@@ -55,15 +52,6 @@ def team_writer(writer: GraphWriter, resource: Resource, *, migration: bool = Fa
     return MessageWriter(writer, resource) if migration else PageWriter(writer, resource)
 
 
-@dataclass(slots=True)
-class _Channel:
-    """A target channel: when its messages were sent (milliseconds), and whether it takes more."""
-
-    at: dict[int, Raw]
-    since: str  # when the stored channel was created, "" where nobody knows
-    migrating: bool = False
-
-
 class MessageWriter:
     """Writes messages into the channels of one team."""
 
@@ -72,27 +60,34 @@ class MessageWriter:
     def __init__(self, writer: GraphWriter, resource: Resource) -> None:
         self._writer = writer
         self._target = TargetChannels(writer, resource)
-        self._open: dict[str, _Channel] = {}
-        self._since: dict[str, str] = {}
+        self._step: Step | None = None
+        self._is_first = False
+        self._held: dict[str, Held] = {}
+        self._made: dict[str, str] = {}  # ids in the target, of items that passed here
+        self._since: dict[str, str] = {}  # when stored channels were created
+
+    def work_in(self, step: Step) -> None:
+        self._step, self._is_first = step, step.is_first()
 
     def root(self) -> Folder:
         return self._target.root()
 
     def ensure_folder(self, into: Folder, name: str, stored: StoredItem | None) -> Folder:
-        return self._noted(self._target.place(into, name, stored), stored)
+        return self._known_since(self._target.place(into, name, stored), stored)
 
     def original_folder(self, stored: StoredItem) -> Folder | None:
         found = self._target.original(stored)
-        return self._noted(found, stored) if found else None
+        return self._known_since(found, stored) if found else None
 
     def identity(self, item: StoredItem) -> Identity:
-        return Identity(key_of(item.raw), words_of(item.raw))
+        present = Present.of(item.raw)
+        return Identity(present.key, present.words)
 
     def existing(self, into: Folder) -> Iterator[Existing]:
-        self._open.pop(into.id, None)  # as it is now
-        for raw in self._channel(into).at.values():
-            if not raw.get("deletedDateTime"):
-                yield Existing(str(raw["id"]), key_of(raw), words_of(raw))
+        held = self._channel(into, anew=into.id in self._held)
+        for one in held.at.values():
+            if not one.deleted:
+                yield Existing(one.id, one.key, one.words)
 
     def write(
         self, item: StoredItem, into: Folder, marker: str, replace: Existing | None, new_name: bool
@@ -103,15 +98,18 @@ class MessageWriter:
             return Written("", "skipped", (derived,))
         if raw.get("deletedDateTime"):
             return Written("", "skipped")
-        channel = self._channel(into)
-        there = _there(channel, raw)
-        if there is not None:
-            return Written(str(there["id"]), "skipped")
-        path = f"{channel_path(self._target.team, into.id)}/messages"
-        if raw.get("replyToId"):
-            path += f"/{quote(_answered(channel, raw), safe='')}/replies"
-        made, troubles = self._sent(item, into, channel, path)
-        return Written(str(made["id"]), "created", troubles)
+        if not sender_of(raw) or not moment_of(raw):  # migration mode takes nothing without
+            unsigned = Trouble(item.id, "item", Cause.NOT_SUPPORTED, retry=False)
+            return Written("", "skipped", (unsigned,))
+        held = self._channel(into)
+        try:
+            written = self._put(item, into, held)
+        except Clash:
+            if not held.noted:
+                raise
+            written = self._put(item, into, self._channel(into, anew=True))
+        self._made[item.id] = written.id
+        return written
 
     def remove(self, item_id: str) -> None:
         raise MessagesStay("Applications cannot delete messages of channels.")
@@ -130,50 +128,64 @@ class MessageWriter:
 
     # --- One message ---
 
-    def _sent(
-        self, item: StoredItem, into: Folder, channel: _Channel, path: str
-    ) -> tuple[Raw, tuple[Trouble, ...]]:
-        """Sends a message under the first free time."""
-        wanted = moment_of(item.raw)
-        self._migrate(into, channel, wanted)
-        for moment in range(wanted, wanted + _MOVES_MAX):
-            if moment in channel.at:
+    def _put(self, item: StoredItem, into: Folder, held: Held) -> Written:
+        """Sends a message under the first free time, unless the channel has it."""
+        wanted = Present.of(item.raw)
+        there = held.same(wanted)
+        if there is not None:
+            return Written(there.id, "skipped")
+        path = f"{channel_path(self._target.team, into.id)}/messages"
+        if wanted.root:
+            path += f"/{quote(self._answered(item, wanted.root, held), safe='')}/replies"
+        self._migrate(into, held, wanted.moment)
+        for moment in range(wanted.moment, wanted.moment + MOVES_MAX):
+            if moment in held.at:
                 continue
             body, troubles = body_of(item, moment)
             try:
-                made = self._post(into, channel, path, body)
-            except Clash:  # somebody else has the time, and no list told of it
-                channel.at[moment] = {"deletedDateTime": "?"}
+                made = str(self._post(into, held, path, body).get("id") or "")
+            except Clash:
+                if held.noted:
+                    raise
+                # Somebody else has the time, and no list told of it.
+                held.at[moment] = Present(moment, "", "", deleted=True)
                 continue
-            channel.at[moment] = {**item.raw, "id": made.get("id"), "replyToId": None}
-            if item.raw.get("replyToId"):
-                channel.at[moment]["replyToId"] = item.raw["replyToId"]
-            if moment != wanted:
+            held.at[moment] = _replaced(wanted, moment=moment, id=made)
+            if moment != wanted.moment:
                 troubles += (Trouble(item.id, "item", MOVED, retry=False),)
-            return made, troubles
+            return Written(made, "created", troubles)
         raise Clash("Every time near that of the message is taken.")
 
-    def _post(self, into: Folder, channel: _Channel, path: str, body: Raw) -> Raw:
+    def _answered(self, item: StoredItem, root: str, held: Held) -> str:
+        """The id of the message below which a reply belongs."""
+        stored = item.id.rpartition("/")[0]
+        found = self._made.get(stored) or (self._step.written(stored) if self._step else "")
+        found = found or held.root(root)
+        if not found:
+            raise AnsweredIsMissing("The message that the reply answered is not in the channel.")
+        return found
+
+    def _post(self, into: Folder, held: Held, path: str, body: Raw) -> Raw:
         try:
             return self._writer.post(path, body, scope=self._target.scope)
         except Forbidden:
             # The end of another restore of ours may have ended the migration of this one.
             if self._is_migrating(into):
                 raise
-            channel.migrating = False
-            self._migrate(into, channel, moment_of(body))
+            held.migrating = False
+            self._migrate(into, held, moment_of(body))
             return self._writer.post(path, body, scope=self._target.scope)
 
     # --- Migration mode ---
 
-    def _migrate(self, into: Folder, channel: _Channel, moment: int) -> None:
+    def _migrate(self, into: Folder, held: Held, moment: int) -> None:
         """Puts the channel into migration mode, dated back to before what will be written."""
-        if channel.migrating:
+        if held.migrating:
             return
         path = channel_path(self._target.team, into.id)
         now = self._writer.get(path, scope=self._target.scope)
         if now.get("migrationMode") != _IN_PROGRESS:
-            dates = [str(now.get("createdDateTime") or ""), channel.since]
+            dates = [str(now.get("createdDateTime") or ""), self._since.get(into.id, "")]
             earliest = min((parse_iso(one) for one in dates if one), default=None)
             first = parse_iso("1970-01-01T00:00:00Z") + timedelta(milliseconds=moment)
             before = min(first, earliest or first) - timedelta(seconds=1)
@@ -184,7 +196,7 @@ class MessageWriter:
                 # 400 says that it is under way already, as an answer that was lost may have left it
                 if problem.status_code != 400 and not self._is_migrating(into):
                     raise
-        channel.migrating = True
+        held.migrating = True
 
     def _is_migrating(self, into: Folder) -> bool:
         path = channel_path(self._target.team, into.id)
@@ -193,67 +205,29 @@ class MessageWriter:
 
     # --- The channel as it is ---
 
-    def _noted(self, folder: Folder, stored: StoredItem | None) -> Folder:
+    def _known_since(self, folder: Folder, stored: StoredItem | None) -> Folder:
         if stored is not None and stored.parent:
             self._since[folder.id] = str(stored.raw.get("createdDateTime") or "")
         return folder
 
-    def _channel(self, into: Folder) -> _Channel:
-        if into.id not in self._open:
-            at: dict[int, Raw] = {}
-            for raw in self._messages(into.id):
-                at[moment_of(raw)] = raw
-            self._open[into.id] = _Channel(at, self._since.get(into.id, ""))
-        return self._open[into.id]
+    def _channel(self, into: Folder, *, anew: bool = False) -> Held:
+        """What the channel holds: as noted, where nothing of ours can have been written unseen;
+        else, and where it has to be `anew`, as it is now.
+        """
+        if into.id not in self._held or anew:
+            self._held[into.id] = self._noted(into.id, anew) or self._read(into.id, anew)
+        return self._held[into.id]
 
-    def _messages(self, channel_id: str) -> Iterator[Raw]:
-        path = f"{channel_path(self._target.team, channel_id)}/messages"
-        scope = self._target.scope
-        for page in follow(self._writer, path, _WITH_REPLIES, scope=scope):
-            for raw in page.value:
-                yield raw
-                replies = raw.get("replies")
-                yield from ({"replyToId": raw["id"], **one} for one in replies or ())
-                link = str(raw.get("replies@odata.nextLink") or "")
-                if not isinstance(replies, list):
-                    link = f"{path}/{quote(str(raw['id']), safe='')}/replies"
-                for more in follow(self._writer, link, scope=scope) if link else ():
-                    yield from ({"replyToId": raw["id"], **one} for one in more.value)
-
-
-def _there(channel: _Channel, raw: Mapping[str, Any]) -> Raw | None:
-    """The same message, where it is in the channel: left there, or written by an attempt before."""
-    wanted = moment_of(raw)
-    for moment in range(wanted, wanted + _MOVES_MAX):
-        found = channel.at.get(moment)
-        if found is None:
+    def _noted(self, channel_id: str, anew: bool) -> Held | None:
+        step = self._step
+        if step is None or anew or not self._is_first:
             return None
-        if found.get("deletedDateTime"):
-            continue
-        same_sender = key_of(found).partition(" ")[2] == key_of(raw).partition(" ")[2]
-        if same_sender and (moment == wanted or same_words(found, raw)):
-            return found
-    return None
+        note = step.noted(channel_id)
+        return Held.read(note) if note else None
 
-
-def _answered(channel: _Channel, raw: Mapping[str, Any]) -> str:
-    """The id of the message below which a reply belongs.
-
-    That of the original is its time; what was written for it has that time or one shortly behind.
-    """
-    root = str(raw["replyToId"])
-    start = int(root) if root.isdigit() else 0
-    deleted = ""
-    for moment in range(start, start + _MOVES_MAX):
-        found = channel.at.get(moment)
-        if found is None or found.get("replyToId"):
-            continue
-        if not found.get("deletedDateTime"):
-            return str(found["id"])
-        deleted = deleted or str(found.get("id") or "")
-    if deleted:
-        return deleted
-    by_id = next((one for one in channel.at.values() if str(one.get("id")) == root), None)
-    if by_id is None:
-        raise AnsweredIsMissing("The message that the reply answered is not in the channel.")
-    return root
+    def _read(self, channel_id: str, anew: bool) -> Held:
+        target, step = self._target, self._step
+        held = Held.of(messages_of(self._writer, target.scope, target.team, channel_id))
+        if step is not None and self._is_first and not anew:
+            step.note(channel_id, held.write())
+        return held

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 
@@ -35,10 +35,14 @@ def page() -> str:
     rows = [f"| every one | `{verdicts.FIND_PEOPLE}` | |"]
     rows += map(_row, SERVICES.values())
     text = HEAD + "\n".join(rows) + "\n\nOptional, for the backup application:\n\n"
-    text += "| permission | without it |\n|---|---|\n"
-    for permission, costs in verdicts.OPTIONAL.items():
-        text += f"| `{permission}` | {costs} |\n"
-    return text
+    text += _without(verdicts.optional("backup"))
+    text += "\nOptional, for the restore application:\n\n"
+    return text + _without(verdicts.optional("restore"))
+
+
+def _without(optional: Mapping[str, str]) -> str:
+    rows = (f"| `{permission}` | {costs} |\n" for permission, costs in optional.items())
+    return "| permission | without it |\n|---|---|\n" + "".join(rows)
 
 
 def _row(service: Service) -> str:
@@ -59,7 +63,8 @@ def test_the_page_lists_what_the_registry_says() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_page_of_a_service_names_its_permissions(name: str) -> None:
     text = project.text(f"docs/services/{name}.md")
-    needed = (*SERVICES[name].reads, *SERVICES[name].writes)
+    service = SERVICES[name]
+    needed = (*service.reads, *service.writes, *service.writes_with(service.options))
     assert [one for one in needed if f"`{one}`" not in text] == []
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from base.item import StoredItem
 from base.messages import ExportRun, RestoreRun, WriteBatch
-from engine import export, policies, restore, restore_plan, runs
-from engine.assembly import App
+from engine import connection, export, policies, restore, restore_plan, runs
+from engine.assembly import App, PermissionMissing
 from engine.restore_plan import RestoreRequest
 from m365.teams_link import BACK_EVERY, FULL_EVERY
 from simulator.contoso import month
@@ -196,6 +196,26 @@ def test_channels_come_back_as_pages_in_their_files_and_an_undo_takes_them_away(
     taken = runs.request_undo(made.app, ORG, "test", run["id"])
     made.finish_restore(taken.id)
     assert not [one for one in drive.living() if one.is_file and drive.path(one)[0] == "Back"]
+
+
+def test_only_who_asks_for_migration_needs_the_permission_for_it(made: World) -> None:
+    drive = next(iter(made.tenant.drives.values()))
+    general(team(made)).folder = (drive.id, drive.root.id)
+    made.back_up()
+    made.tenant.restore_app.roles -= {"Teamwork.Migrate.All", "ChannelMessage.Read.All"}
+    found = connection.test(made.app, ORG)
+    assert found["ok"]
+    without = {one["permission"]: one["disables"] for one in found["restore"]["optional"]}
+    assert "migration" in str(without["Teamwork.Migrate.All"])
+    folders = (general(team(made)).id,)
+    run = made.restore(RestoreRequest("teams", resource(made), folders=folders))
+    assert run["counts"]["created"] == 1
+    with pytest.raises(PermissionMissing) as missing:
+        restore_plan.prepare(made.app, ORG, migration(made, team(made)))
+    assert missing.value.details["permissions"] == [
+        "ChannelMessage.Read.All",
+        "Teamwork.Migrate.All",
+    ]
 
 
 def test_messages_come_back_into_channels_of_another_team_and_migration_is_over(

@@ -113,7 +113,8 @@ def test_files_of_messages_are_links_and_are_not_fetched(on: Stage) -> None:
 def test_no_permission_to_write_is_asked_for_to_read_teams() -> None:
     service = SERVICES["teams"]
     assert not any(map(can_change, service.reads))
-    assert "Teamwork.Migrate.All" in service.writes
+    assert "Teamwork.Migrate.All" in service.writes_with(("migration",))
+    assert "Teamwork.Migrate.All" not in service.writes_with(())
 
 
 def test_migration_is_a_choice_and_its_banner_and_its_limits_are_said_before() -> None:

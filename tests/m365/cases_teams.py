@@ -20,7 +20,11 @@ class TeamsCase:
     can be neither replaced nor taken away, and pages are items of the engine.
     """
 
-    service: Service = replace(SERVICES["teams"], writer=None)
+    service: Service = replace(
+        SERVICES["teams"],
+        writer=None,
+        writes=(*SERVICES["teams"].writes, *SERVICES["teams"].writes_with(("migration",))),
+    )
 
     def resource(self, tenant: simulator.Tenant) -> Resource:
         return Resource("team", next(iter(teams(tenant))))
