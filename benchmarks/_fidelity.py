@@ -35,6 +35,9 @@ TYPES = (
     "calendar/event",
     "contacts/contact",
     "tasks/todoTask",
+    "drive/driveItem",
+    "drive/driveItemVersion",
+    "drive/permission",
     "pages/sitePage",
     "pages/titleArea",
     "pages/canvasLayout",
@@ -198,10 +201,12 @@ def numbered(found: Mapping[str, list[_Facts]]) -> dict[str, _Facts]:
 
 
 def named(found: Iterable[tuple[str, str, _Facts]]) -> Shown:
-    """(type, name, item) as they are compared; each names its type."""
+    """(type, name, item) as they are compared; each names its type, unless it says None of it."""
     by_type: dict[str, dict[str, list[_Facts]]] = {}
     for type_, name, facts in found:
         whole = {"@odata.type": f"#microsoft.graph.{type_}", **facts}
+        if whole["@odata.type"] is None:
+            del whole["@odata.type"]
         by_type.setdefault(type_, {}).setdefault(name, []).append(whole)
     return {type_: numbered(some) for type_, some in by_type.items()}
 

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks._fidelity import Subject, Verdict, declared, figures, measured
 from benchmarks._fidelity_calendar import Events
+from benchmarks._fidelity_drive import Files
 from benchmarks._fidelity_mail import Mail
 from benchmarks._fidelity_notes import Notes
 from benchmarks._fidelity_pages import Pages
@@ -25,7 +26,7 @@ from benchmarks._fidelity_people import Contacts, Tasks
 from benchmarks._fidelity_planner import Planner
 
 MAILBOX: tuple[Subject, ...] = (Mail(), Events(), Contacts(), Tasks())
-SUBJECTS: tuple[Subject, ...] = (*MAILBOX, Pages(), Planner(), Notes())
+SUBJECTS: tuple[Subject, ...] = (*MAILBOX, Files(), Pages(), Planner(), Notes())
 
 
 def main(arguments: Sequence[str]) -> int:

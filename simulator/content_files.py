@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from simulator import prose
-from simulator.content_kinds import DOCX, docx, jpg, pdf, shared_file
+from simulator.content_kinds import docx, jpg, pdf, shared_file
 from simulator.drive_item import Item
 from simulator.drive_state import Drive
 from simulator.filebytes import BuiltBytes, Content, LiteralBytes, SeededBytes
@@ -46,9 +46,6 @@ _FOLDERS = (
     ("Attachments",),
 )
 _DEEP = tuple("deep folder " + "x" * 24 for _ in range(9))
-_XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_MIME = {"pdf": "application/pdf", "docx": DOCX, "jpg": "image/jpeg", "txt": "text/plain",
-         "xlsx": _XLSX, "mp4": "video/mp4", "one": "application/msonenote"}  # fmt: skip
 
 
 class Furnisher:
@@ -83,10 +80,7 @@ class Furnisher:
     def file(self, parent: Item, name: str, content: Content) -> Item:
         """A file with dates of its own."""
         times = self.moment()
-        suffix = name.rpartition(".")[2].lower()
-        item, _ = self.drive.put_file(
-            parent, name, content, "rename", self.owner, times[1], times, _MIME.get(suffix, "")
-        )
+        item, _ = self.drive.put_file(parent, name, content, "rename", self.owner, times[1], times)
         return item
 
     def ordinary(self, count: int, mean_bytes: int) -> None:

@@ -18,6 +18,7 @@ from simulator.drive_download import (
     downloads,
     refuse_unreadable,
 )
+from simulator.drive_facets import get_label
 from simulator.drive_item import DriveQuirks, Item
 from simulator.drive_json import (
     DOWNLOAD_PATH,
@@ -197,10 +198,8 @@ def put_content(tenant: "Tenant", request: Request, **where: str) -> Answer:
     now = tenant.clock.now()
     behavior = _behavior(request.query, "replace")
     parent, name = _target(drive, where)
-    item, is_new = drive.put_file(
-        parent, name, _stored(request.body), behavior, _identity(request), now,
-        mime_type=request.headers.get("content-type", "").partition(";")[0],
-    )  # fmt: skip
+    content, by = _stored(request.body), _identity(request)
+    item, is_new = drive.put_file(parent, name, content, behavior, by, now)
     return Answer(201 if is_new else 200, item_json(drive, item, request, now))
 
 
@@ -333,6 +332,7 @@ _OPERATIONS: tuple[tuple[str, str, _Handler, tuple[str, ...], int], ...] = (
     ("GET", "/versions/{version}", _on_item(drive_history.get_version), READ, 1),
     ("GET", "/versions/{version}/content", _on_item(drive_history.get_content), READ, 1),
     ("GET", "/permissions", _on_item(drive_history.list_permissions), READ, 5),
+    ("GET", "/retentionLabel", _on_item(get_label), READ, 1),
     ("POST", "/versions/{version}/restoreVersion", restore_version, WRITE, 2),
     ("POST", "/permanentDelete", _on_item(drive_sharing.delete_for_good), WRITE, 2),
     ("POST", "/restore", drive_sharing.restore_deleted, WRITE, 2),

@@ -7,7 +7,7 @@ from typing import Literal
 from simulator.filebytes import Content
 from simulator.web import Json
 
-Kind = Literal["root", "folder", "file", "package"]
+Kind = Literal["root", "folder", "file", "package", "shortcut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ class Item:
     open_elsewhere: bool = False
     """Somebody edits it: whoever changes or deletes it is told 423."""
     infected: bool = False
+    level: str = "published"
+    """Of its publication."""
+    label: Json | None = None
+    """The retention label."""
+    facets: Json = field(default_factory=dict)
+    """What else it shows: remoteItem of a shortcut, specialFolder, pendingOperations."""
     hashless: bool = False
     package_type: str = "oneNote"
     """Of a package; others than that of notebooks are not documented."""

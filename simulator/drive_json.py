@@ -8,6 +8,7 @@ import hmac
 from datetime import datetime
 from urllib.parse import quote, urlencode
 
+from simulator.drive_facets import media_facets, requested_facets
 from simulator.drive_item import Change, Item, Version
 from simulator.drive_state import Drive
 from simulator.web import Json, Request
@@ -48,7 +49,8 @@ def item_json(drive: Drive, item: Item, request: Request, now: datetime) -> Json
     full["parentReference"] = parent_reference(drive, item.parent_id, with_path=True)
     if item.is_file:
         full[drive.quirks.download_url_name] = download_url(drive, item, request, now)
-    return selected(full, request.query.get("$select"))
+    select = request.query.get("$select")
+    return selected(full | requested_facets(drive, item, select or ""), select)
 
 
 def delta_json(drive: Drive, change: Change, request: Request, now: datetime) -> Json:
@@ -87,6 +89,7 @@ def version_json(number: int, size: int, modified: datetime, by: Json) -> Json:
         "lastModifiedBy": by,
         "lastModifiedDateTime": stamp(modified),
         "size": size,
+        "publication": {"level": "published", "versionId": f"{number}.0"},
     }
 
 
@@ -177,9 +180,10 @@ def _facets(drive: Drive, item: Item, state: Change | None = None) -> Json:
         facets["file"] = {"mimeType": item.mime_type}
         if drive.quirks.hashes and not item.hashless:
             facets["file"]["hashes"] = {"quickXorHash": content.quickxorhash}
+        facets |= media_facets(facets["name"], content)
         if item.infected:
             facets["malware"] = {"description": "EICAR_Test_File"}
-    return facets
+    return facets | item.facets
 
 
 def _bare(name: str) -> str:

@@ -16,6 +16,21 @@ RESERVED = {"con", "prn", "aux", "nul", ".lock", "desktop.ini", "_vti_"} | {
     f"{port}{digit}" for port in ("com", "lpt") for digit in range(10)
 }
 OFFICE = (".docx", ".xlsx", ".pptx")
+_OPEN_XML = "application/vnd.openxmlformats-officedocument"
+_MIME = {
+    "pdf": "application/pdf",
+    "docx": f"{_OPEN_XML}.wordprocessingml.document",
+    "xlsx": f"{_OPEN_XML}.spreadsheetml.sheet",
+    "jpg": "image/jpeg",
+    "txt": "text/plain",
+    "mp4": "video/mp4",
+    "one": "application/msonenote",
+}
+
+
+def mime_of(name: str) -> str:
+    """What the service takes a file for, by its name."""
+    return _MIME.get(name.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 def check_name(name: str) -> None:

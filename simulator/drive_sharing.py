@@ -86,6 +86,8 @@ def create_link(tenant: "Tenant", request: Request, drive: Drive, item: Item) ->
             "type": kind, "scope": scope, "webUrl": f"{drive.web_url}/:x:/g/{key}",
             "preventsDownload": False,
         },
+        "shareId": f"u!{key}",
+        "grantedToIdentities": people,
         "grantedToIdentitiesV2": people,
         "hasPassword": bool(wish.get("password")),
     }  # fmt: skip

@@ -19,6 +19,7 @@ from simulator.drive_names import (
     check_name,
     conflict,
     invalid,
+    mime_of,
     not_found,
     promoted,
 )
@@ -152,9 +153,8 @@ class Drive:
         by: Json,
         at: datetime,
         times: tuple[datetime, datetime] | None = None,
-        mime_type: str = "",
     ) -> tuple[Item, bool]:
-        """Write a file; (item, whether it is new)."""
+        """Write a file; (item, whether it is new). Its type follows from its name."""
         with self.lock:
             if self.used_bytes() + content.size > self.quota_bytes:
                 raise GraphError(507, "quotaLimitReached", "Insufficient storage.")
@@ -167,7 +167,7 @@ class Drive:
             name = self._free_name(parent, name, behavior, existing)
             created, modified = times or (at, at)
             item = self._add(name, parent, "file", created, modified, by, content, logged_at=at)
-            item.mime_type = mime_type or item.mime_type
+            item.mime_type = mime_of(name)
             return item, True
 
     def write(
