@@ -44,6 +44,7 @@ from m365.service import (
     Folder,
     FolderFinisher,
     Identity,
+    ItemFinisher,
     LongWriter,
     OnConflict,
     Unfinished,
@@ -300,12 +301,13 @@ class _Writing:
             if one.key == identity.key and not one.marker.startswith(self._run)
         ]
         if mine is not None:
-            return self._adopted(mine, others, conflict)
+            return self._adopted(item, mine, others, conflict)
         ours = next((one for one in others if self._is_new(one, identity)), None)
         before = (self._before or {}).get(item.id, [])
         if ours is not None and not self._writer.keeps_markers:
             swapped = before and conflict is OnConflict.REPLACE
-            return Written(ours.id, "replaced" if swapped else "created")
+            outcome = "replaced" if swapped else "created"
+            return Written(ours.id, outcome, self._finished(item, ours))
         if ours is not None and not any(one.marker.startswith(self._run) for one in present):
             # The target may be hiding our markers: better nothing than the same mail twice.
             unsure = Trouble(item.id, "item", "perhaps-written-before", retry=False)
@@ -337,12 +339,21 @@ class _Writing:
             return False
         return all(clash.id not in ids for ids in self._before.values())
 
-    def _adopted(self, mine: Existing, others: list[Existing], conflict: OnConflict) -> Written:
+    def _adopted(
+        self, item: StoredItem, mine: Existing, others: list[Existing], conflict: OnConflict
+    ) -> Written:
         """A killed attempt wrote the item; what it had yet to replace is replaced now."""
+        troubles = self._finished(item, mine)
         if conflict is OnConflict.REPLACE and others:
             self._writer.remove(others[0].id)
-            return Written(mine.id, "replaced")
-        return Written(mine.id, "created")
+            return Written(mine.id, "replaced", troubles)
+        return Written(mine.id, "created", troubles)
+
+    def _finished(self, item: StoredItem, there: Existing) -> tuple[Trouble, ...]:
+        """What an item that a killed attempt wrote cannot be given any more."""
+        if isinstance(self._writer, ItemFinisher):
+            return self._writer.finish_item(item, there.id)
+        return ()
 
     def _present(self, into: Folder) -> list[Existing]:
         """What lies in a folder; a folder made for this restore is only looked into by a repeated

@@ -35,6 +35,8 @@ from m365.graph.errors import (
     ResourceGone,
     TransientFailure,
 )
+from m365.list_attaching import Attaching
+from m365.list_attachments import ROLE
 from m365.list_content_types import is_folder_type
 from m365.list_json import (
     MARK,
@@ -62,6 +64,7 @@ class ListsWriter:
         lists = f"/sites/{quote(resource.graph_id, safe=',')}/lists"
         self._targets = Targets(writer, self._scope, lists)
         self._people = People(writer, self._scope, lambda: people_path(lists, self._targets.listed))
+        self._attaching = Attaching(writer, resource.graph_id)
         self._marked = True  # whether the list of the row last asked for has a place for marks
         self._fields = RowFields(self._targets, self._people.number, self._number)
 
@@ -127,6 +130,7 @@ class ListsWriter:
             # Without a mark of this restore: the row was there before, and an undo leaves it.
             self._set(item, target, int(number), wanted, "", troubles)
             self._retype(item, target, int(number), troubles)
+            troubles += self._attaching.to(item, target.id, int(number))
             return Written(replace.id, "replaced", tuple(troubles))
         stub = target.stub_of(item.id) if target.is_ours and not new_name else None
         if stub is not None:
@@ -135,8 +139,13 @@ class ListsWriter:
             number = str(stub)
         else:
             number = str(self._create(item, target, fields, marker, troubles))
+        troubles += self._attaching.to(item, target.id, int(number))
         outcome = "copied" if new_name else "created"
         return Written(f"{target.id}:{number}", outcome, tuple(troubles))
+
+    def finish_item(self, item: StoredItem, item_id: str) -> tuple[Trouble, ...]:
+        list_id, number = ids_of(item_id)
+        return tuple(self._attaching.to(item, list_id, int(number)))
 
     def remove(self, item_id: str) -> None:
         list_id, number = ids_of(item_id)
@@ -272,6 +281,6 @@ def _lacking(item: StoredItem) -> list[Trouble]:
     """What the backup itself lacks of a row."""
     rows = [text.rpartition(": ") for text in item.missing]
     found = [Trouble(item.id, part, cause, retry=False) for part, _, cause in rows]
-    if not found and has_attachments(item.raw):
-        found.append(Trouble(item.id, "attachments", Cause.NOT_SUPPORTED, retry=False))
+    if not found and has_attachments(item.raw) and item.part(ROLE) is None:
+        found.append(Trouble(item.id, "attachments", Cause.NO_CONTENT, retry=False))
     return found

@@ -3,10 +3,11 @@
 Rules
 - The host comes from the id of a site of the tenant and has to be one of SharePoint's, of the same
   cloud as Graph; where Graph is a simulator on this machine it is the machine's other name.
-- The reader has a Place of its own whose origin is that host: tokens are asked for that host and
-  sent there, Graph's tokens stay with Graph, and no link leads from one to the other.
+- What is given back has a Place of its own whose origin is that host: tokens are asked for that
+  host and sent there, Graph's tokens stay with Graph, and no link leads from one to the other.
 - SharePoint refuses application tokens that a client secret was given for: only an application
-  with a certificate has such a reader. It reads, and has no method that writes.
+  with a certificate has a way there.
+- A reader gets a reader, which has no method that writes; only who holds a writer gets one.
 
 https://learn.microsoft.com/sharepoint/dev/solution-guidance/security-apponly-azuread
 """
@@ -14,7 +15,9 @@ https://learn.microsoft.com/sharepoint/dev/solution-guidance/security-apponly-az
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import replace
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from m365.graph.auth import Certificate, Tokens
@@ -30,21 +33,22 @@ _DOMAINS = {
 }
 _WORLDWIDE = "https://login.microsoftonline.com"  # what a Place takes by itself
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_R = TypeVar("_R", bound=GraphReader)
 JSON = {"Accept": "application/json;odata=nometadata"}
 
 
-def sharepoint_reader(reader: GraphReader, host: str) -> GraphReader | None:
-    """A reader of the tenant's SharePoint host; None where the application has no certificate or
-    the host is none of SharePoint's.
+def at_sharepoint(graph: _R, host: str) -> _R | None:
+    """The same reader or writer at the tenant's SharePoint host; None where the application has no
+    certificate or the host is none of SharePoint's.
     """
-    credential = reader.tokens.credential if isinstance(reader.tokens, Tokens) else None
-    origin = _origin(reader.place, host.lower())
+    credential = graph.tokens.credential if isinstance(graph.tokens, Tokens) else None
+    origin = _origin(graph.place, host.lower())
     if not isinstance(credential, Certificate) or not origin:
         return None
-    own = reader.place
+    own, link, found = graph.place, graph._exchange, copy(graph)
     login = own.login_url or (own.authority if own.authority != _WORLDWIDE else None)
-    place, link = replace(own, graph_url=origin, login_url=login), reader._exchange
-    found = GraphReader(place, credential, link.limiter, link.clock, link.purpose)
+    place = replace(own, graph_url=origin, login_url=login)
+    GraphReader.__init__(found, place, credential, link.limiter, link.clock, link.purpose)
     found._exchange.counters = link.counters  # what is used here counts there
     return found
 

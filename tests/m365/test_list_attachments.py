@@ -11,7 +11,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from m365.graph.auth import Certificate
 from m365.graph.client import GraphReader, Place
 from m365.graph.errors import ItemGone
-from m365.graph.sharepoint import sharepoint_reader
+from m365.graph.sharepoint import at_sharepoint
 from m365.graph.throttle import Limiter
 from m365.list_attachments import NEEDS_CERTIFICATE, REFUSED
 from m365.lists import ListsSource
@@ -172,9 +172,9 @@ def test_a_token_is_asked_for_the_very_host_it_goes_to(graph: str, host: str) ->
 def test_a_reader_that_has_no_certificate_has_no_way_to_sharepoint() -> None:
     place = Place("https://graph.microsoft.com")
     reader = GraphReader(place, FixedTokens(), Limiter())
-    assert sharepoint_reader(reader, "contoso.sharepoint.com") is None
+    assert at_sharepoint(reader, "contoso.sharepoint.com") is None
 
 
 def real_reader(host: str, graph: str = "https://graph.microsoft.com") -> GraphReader | None:
     credential = Certificate("00000000-0000-0000-0000-000000000001", "app", certificate())
-    return sharepoint_reader(GraphReader(Place(graph), credential, Limiter()), host)
+    return at_sharepoint(GraphReader(Place(graph), credential, Limiter()), host)
