@@ -1,76 +1,59 @@
-"""Merges the pages of a finished round into the catalog, in bounded memory.
+"""Merges the pages of a finished round into the catalog, in constant memory.
 
-Rule 1: pages count in order and operations within a page in order; the last one decides.
-Rule 2: a removal with a parent counts only while the item lies in that parent; a reset's sweep,
-        made when its feed reaches its end, removes what lies in its scope and was not put since the
-        reset.
-Rule 3: recursive removals are judged by the state at the end of the round: what still lies below a
+Rule 1: pages count in order and operations within a page in order; the last one decides
+        (vault/outcome.py has this and what sweeps remove).
+Rule 2: recursive removals are judged by the state at the end of the round: what still lies below a
         folder that is gone, and was not put after the folder went, is gone too. (A feed lists
         changes in no reliable order: a subfolder that was moved out first may be listed after its
         old parent's removal.)
-Rule 4: memory: at most Limits.resolve item states or Limits.write entries at a time, plus a byte
-        per put; larger rounds read their pages again, once per pass.
+Rule 3: memory: what a few sorters hold (vault/sorting.py), Limits.write_bytes of changes, and a
+        byte per operation.
+Rule 4: the pages are read twice, once for what becomes of each item and once for the entries that
+        go into the catalog. Only a round that a sorter's share of the disk does not hold, some
+        million items, is taken in ranges of ids and of rows, with a reading for each.
 
-Theory of operation. Resolving: for a share of the ids at a time, run through all operations and
-note per put whether it is the item's final state ("wins"), and which old rows have to go. Writing:
-for a range of keys at a time, collect the winning entries and the old keys to remove, and apply
-them to the tree.
+Theory of operation. Everything is sorted and then joined, so that what belongs together meets and
+nothing is held in order to be found. Operations sorted by id, beside the item's old place, say what
+becomes of the item: its outcome. Outcomes come in the order of the tree of items and are written
+there; of each put is noted whether it "wins", and old rows that have to go are sorted by key. In
+the second reading the entries of winning puts are sorted by key, meet the old rows, and are written
+to the tree of rows. For Rule 2 the ids of folders that are gone, sorted, meet the puts sorted by
+their final parents, and the old rows; what is found there is the next level.
 """
 
 from __future__ import annotations
 
+import heapq
 import json
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
 from vault.catalog import Catalog, end_of
 from vault.entry import dumps
-from vault.page import PUT, REMOVE, RESET, PageManifest
-from vault.tree import Key, Node, Shape, TreeWriter
+from vault.outcome import OLD, Outcome, Sweeps, outcome_of
+from vault.page import PUT, REMOVE, PageManifest
+from vault.sorting import RECORD_BYTES, Budget, Record, Sorter
+from vault.tree import Key, Node, Shape, TreeWriter, Walk
 
 Pages = Callable[[], Iterator[PageManifest]]  # all pages of the round, anew at every call
+_Change = tuple[Key, bytes | None]
+_ID, _ROW = 1, 3  # fields of a record's key
+_GONE = b""  # instead of a line, for a row that has to go; sorts before any line
+_by_id = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much a merge holds at once; tests make it small."""
 
-    resolve: int = 150_000  # item states, about 350 bytes each
-    write: int = 40_000  # entries, about 1.5 KB each
-    keep: int = 20_000  # operations of a round's pages that stay in memory between passes
+    sorting: Budget = field(default_factory=Budget)
+    write_bytes: int = 8 * 1024 * 1024  # of changes that one update of a tree takes
+    keep: int = 5_000  # operations of a round's pages that stay in memory between the readings
     shape: Shape = field(default_factory=Shape)  # of the catalog's trees
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """Where an item stands while operations are run through; parent None: it is not there."""
-
-    parent: str | None
-    page: int = -1  # of its last put; -1: from the previous catalog
-    op: int = -1
-
-
-@dataclass(slots=True)
-class _Departures:
-    """Old rows that have to go; kept as compressed runs, because a round may remove everything."""
-
-    runs: list[bytes] = field(default_factory=list)
-    open: list[tuple[str, str, str, bool]] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, id_: str, parent: str, sort: str, gone: bool) -> None:
-        """`gone`: the item is no longer there; else only its row moves."""
-        self.open.append((id_, parent, sort, gone))
-        self.count += 1
-        if len(self.open) >= 1000:
-            self.runs.append(zlib.compress(dumps(self.open), 1))
-            self.open.clear()
-
-    def __iter__(self) -> Iterator[tuple[str, str, str, bool]]:
-        for run in self.runs:
-            yield from map(tuple, json.loads(zlib.decompress(run)))
-        yield from self.open
 
 
 class Merge:
@@ -80,222 +63,185 @@ class Merge:
         self._previous = previous
         self._pages = pages
         self._limits = limits or Limits()
-        self._wins: list[bytearray] = []  # per page, per put: whether it is the item's final state
-        self._departures = _Departures()
-        self._removed: dict[str, tuple[int, int]] = {}  # recursively, and gone: when
-        self._touched: set[int] = (
-            set()
-        )  # hashes of ids; only filled where recursive removals need it
-        self.held_max = 0  # item states or entries held at once
-        self.passes = 0
+        self._wins = bytearray()  # per operation: whether it is a put that decides
+        self._stack = ExitStack()
+        self._sorters: list[Sorter] = []
+        self._update_bytes_max = 0
+        self.passes = 0  # readings of all pages
+
+    @property
+    def held_bytes_max(self) -> int:
+        """The most that one sorter held, or one update of a tree was given."""
+        held = (sorter.held_bytes_max for sorter in self._sorters)
+        return max(self._update_bytes_max, *held)
 
     def run(self, rows: TreeWriter, items: TreeWriter) -> tuple[Node, Node]:
         """The roots of both trees; nodes below them go through the writers."""
-        touched, recursive = self._survey()
-        shares = 1 + touched // self._limits.resolve
-        for share in range(shares):
-            self._resolve(share, shares, recursive)
-        if self._removed:
-            self._remove_below()
-        changed = sum(map(sum, self._wins)) + self._departures.count
-        return (
-            self._write_rows(rows, 1 + changed // self._limits.write),
-            self._write_items(items, 1 + changed // self._limits.resolve),
-        )
+        with self._stack:
+            outcomes, gone = self._sorter(), self._sorter()
+            for outcome in self._outcomes():
+                outcomes.add(outcome)
+                if outcome[6] >= 0 and outcome[1] < 0:
+                    gone.add((outcome[0], outcome[6]))
+            below = self._below(gone, outcomes) if gone.count else self._sorter()
+            departed = self._sorter()
+            changes = self._item_changes(heapq.merge(outcomes, below), departed)
+            items_root = self._written(items, self._previous.items_tree.root, changes)
+            outcomes.close()
+            below.close()
+            return self._written_rows(rows, departed), items_root
 
-    def _survey(self) -> tuple[int, bool]:
-        """How many item states the round may touch, and whether it removes recursively."""
-        touched, recursive = 0, False
-        for page in self._pages():
-            self._wins.append(bytearray(len(page.lines)))
-            for op in page.ops:
-                if op[0] == RESET:
-                    scope = op[2]
-                    rows = self._previous
-                    touched += rows.total if scope is None else rows.count(scope)
-                elif op[0] in (PUT, REMOVE):
-                    touched += 1
-                    recursive |= op[0] == REMOVE and bool(op[3])
-        self.passes += 1
-        return touched, recursive
+    def _outcomes(self) -> Iterator[Outcome]:
+        """What becomes of every item the round says something about, by id."""
+        low: Record | None = ()
+        while low is not None:
+            events = self._sorter(_ID, low, bounded=True)
+            sweeps = self._sort_events(events)
+            places = Walk(self._previous.items_tree)
+            everywhere = self._old_places(low, events.beyond) if sweeps.everywhere else ()
+            for id_, some in groupby(heapq.merge(events, everywhere), key=_by_id):
+                outcome = outcome_of(id_, some, places, sweeps)
+                if outcome is not None:
+                    yield outcome
+            low = events.beyond
+            events.close()
 
-    def _resolve(self, share: int, shares: int, recursive: bool) -> None:
-        """Final states of one share of the ids."""
-        run = _Run(self._previous, share, shares)
-        for number, page in enumerate(self._pages()):
-            run.take(number, page)
-        self.passes += 1
-        self.held_max = max(self.held_max, len(run.states))
-        for id_, state in run.states.items():
-            if recursive:
-                self._touched.add(hash(id_))
-            if state.parent is not None and state.page >= 0:
-                self._wins[state.page][state.op] = 1
-            before = run.place_before(id_)
-            if before is not None and state.parent is None:
-                self._departures.add(id_, *before, True)
-            elif before is not None and state.page >= 0:
-                if before != (state.parent, run.sorts.get(id_)):
-                    self._departures.add(id_, *before, False)
-            if state.parent is None and id_ in run.removed_at:
-                self._removed[id_] = run.removed_at[id_]
+    def _sort_events(self, events: Sorter) -> Sweeps:
+        sweeps = Sweeps()
+        for position, (op, _) in enumerate(self._operations()):
+            if op[0] in (PUT, REMOVE):
+                events.add((op[1], position, op[0], op[2], op[3]))
+            else:
+                sweeps.take(op, position)
+        if not sweeps.everywhere:
+            old = Walk(self._previous.rows)
+            for scope in sweeps.scopes:
+                for parent, sort, id_ in old.keys((scope,), end_of(scope)):
+                    events.add((id_, -1, OLD, parent, sort))
+        return sweeps
 
-    def _remove_below(self) -> None:
-        """Rule 3: level by level below the folders that went."""
-        frontier = dict(self._removed)
-        while frontier:
-            below: dict[str, tuple[int, int]] = {}
-            for parent, moment in frontier.items():
-                for key, _ in self._previous.rows.scan((parent,), end_of(parent)):
-                    if hash(key[2]) not in self._touched:
-                        self._departures.add(key[2], key[0], key[1], True)
-                        below[key[2]] = moment
-            for number, page in enumerate(self._pages()):
-                self._remove_puts_below(number, page, frontier, below)
-            self.passes += 1
-            frontier = below
+    def _old_places(self, low: Key, high: Key | None) -> Iterator[Record]:
+        for (id_,), line in self._previous.items_tree.scan(low, high):
+            parent, sort = json.loads(line)
+            yield id_, -1, OLD, parent, sort
 
-    def _remove_puts_below(
-        self,
-        number: int,
-        page: PageManifest,
-        frontier: dict[str, tuple[int, int]],
-        below: dict[str, tuple[int, int]],
-    ) -> None:
-        put = -1
-        for position, op in enumerate(page.ops):
-            if op[0] != PUT:
+    def _below(self, gone: Sorter, outcomes: Sorter) -> Sorter:
+        """Rule 2: outcomes of what goes with folders that are gone, level by level. `gone`: their
+        ids, and when they went.
+        """
+        below, puts = self._sorter(), self._sorter()
+        for id_, at, parent, _, *before, _ in outcomes:
+            if at >= 0:
+                puts.add((parent, id_, at, *before))
+        while gone.count:
+            level, old = self._sorter(), self._sorter()
+            for (_, moment), (_, id_, at, *before) in _joined(gone, puts):
+                if at < moment:
+                    below.add((id_, -1, None, None, *before, -1))
+                    level.add((id_, moment))
+            walk = Walk(self._previous.rows)
+            for folder, moment in gone:
+                for parent, sort, id_ in walk.keys((folder,), end_of(folder)):
+                    old.add((id_, moment, parent, sort))
+            for id_, moment, *before in _unmatched(old, outcomes):
+                below.add((id_, -1, None, None, *before, -1))
+                level.add((id_, moment))
+            gone.close()
+            old.close()
+            gone = level
+        puts.close()
+        return below
+
+    def _item_changes(self, outcomes: Iterable[Record], departed: Sorter) -> Iterator[_Change]:
+        """Changes of the tree of items. Notes which puts win, and which old rows have to go."""
+        for id_, some in groupby(outcomes, key=_by_id):
+            # What went with its folder has a second outcome, which is the first by position.
+            _, at, parent, sort, old_parent, old_sort, _ = next(some)
+            if at >= 0:
+                self._wins[at] = 1
+            if at >= 0 and (parent, sort) == (old_parent, old_sort):
                 continue
-            put += 1
-            moment = frontier.get(op[2])
-            if moment is None or not self._wins[number][put] or (number, position) > moment:
-                continue
-            self._wins[number][put] = 0
-            below[op[1]] = moment
-            before = self._previous.place_of(op[1])
-            if before is not None:
-                self._departures.add(op[1], *before, True)
-
-    def _winners(self) -> Iterator[tuple[str, str, str, bytes]]:
-        """(id, parent, sort, line) of every put that decides."""
-        for page, wins in zip(self._pages(), self._wins, strict=True):
-            puts = (op for op in page.ops if op[0] == PUT)
-            for op, line, wins_ in zip(puts, page.lines, wins, strict=True):
-                if wins_:
-                    yield op[1], op[2], op[3], line
-        self.passes += 1
-
-    def _write_rows(self, writer: TreeWriter, passes: int) -> Node:
-        def changes() -> Iterator[tuple[Key, bytes | None]]:
-            for id_, parent, sort, _ in self._departures:
-                yield (parent, sort, id_), None
-            for id_, parent, sort, line in self._winners():
-                yield (parent, sort, id_), line
-
-        return self._write(writer, self._previous.rows.root, changes, passes)
-
-    def _write_items(self, writer: TreeWriter, passes: int) -> Node:
-        def changes() -> Iterator[tuple[Key, bytes | None]]:
-            for id_, _, _, gone in self._departures:
-                if gone:
-                    yield (id_,), None
-            for id_, parent, sort, _ in self._winners():
+            if old_parent is not None:
+                departed.add((old_parent, old_sort, id_, _GONE))
+            if at >= 0:
                 yield (id_,), dumps([parent, sort])
+            elif old_parent is not None:
+                yield (id_,), None
 
-        return self._write(writer, self._previous.items_tree.root, changes, passes)
-
-    def _write(
-        self,
-        writer: TreeWriter,
-        root: Node,
-        changes: Callable[[], Iterator[tuple[Key, bytes | None]]],
-        passes: int,
-    ) -> Node:
-        """Applies changes range by range; removals come first, so a value for the key wins."""
-        for low, high in _ranges(changes, passes):
-            held = {
-                key: line for key, line in changes() if key >= low and (high is None or key < high)
-            }
-            self.held_max = max(self.held_max, len(held))
-            root = writer.update(root, sorted(held.items(), key=lambda change: change[0]))
+    def _written_rows(self, writer: TreeWriter, departed: Sorter) -> Node:
+        root, wins = self._previous.rows.root, self._wins
+        low: Record | None = () if departed.count or any(wins) else None
+        while low is not None:
+            rows = self._sorter(_ROW, low, bounded=True)
+            for (op, line), won in zip(self._operations(), wins, strict=True):
+                if won:
+                    rows.add((op[2], op[3], op[1], line), len(line))
+            going = _between(departed, low, rows.beyond)
+            changes = ((row[:3], row[3] or None) for row in heapq.merge(going, rows))
+            root = self._written(writer, root, changes)
+            low = rows.beyond
+            rows.close()
         return root
 
+    def _written(self, writer: TreeWriter, root: Node, changes: Iterable[_Change]) -> Node:
+        """Applies changes some at a time; removals come first, so a value for the key wins."""
+        held: list[_Change] = []
+        held_bytes = 0
+        for change in changes:
+            if held and held[-1][0] == change[0]:
+                held.pop()
+            elif held_bytes >= self._limits.write_bytes:
+                root = writer.update(root, held)
+                held, held_bytes = [], 0
+            held.append(change)
+            held_bytes += RECORD_BYTES + len(change[1] or b"")
+            self._update_bytes_max = max(self._update_bytes_max, held_bytes)
+        return writer.update(root, held)
 
-class _Run:
-    """Operations run through for one share of the ids."""
+    def _operations(self) -> Iterator[tuple[list[Any], bytes]]:
+        """All operations of the round, a put with its entry's line."""
+        count = 0
+        for page in self._pages():
+            lines = iter(page.lines)
+            for op in page.ops:
+                yield op, next(lines) if op[0] == PUT else b""
+            count += len(page.ops)
+        self._wins.extend(bytes(count - len(self._wins)))
+        self.passes += 1
 
-    def __init__(self, previous: Catalog, share: int, shares: int) -> None:
-        self._previous = previous
-        self._share = share
-        self._shares = shares
-        self._resets: dict[str, tuple[int, int, str | None]] = {}  # part: page, position, scope
-        self._put_at: dict[str, tuple[int, int]] = {}  # position of the last put
-        self.states: dict[str, _State] = {}
-        self.sorts: dict[str, str] = {}
-        self.removed_at: dict[str, tuple[int, int]] = {}
-
-    def take(self, number: int, page: PageManifest) -> None:
-        """Runs through one page."""
-        put = -1
-        for position, op in enumerate(page.ops):
-            match op[0]:
-                case "put":
-                    put += 1
-                    if self._mine(op[1]):
-                        self.states[op[1]] = _State(op[2], number, put)
-                        self.sorts[op[1]] = op[3]
-                        self._put_at[op[1]] = (number, position)
-                case "remove":
-                    if self._mine(op[1]):
-                        self._remove(op[1], op[2], (number, position) if op[3] else None)
-                case "reset":
-                    self._resets[op[1]] = (number, position, op[2])
-                case "end":
-                    if op[1] in self._resets:
-                        self._sweep(*self._resets.pop(op[1]))
-                case "drop":
-                    self._resets.pop(op[1], None)
-
-    def place_before(self, id_: str) -> tuple[str, str] | None:
-        """Parent and sort text in the previous catalog."""
-        return self._previous.place_of(id_) if self._previous.total else None
-
-    def _mine(self, id_: str) -> bool:
-        return (
-            self._shares == 1
-            or zlib.crc32(id_.encode("utf-8", "surrogatepass")) % (self._shares) == self._share
-        )
-
-    def _remove(self, id_: str, parent: str | None, recursive: tuple[int, int] | None) -> None:
-        state = self.states.get(id_)
-        if state is None:
-            before = self.place_before(id_)
-            state = _State(None if before is None else before[0])
-        if parent is None or state.parent == parent:
-            self.states[id_] = _State(None)
-            if recursive is not None:
-                self.removed_at[id_] = recursive
-
-    def _sweep(self, page: int, position: int, scope: str | None) -> None:
-        """What lies in scope and was not put since the reset is gone."""
-        rows = self._previous.rows
-        old = rows.scan() if scope is None else rows.scan((scope,), end_of(scope))
-        for key, _ in old:
-            if key[2] not in self.states and self._mine(key[2]):
-                self.states[key[2]] = _State(None)
-        for id_, state in self.states.items():
-            in_scope = state.parent is not None and scope in (None, state.parent)
-            if in_scope and self._put_at.get(id_, (-1, -1)) < (page, position):
-                self.states[id_] = _State(None)
+    def _sorter(self, key: int = _ID, low: Record = (), bounded: bool = False) -> Sorter:
+        sorter = Sorter(self._limits.sorting, key, low, bounded)
+        self._sorters.append(sorter)
+        return self._stack.enter_context(closing(sorter))
 
 
-def _ranges(
-    changes: Callable[[], Iterator[tuple[Key, bytes | None]]], passes: int
-) -> list[tuple[Key, Key | None]]:
-    """Key ranges of about equal numbers of changes."""
-    if passes == 1:
-        return [((), None)]
-    sample = sorted(key for at, (key, _) in enumerate(changes()) if at % 64 == 0)
-    cuts = [sample[len(sample) * number // passes] for number in range(1, passes)]
-    bounds = [(), *sorted(set(cuts))]
-    return list(zip(bounds, [*bounds[1:], None], strict=True))
+def _joined(ones: Iterable[Record], many: Iterable[Record]) -> Iterator[tuple[Record, Record]]:
+    """Pairs that agree in their first field; both are sorted by it, and `ones` has it once."""
+    ones = iter(ones)
+    one = next(ones, None)
+    for other in many:
+        while one is not None and one[0] < other[0]:
+            one = next(ones, None)
+        if one is None:
+            return
+        if one[0] == other[0]:
+            yield one, other
+
+
+def _unmatched(records: Iterable[Record], others: Iterable[Record]) -> Iterator[Record]:
+    """Records whose first field no other has; both are sorted by it."""
+    others = iter(others)
+    other = next(others, None)
+    for record in records:
+        while other is not None and other[0] < record[0]:
+            other = next(others, None)
+        if other is None or other[0] != record[0]:
+            yield record
+
+
+def _between(records: Iterable[Record], low: Record, beyond: Record | None) -> Iterator[Record]:
+    for record in records:
+        if beyond is not None and record >= beyond:
+            return
+        if record >= low:
+            yield record

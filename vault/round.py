@@ -263,19 +263,31 @@ class Round:
 
 
 class RoundPages:
-    """All pages of a round in order, for the passes of a merge; small rounds stay in memory."""
+    """All pages of a round in order, for the readings of a merge; a small round is read once."""
 
     def __init__(self, round_: Round, draft: PageManifest) -> None:
         self._round = round_
         self._draft = draft
-        self._kept: list[PageManifest] | None = None
+        self._kept: list[PageManifest] | None = []
         self.sha256s: list[str] = []
         self.began = draft.created
-        self.totals: dict[str, int] = {}
+        self.totals = dict(draft.counts)
 
-    def load(self) -> None:
-        """Reads all pages once: checks their hash chain, adds up their counts."""
-        kept: list[PageManifest] | None = []
+    def __call__(self) -> Iterator[PageManifest]:
+        """The first reading checks the hash chain and adds up what pages counted.
+
+        Raises VaultDamaged, Missing.
+        """
+        if len(self.sha256s) < self._round.pages:
+            yield from self._first_reading()
+        elif self._kept is not None:
+            yield from self._kept
+        else:
+            for seq in range(self._round.pages):
+                yield self._round.read_page(seq).page
+        yield self._draft
+
+    def _first_reading(self) -> Iterator[PageManifest]:
         held = 0
         for seq in range(self._round.pages):
             committed = self._round.read_page(seq)
@@ -284,26 +296,14 @@ class RoundPages:
                 raise VaultDamaged("A page does not follow the one before it.", seq=seq)
             self.sha256s.append(committed.sha256)
             self.began = page.created if seq == 0 else self.began
-            self._count(page.counts)
+            for name, value in page.counts.items():
+                self.totals[name] = self.totals.get(name, 0) + value
             held += len(page.ops)
-            if kept is not None:
-                kept.append(page)
-                if held > self._round.bench.limits.keep:
-                    kept = None
-        self._count(self._draft.counts)
-        self._kept = kept
-
-    def __call__(self) -> Iterator[PageManifest]:
-        if self._kept is not None:
-            yield from self._kept
-        else:
-            for seq in range(self._round.pages):
-                yield self._round.read_page(seq).page
-        yield self._draft
-
-    def _count(self, counts: Mapping[str, int]) -> None:
-        for name, value in counts.items():
-            self.totals[name] = self.totals.get(name, 0) + value
+            if held > self._round.bench.limits.keep:
+                self._kept = None
+            if self._kept is not None:
+                self._kept.append(page)
+            yield page
 
 
 def open_round(bench: Bench, chain: str, number: int) -> Round:

@@ -238,7 +238,6 @@ class Step:
         """The page with the catalog's roots; the nodes below them go into this step's packs."""
         bench = self._round.bench
         pages = RoundPages(self._round, page)
-        pages.load()
 
         def load(reference: Reference) -> Node:
             data = self._packer.unsent(reference)

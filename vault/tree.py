@@ -98,16 +98,9 @@ class Tree:
 
     def get(self, key: Key) -> bytes | None:
         """The value line of a key."""
-        node = self.root
-        while node.level > 0:
-            if not node.keys:
-                return None
-            at = max(bisect_right(node.keys, key) - 1, 0)
-            node = self.load(child_reference(node.lines[at]))
-        at = bisect_left(node.keys, key)
-        if at < len(node.keys) and node.keys[at] == key:
-            return node.lines[at]
-        return None
+        leaf, _ = self.leaf_of(key)
+        at = bisect_left(leaf.keys, key)
+        return leaf.lines[at] if at < len(leaf.keys) and leaf.keys[at] == key else None
 
     def at(self, index: int) -> bytes | None:
         """The value line of the key of that rank; one path of nodes."""
@@ -125,15 +118,20 @@ class Tree:
 
     def leaf_from(self, low: Key) -> tuple[Node, int, Key | None]:
         """Where keys >= `low` begin: leaf, index in it, and the separator of the next leaf."""
+        leaf, beyond = self.leaf_of(low)
+        at = bisect_left(leaf.keys, low)
+        if at == len(leaf.keys) and beyond is not None:
+            return self.leaf_from(beyond)
+        return leaf, at, beyond
+
+    def leaf_of(self, key: Key) -> tuple[Node, Key | None]:
+        """The leaf in which a key lies if it is there, and the separator of the next leaf."""
         node, beyond = self.root, None
         while node.level > 0:
-            at = max(bisect_right(node.keys, low) - 1, 0)
+            at = max(bisect_right(node.keys, key) - 1, 0)
             beyond = node.keys[at + 1] if at + 1 < len(node.keys) else beyond
             node = self.load(child_reference(node.lines[at]))
-        at = bisect_left(node.keys, low)
-        if at == len(node.keys) and beyond is not None:
-            return self.leaf_from(beyond)
-        return node, at, beyond
+        return node, beyond
 
     def scan(self, low: Key = (), high: Key | None = None) -> Iterator[tuple[Key, bytes]]:
         """Keys and value lines from `low` on, below `high`."""
@@ -160,6 +158,35 @@ class Tree:
             rank += sum(child_count(line) for line in node.lines[:at])
             node = self.load(child_reference(node.lines[at]))
         return rank + bisect_left(node.keys, key)
+
+
+class Walk:
+    """Look-ups in ascending order: the leaf of the one before is not looked for again."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._leaf: Node | None = None
+        self._beyond: Key | None = None
+
+    def get(self, key: Key) -> bytes | None:
+        """The value line of a key."""
+        leaf = self._leaf_of(key)
+        at = bisect_left(leaf.keys, key)
+        return leaf.lines[at] if at < len(leaf.keys) and leaf.keys[at] == key else None
+
+    def keys(self, low: Key, high: Key) -> Iterator[Key]:
+        """Keys from `low` on, below `high`."""
+        while True:
+            leaf = self._leaf_of(low)
+            yield from leaf.keys[bisect_left(leaf.keys, low) : bisect_left(leaf.keys, high)]
+            if self._beyond is None or self._beyond >= high:
+                return
+            low = self._beyond
+
+    def _leaf_of(self, key: Key) -> Node:
+        if self._leaf is None or (self._beyond is not None and key >= self._beyond):
+            self._leaf, self._beyond = self._tree.leaf_of(key)
+        return self._leaf
 
 
 class TreeWriter:

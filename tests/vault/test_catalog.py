@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,9 +22,13 @@ from tests.vault.world import (
     noise,
     open_vault,
 )
-from vault import CountingStore, Entry, Repository
+from vault import CountingStore, Entry, Missing, Repository
 from vault.merge import Limits, Merge
+from vault.sorting import RECORD_BYTES, Budget
 from vault.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 
 def test_folders_come_first_then_the_rows_own_order_or_the_name() -> None:
@@ -161,19 +167,28 @@ def built_in_pages(repo: Repository, entries: list[Entry], page: int) -> Merge:
     return step.merge
 
 
-def test_a_large_round_is_merged_within_its_limits() -> None:
-    store = MemoryStore(StillClock())
-    new_vault(store)
-    repo = open_vault(store, limits=Limits(resolve=1000, write=300, keep=500))
+SMALL = Limits(Budget(held_bytes=300 * RECORD_BYTES), 300 * RECORD_BYTES, keep=500)
+
+
+def shuffled(count: int) -> list[Entry]:
     rng = random.Random(5)
-    entries = [message(f"m{number:05d}", f"f{rng.randrange(9)}") for number in range(6000)]
+    entries = [message(f"m{number:05d}", f"f{rng.randrange(9)}") for number in range(count)]
     rng.shuffle(entries)
-    merge = built_in_pages(repo, entries, 400)
+    return entries
+
+
+@pytest.mark.parametrize("count", [1500, 6000])
+def test_a_round_of_any_size_is_read_twice_and_merged_within_its_limits(count: int) -> None:
+    store = CountingStore(MemoryStore(StillClock()))
+    new_vault(store)
+    repo = open_vault(store, limits=SMALL)
+    entries = shuffled(count)
+    merge = built_in_pages(repo, entries, 300)
     head = repo.head(CHAIN)
     assert head is not None
     assert ids_in(repo.catalog(head)) == {entry.id: entry.parent for entry in entries}
-    assert merge.held_max <= 1500  # shares and ranges are only about equal
-    assert 20 <= merge.passes <= 60
+    assert merge.held_bytes_max <= 310 * RECORD_BYTES
+    assert merge.passes == 2
     # A second round that sees one item again removes all others, in the same bounds.
     step = repo.round(CHAIN, 2).step()
     step.reset("root", None)
@@ -182,4 +197,61 @@ def test_a_large_round_is_merged_within_its_limits() -> None:
     snapshot = close(step.commit(complete=True))
     assert ids_in(repo.catalog(snapshot)) == {entries[7].id: entries[7].parent}
     assert step.merge is not None
-    assert step.merge.held_max <= 1500
+    assert step.merge.held_bytes_max <= 310 * RECORD_BYTES
+    assert step.merge.passes == 2
+
+
+def test_a_round_larger_than_its_share_of_the_disk_is_merged_in_ranges() -> None:
+    store = MemoryStore(StillClock())
+    new_vault(store)
+    files: list[Measured] = []
+
+    def opened() -> Measured:
+        files.append(Measured())
+        return files[-1]
+
+    sorting = Budget(300 * RECORD_BYTES, spilled_bytes=60_000, open_file=opened)
+    repo = open_vault(store, limits=Limits(sorting, 300 * RECORD_BYTES))
+    entries = shuffled(6000)
+    merge = built_in_pages(repo, entries, 400)
+    head = repo.head(CHAIN)
+    assert head is not None
+    assert ids_in(repo.catalog(head)) == {entry.id: entry.parent for entry in entries}
+    assert 3 <= merge.passes <= 12
+    assert all(file.closed for file in files)
+    # A run more than the share; and the outcomes of all items, of which none may be left out.
+    assert sorted(file.size for file in files)[-2] <= 80_000
+
+
+class Measured(BytesIO):
+    """A file that still says how long it was once it is closed."""
+
+    size = 0
+
+    def write(self, data: Buffer) -> int:
+        written = super().write(data)
+        self.size = max(self.size, self.tell())
+        return written
+
+
+def test_a_merge_that_fails_leaves_no_file_open() -> None:
+    files: list[Measured] = []
+
+    def opened() -> Measured:
+        files.append(Measured())
+        return files[-1]
+
+    store = MemoryStore(StillClock())
+    new_vault(store)
+    repo = open_vault(store, limits=Limits(Budget(RECORD_BYTES, open_file=opened), keep=0))
+    round_ = repo.round(CHAIN, 1)
+    for entry in shuffled(3):
+        step = round_.step()
+        step.put(entry, "root")
+        round_ = step.commit()
+    store.delete(next(listed.name for listed in store.list("m/")))
+    step = round_.step()
+    step.link("root", "end", finished=True)
+    with pytest.raises(Missing):
+        step.commit(complete=True)
+    assert all(file.closed for file in files)

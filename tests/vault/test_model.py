@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 from hypothesis import settings
@@ -11,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.vault.world import CHAIN, StillClock, close, ids_in, listed, new_vault, open_vault
 from vault import Entry, Round, Snapshot, Step
 from vault.merge import Limits
+from vault.sorting import RECORD_BYTES, Budget
 from vault.stores.memory import MemoryStore
 from vault.tree import Shape
 
@@ -25,7 +27,9 @@ class Chain(RuleBasedStateMachine):
     def made(self, small: bool) -> None:
         store = MemoryStore(StillClock())
         new_vault(store)
-        limits = Limits(resolve=3, write=2, shape=Shape(150, 3)) if small else None
+        sorting = Budget(held_bytes=4 * RECORD_BYTES, spilled_bytes=600, open_file=BytesIO)
+        tiny = Limits(sorting, write_bytes=2 * RECORD_BYTES, keep=9, shape=Shape(150, 3))
+        limits = tiny if small else None
         self.repo = open_vault(store, limits=limits)
         self.model: dict[str, tuple[str, str, int]] = {}
         self.resets: dict[str, tuple[int, str | None]] = {}
