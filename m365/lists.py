@@ -343,7 +343,7 @@ SERVICE = Service(
         "Links, pictures, places, terms and thumbnails come back as text in a list that is made.",
         "Into an existing list links, pictures, places, terms and thumbnails do not come back.",
         "Rows that lay in folders of a list come back at its top; the folders do not.",
-        "Files attached to rows: the backup keeps them where it could read them, for download.",
+        "Files attached to rows: only a certificate that SharePoint itself lets write brings them.",
         "A content type that the target's site has not is made there without columns of its own.",
         "Columns of libraries come back with nothing: their files are restored with the drive.",
         "Lookups and people that the target does not know stay empty, and the report says which.",

@@ -28,6 +28,12 @@ This page is written from the registry of services by `python -m tests.test_perm
 | service | to back up | to restore |
 |---|---|---|
 """
+ATTACHED = """
+Files attached to rows of lists are not in Graph. An application that signs in with a certificate
+may also have a permission of **Office 365 SharePoint Online** itself: `Sites.Read.All` for the
+backup application keeps them, `Sites.ReadWrite.All` for the restore application brings them back.
+Both are optional; without them rows are kept and restored without their files, and say so.
+"""
 
 
 def page() -> str:
@@ -37,7 +43,7 @@ def page() -> str:
     text = HEAD + "\n".join(rows) + "\n\nOptional, for the backup application:\n\n"
     text += _without(verdicts.optional("backup"))
     text += "\nOptional, for the restore application:\n\n"
-    return text + _without(verdicts.optional("restore"))
+    return text + _without(verdicts.optional("restore")) + ATTACHED
 
 
 def _without(optional: Mapping[str, str]) -> str:
