@@ -199,4 +199,7 @@ def _is_older(read: _Read, since: str) -> bool:
 
 
 def _is_before(changed: str, since: str) -> bool:
-    return bool(since and changed) and parse_iso(changed) < parse_iso(since)
+    try:
+        return bool(since and changed) and parse_iso(changed) < parse_iso(since)
+    except ValueError:  # a time that makes no sense is none
+        return False

@@ -16,7 +16,7 @@ from base.item import StoredItem
 from m365.drive_writer import DriveWriter
 from m365.graph.client import GraphWriter
 from m365.graph.errors import GraphProblem, ItemGone
-from m365.service import Existing, Folder, Identity, Resource, Written
+from m365.service import Existing, Folder, Identity, Resource, Step, Written
 from m365.teams_json import channel_path
 from m365.teams_target import MessagesStay, TargetChannels
 
@@ -37,6 +37,10 @@ class PageWriter:
         self._writer = writer
         self._target = TargetChannels(writer, resource)
         self._places: dict[Folder, tuple[str, Folder]] = {}
+        self._step: Step | None = None
+
+    def work_in(self, step: Step) -> None:
+        self._step = step
 
     def root(self) -> Folder:
         return self._target.root()
@@ -90,7 +94,10 @@ class PageWriter:
         return self._places[into]
 
     def _drive(self, drive_id: str) -> DriveWriter:
-        return DriveWriter(self._writer, Resource("drive", drive_id))
+        drive = DriveWriter(self._writer, Resource("drive", drive_id))
+        if self._step is not None:  # a page may be too large for one step
+            drive.work_in(self._step)
+        return drive
 
 
 def _in_drive(existing: Existing) -> Existing:

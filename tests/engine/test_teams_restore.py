@@ -14,6 +14,7 @@ from base.settings import Settings
 from engine import policies, restore, restore_plan, runs
 from engine.assembly import App
 from engine.restore_plan import BATCH_ITEMS, RestoreRequest
+from simulator import sites
 from simulator.teams import Channel, Team, add_team, teams
 from tests.engine.mortal import Death, Killed, MortalStore
 from tests.engine.world import ORG, SCRYPT_N, World, calm_tenant, settings_for, world
@@ -173,3 +174,20 @@ def test_two_restores_into_one_channel_write_each_message_once(made: World) -> N
     assert {one.created for one in general(target).talk.messages.values()} == {
         one.created for one in general(team(made)).talk.messages.values()
     }
+
+
+def test_the_page_of_a_private_channel_lands_in_the_site_of_the_channel_only(made: World) -> None:
+    private = next(one for one in team(made).channels.values() if one.membership == "private")
+    group = made.tenant.groups[team(made).id]
+    site = sites.add_channel_site(made.tenant, group, private.name)
+    own = made.tenant.drives[made.tenant.room[sites.DRIVES_ROOM][site][0]]
+    private.folder = (own.id, own.root.id)
+    made.back_up()
+    request = RestoreRequest("teams", f"team:{team(made).id}", folders=(private.id,))
+    assert made.restore(request)["counts"]["created"] == 1
+    with_page = [
+        drive.id
+        for drive in made.tenant.drives.values()
+        if any(drive.path(one)[-1:] == [f"{private.name}.html"] for one in drive.living())
+    ]
+    assert with_page == [own.id]

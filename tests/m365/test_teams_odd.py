@@ -217,6 +217,23 @@ class TestFeeds:
         assert told[-1].id == "c1"
         assert told[-1].fingerprint.endswith("foreign-host")
 
+    def test_times_that_make_no_sense_lose_nothing(self) -> None:
+        source = graph(**{DELTA: REFUSED})
+        mirror = read(source)
+        odd = [said("2", lastModifiedDateTime="soon"), said("3", lastModifiedDateTime=None)]
+        source.script[LIST] = {"value": odd}
+        read(source, mirror)
+        assert held(mirror) == {"c1/1", "c1/2", "c1/3"}
+
+    def test_odd_kinds_of_channels_and_an_empty_team_are_read_all_the_same(self) -> None:
+        odd = channel(membershipType="unknownFutureValue", tenantId=None, displayName=None)
+        mirror = read(graph(**{
+            "GET /teams/t/allChannels": {"value": [odd]},
+            f"GET {C}/members": Forbidden("no", status_code=403),
+        }))  # fmt: skip
+        assert held(mirror) == {"c1/1"}
+        assert held(read(graph(**{"GET /teams/t/allChannels": {"value": []}}))) == set()
+
 
 class TestRefusals:
     """What says no, and to what."""

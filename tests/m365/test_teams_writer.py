@@ -210,6 +210,17 @@ class TestMessages:
         assert gone.outcome == "skipped"
         assert named(target).migration is None
 
+    @pytest.mark.parametrize("lost", [{"from": None}, {"from": {"user": None}},
+                                      {"createdDateTime": None}])  # fmt: skip
+    def test_a_message_without_a_sender_or_a_time_is_left_out_with_the_reason(
+        self, on: Stage, target: Team, lost: dict[str, Any]
+    ) -> None:
+        item = message("10:00:00")
+        item = replace(item, raw={**item.raw, **lost})
+        written = write(writer_for(on, target), Folder(named(target).id), item)
+        assert [t.cause for t in written.troubles] == [Cause.NOT_SUPPORTED]
+        assert named(target).migration is None
+
     def test_a_picture_that_does_not_fit_is_left_out_with_the_reason(
         self, on: Stage, target: Team
     ) -> None:
