@@ -38,7 +38,7 @@ class RestoreStep:
         self._made: dict[str, str] = {}
 
     def is_first(self) -> bool:
-        """Whether no step has begun to write the batch: it would have left what was there before."""
+        """Whether no step has begun to write the batch: it would have left what was there."""
         return self._repository.get_record(f"{self._base}/before/{self._batch}") is None
 
     def is_over(self) -> bool:

@@ -56,7 +56,8 @@ def _lines(service: Service) -> Iterator[str]:
     for name, says in service.options.items():
         yield f"| a restore may ask for: `{name}` | {says} |"
         if name in service.option_writes:
-            yield f"| permissions to restore with `{name}` | {_named(service.option_writes[name])} |"
+            needed = _named(service.option_writes[name])
+            yield f"| permissions to restore with `{name}` | {needed} |"
     yield from _sentences("What is not captured", service.not_captured)
     yield from _sentences("What does not come back", service.not_restorable)
 
