@@ -62,8 +62,13 @@ class _Document:
 
 # Documented (learn.microsoft.com/graph/api/application-get), and left out of lean documents.
 _LEFT_OUT = (("applications",), ("applications(appId)",))
-# Documented (/graph/api/sitepage-update, /sitepage-publish), and left out too.
-_OF_PAGES = (("PATCH", ("sitepage",)), ("POST", ("sitepage", "publish")))
+# Documented (/graph/api/sitepage-update, /sitepage-publish, /contenttype-addcopy), and left out too:
+# method, the collection of a site, and the words behind the id of one in it.
+_OF_SITES = (
+    ("PATCH", "pages", ("sitepage",)),
+    ("POST", "pages", ("sitepage", "publish")),
+    ("POST", "lists", ("contenttypes", "addcopy")),
+)
 
 
 class Documents:
@@ -78,7 +83,7 @@ class Documents:
         where = f"{request.method} /{'/'.join(segments)}"
         if segments[:1] in _LEFT_OUT or _is_root_site(segments):
             return None
-        if _changes_a_page(request.method, segments):
+        if _is_left_out_of_sites(request.method, segments):
             return None
         if segments[-1:] == ("$value",) and "attachments" in segments:
             return None if request.method == "GET" else f"{where}: only GET is documented"
@@ -114,9 +119,9 @@ def _documents(names: str) -> Documents:
     return Documents(tuple(Path(name) for name in names.split(os.pathsep) if name))
 
 
-def _changes_a_page(method: str, segments: tuple[str, ...]) -> bool:
+def _is_left_out_of_sites(method: str, segments: tuple[str, ...]) -> bool:
     lower = tuple(part.lower() for part in segments)
-    return lower[:1] == ("sites",) and lower[2:3] == ("pages",) and (method, lower[4:]) in _OF_PAGES
+    return lower[:1] == ("sites",) and (method, *lower[2:3], lower[4:]) in _OF_SITES
 
 
 def _is_root_site(segments: tuple[str, ...]) -> bool:
