@@ -5,7 +5,8 @@ Rules
   item, never stored; no token goes with it.
 - Bytes are checked against size and quickXorHash while they stream. What does not match is not
   content, but for what SharePoint rewrites: there the feed may be wrong for good, and the hash of
-  what was handed out is kept beside the bytes.
+  what was handed out is kept beside the bytes. A size alone may be wrong for any file, as metadata
+  of a library may count in it: the hash decides then.
 - A file longer than a step is read in pieces by ranges. A piece belongs to one fingerprint; when
   all are there, their vectors have to give the hash of the whole, and without a hash the item has
   to be in the very state still in which it was when its first piece was read.
@@ -34,6 +35,7 @@ SMALL_BYTES = 4 * 1024 * 1024  # held in memory and read by the fetching threads
 PIECE_BYTES = 64 * 1024 * 1024  # at least; some seconds of work, which is what a death costs
 PIECES_MAX = 400  # an unfinished file names them all in every page: 250 GB are pieces of 640 MB
 CONTENT = "content"
+_EMPTY = QuickXorHash().base64()  # of no bytes at all
 HASH = "quickXorHash"  # in a part's meta: that of these bytes, where the object tells another one
 
 State = Callable[[], Change]  # the item as the service has it now
@@ -85,14 +87,21 @@ class Bytes:
             again = now()  # it may have changed since the page was made
         try:
             part = self._opened(again, path, now)
-        except (ContentMismatch, Changed):
-            if not is_rewritten(change.name):
-                raise
-            meta: dict[str, str] = {}
-            blocks = self._hashed(self._stretch(self._addresses(again, path), None), meta)
-            return Part(CONTENT, _opened(blocks), meta)
+        except (ContentMismatch, Changed) as problem:
+            return self._of_another_size(again, path, problem)
         meta = {} if again.fingerprint == change.fingerprint else {HASH: quick_xor(again.raw)}
         return Part(part.role, part.data, meta or part.meta, part.same)
+
+    def _of_another_size(self, change: Change, path: str, problem: Problem) -> Part:
+        """What is handed out, whatever size the feed tells: believed where its hash is the one
+        that is told, and where SharePoint rewrites files.
+        """
+        addresses, meta = self._addresses(change, path), dict[str, str]()
+        if is_rewritten(change.name):
+            return Part(CONTENT, _opened(self._hashed(self._stretch(addresses, None), meta)), meta)
+        if isinstance(problem, ContentMismatch) or not quick_xor(change.raw):
+            raise problem
+        return Part(CONTENT, _opened(self._checked(change, addresses, None, None)))
 
     def version(self, path: str, size: Any, same: str) -> bytes | Iterator[bytes] | Pieces:
         """The bytes of an older version, which never change; nothing is asked for yet."""
@@ -110,7 +119,7 @@ class Bytes:
     def _opened(self, change: Change, path: str, now: State) -> Part:
         size, state = change.raw.get("size"), change.fingerprint
         same = state if VERSION in change.prints else ""  # it may take a step of its own
-        if size == 0:
+        if size == 0 and quick_xor(change.raw) in ("", _EMPTY):
             return Part(CONTENT, b"", same=same)  # the service has no address for an empty file
         addresses = self._addresses(change, path)
         if state and size is not None and size > self.piece_bytes:
@@ -121,15 +130,16 @@ class Bytes:
             return Part(CONTENT, pieces, same=state)
         if size is None or size > SMALL_BYTES:
             meta: dict[str, str] = {}
-            blocks = self._checked(change, addresses, meta if is_rewritten(change.name) else None)
+            told = meta if is_rewritten(change.name) else None
+            blocks = self._checked(change, addresses, told, size)
             return Part(CONTENT, _opened(blocks), meta, same)
-        return Part(CONTENT, b"".join(self._checked(change, addresses, None)), same=same)
+        return Part(CONTENT, b"".join(self._checked(change, addresses, None, size)), same=same)
 
     def _checked(
-        self, change: Change, addresses: Addresses, meta: dict[str, str] | None
+        self, change: Change, addresses: Addresses, meta: dict[str, str] | None, size: int | None
     ) -> Iterator[bytes]:
         """The bytes of a file; behind the last one ContentMismatch, or another hash in `meta`."""
-        size, expected = change.raw.get("size"), quick_xor(change.raw)
+        expected = quick_xor(change.raw)
         told: dict[str, str] = {}
         yield from self._hashed(self._stretch(addresses, size), told)
         if expected and told[HASH] != expected:

@@ -26,7 +26,8 @@ def editions(item: StoredItem, content: StoredPart, with_versions: bool) -> tupl
     """What is to be written, the oldest first; without versions the current content alone."""
     times = times_of(item.raw)
     older = [part for part in item.parts if part.role == VERSION] if with_versions else []
-    found = [Edition(part, _times_then(times, part)) for part in sorted(older, key=_age)]
+    older.sort(key=lambda part: age(part.meta))
+    found = [Edition(part, _times_then(times, part)) for part in older]
     found.append(Edition(content, times, quick_xor_of(item.raw)))
     return tuple(
         Edition(one.part, one.times, one.quick_xor, number) for number, one in enumerate(found)
@@ -61,18 +62,17 @@ def is_rewritten(name: str) -> bool:
     return extension(name) in _REWRITTEN
 
 
+def age(version: Mapping[str, Any]) -> tuple[bool, list[int], str]:
+    """What versions of a file are sorted by: their numbers "1.0", "2.0", …, else their dates.
+
+    `version`: the meta of a part of the role "version".
+    """
+    numbers = str(version.get("id") or "").split(".")
+    plain = all(one.isdecimal() for one in numbers)
+    return plain, [int(one) for one in numbers] if plain else [], str(version.get("modified") or "")
+
+
 def _times_then(times: Mapping[str, str], part: StoredPart) -> dict[str, str]:
     """The dates of a file when one of its older versions was the newest."""
     modified = str(part.meta.get("modified") or "")
     return {**times, _MODIFIED: modified} if modified else dict(times)
-
-
-def _age(part: StoredPart) -> tuple[bool, list[int], str]:
-    """Versions are numbered "1.0", "2.0", …; those that are not go by their date."""
-    numbers = str(part.meta.get("id") or "").split(".")
-    plain = all(one.isdecimal() for one in numbers)
-    return (
-        plain,
-        [int(one) for one in numbers] if plain else [],
-        str(part.meta.get("modified") or ""),
-    )

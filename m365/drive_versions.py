@@ -2,7 +2,8 @@
 
 Rules
 - The list comes newest first and names the current version too, whose bytes the service hands out
-  as content only (400 as a version); it is the first.
+  as content only (400 as a version); it is the first. A list that begins with the oldest is read
+  to its end and turned round: else a version would be missing, and nobody would say so.
 - A version never changes: id, date and size say which it is, and what is stored is not read again.
 - A version that is refused costs that version; the ledger names it.
 
@@ -13,13 +14,13 @@ Facts this file rests on: learn.microsoft.com/graph/api/driveitem-list-versions,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
 
 from base.item import Part
 from m365.drive_content import Bytes
-from m365.drive_history import VERSION
+from m365.drive_history import VERSION, age
 from m365.graph.client import GraphReader, Scope
 from m365.graph.delta import follow
 
@@ -30,10 +31,8 @@ def versions(
     reader: GraphReader, scope: Scope, files: Bytes, path: str, wanted: str
 ) -> Iterator[Part]:
     """The older versions of the item at `path`, newest first; `wanted`: "all" or how many."""
-    listed = _listed(reader, scope, f"{path}/versions")
-    older = islice(listed, 1, None)
-    for version in older if wanted == "all" else islice(older, int(wanted)):
-        meta = _meta(version)
+    older = islice(_newest_first(_listed(reader, scope, f"{path}/versions")), 1, None)
+    for meta in older if wanted == "all" else islice(older, int(wanted)):
         if not meta["id"]:
             continue
         same = f"{meta['id']} {meta['modified']} {meta['size']}"
@@ -41,10 +40,17 @@ def versions(
         yield Part(VERSION, files.version(at, meta["size"], same), meta, same)
 
 
-def _listed(reader: GraphReader, scope: Scope, path: str) -> Iterator[Mapping[str, Any]]:
+def _newest_first(listed: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    first = list(islice(listed, 2))
+    if len(first) == 2 and age(first[0]) < age(first[1]):
+        return iter(sorted(chain(first, listed), key=age, reverse=True))
+    return chain(first, listed)
+
+
+def _listed(reader: GraphReader, scope: Scope, path: str) -> Iterator[dict[str, Any]]:
     pages = follow(reader, path, scope=scope, cost_first=COST_LIST, cost_next=COST_LIST)
     for page in pages:
-        yield from page.value
+        yield from map(_meta, page.value)
 
 
 def _meta(version: Mapping[str, Any]) -> dict[str, Any]:

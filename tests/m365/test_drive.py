@@ -335,6 +335,15 @@ def test_an_office_file_whose_size_the_feed_has_wrong_is_kept_as_it_is_handed_ou
     assert part.meta == {"quickXorHash": hash_of(b"DATA")}
 
 
+@pytest.mark.parametrize("size", [0, 3, 5])
+def test_a_file_whose_size_the_feed_has_wrong_is_kept_where_its_hash_is_right(size: int) -> None:
+    raw = file(size=size)
+    data, troubles, _ = fetched(raw, {"DOWNLOAD https://content/1": b"data", ITEM: raw})
+    assert (data, troubles) == ([b"data"], [])
+    data, troubles, _ = fetched(raw, {"DOWNLOAD https://content/1": b"DATA", ITEM: raw})
+    assert (data, [one.cause for one in troubles]) == ([], ["content-mismatch"])
+
+
 def test_a_large_office_file_whose_hash_the_feed_has_wrong_is_kept_with_its_own() -> None:
     told, true = b"x" * (SMALL_BYTES + 1), b"y" * (SMALL_BYTES + 1)
     reader, _ = source({"DOWNLOAD https://content/1": true})
