@@ -150,7 +150,7 @@ class _Work:
             round_ = self._round_of(repository, number)
             if not round_.closed:
                 return round_
-            resources.note_snapshot(self.app, self.request, repository, round_.number)
+            self._mirror(repository, round_.number)
             if round_.closed_by == self.request.run and not self._goes_before(round_):
                 return None
             number = round_.number + 1
@@ -320,7 +320,10 @@ class _Work:
             by=self.request.run, about=resources.about(self.app, self.request)
         )
         self.counts["blob_writes"] += 1
-        resources.note_snapshot(
-            self.app, self.request, self.app.vault(self.request.org), snapshot.number
-        )
+        self._mirror(self.app.vault(self.request.org), snapshot.number)
         return "done"
+
+    def _mirror(self, repository: Repository, number: int) -> None:
+        """Brings the tables up to a restore point; a step that died behind its close did not."""
+        ledger.forget_deleted(self.app, self.request, repository, number)
+        resources.note_snapshot(self.app, self.request, repository, number)

@@ -25,6 +25,7 @@ from engine.coverage_shapes import finer_row, owner_row, thing_row
 from engine.coverage_things import (
     ABSENT,
     KINDS,
+    NOT,
     OWNERS,
     PARTLY,
     PROTECTED,
@@ -152,8 +153,18 @@ def _below(app: App, org: str, part: Part) -> Iterator[tuple[Entry, str, tuple[R
             own = (*own, words.plain(words.MANY))
         if part.state != PARTLY:
             own = ()
-        state = part.state if part.state != PARTLY else PARTLY if own or shared else PROTECTED
-        yield entry, state, (*own, *shared)
+        yield entry, _state_below(view.catalog, part, entry, bool(own or shared)), (*own, *shared)
+
+
+def _state_below(catalog: Catalog, part: Part, entry: Entry, lacks: bool) -> str:
+    """Not protected is also what is empty because nothing in it could be read: a channel of another
+    organization.
+    """
+    if part.state != PARTLY:
+        return part.state
+    if entry.id in part.troubles.whole and not catalog.children(entry.id, limit=1)[0]:
+        return NOT
+    return PARTLY if lacks else PROTECTED
 
 
 def _lost_below(catalog: Catalog, part: Part) -> dict[str, Counter[tuple[str, bool]]]:

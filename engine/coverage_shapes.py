@@ -115,12 +115,10 @@ def _of_owner(owner: Owner) -> list[Reason]:
     """What of it is missing, kind by kind; of somebody who has nothing, why."""
     if owner.absent:
         return list(dict.fromkeys(one for thing in owner.things for one, _ in thing.reasons))
-    gaps = Counter(
-        (thing.kind, thing.state)
-        for thing in owner.things
-        if thing.state != PROTECTED and not thing.absent
-    )
-    found = [words.of_things(kind, state, count) for (kind, state), count in gaps.items()]
+    meant = [thing for thing in owner.things if not thing.absent]
+    of = Counter(thing.kind for thing in meant)
+    gaps = Counter((one.kind, one.state) for one in meant if one.state != PROTECTED)
+    found = [words.of_things(kind, state, n, of[kind]) for (kind, state), n in gaps.items()]
     return [*found, *owner.unnamed]
 
 

@@ -52,6 +52,7 @@ _OWNER_KINDS = {"group": GROUP, "team": GROUP, "site": SITE}  # of a resource; e
 _RUNS_LOOKED_AT = 50
 _SORTED_BY = 60  # characters of a name
 _REMEMBERED = 2_000  # ids of items of one chain, to say in which list or channel they lie
+_ALL_OF_IT = ("item", "messages")  # parts that are all there is of a list or a channel
 
 
 @dataclass(slots=True)
@@ -60,6 +61,7 @@ class Troubles:
 
     counts: Counter[tuple[str, bool]] = field(default_factory=Counter)  # by cause and retry
     items: dict[str, Counter[tuple[str, bool]]] = field(default_factory=dict)
+    whole: set[str] = field(default_factory=set)  # ids of items of which everything is missing
     too_many: bool = False  # not every item is in `items`
 
     def add(self, row: LedgerRow) -> None:
@@ -71,6 +73,7 @@ class Troubles:
         if row.service in THINGS_BELOW:
             if row.item in self.items or len(self.items) < _REMEMBERED:
                 self.items.setdefault(row.item, Counter())[cause] += 1
+                self.whole.update([row.item] if row.part in _ALL_OF_IT else ())
             else:
                 self.too_many = True
 

@@ -145,12 +145,12 @@ def not_copied(cause: str, count: int, *, again: bool) -> Reason:
     return Reason(cause, f"{_counted(count, 'part')} not copied: {said}.{next_try}", count)
 
 
-def of_things(kind: str, state: str, count: int) -> Reason:
-    """Of an owner: things of a kind that are not, or only partly, protected."""
+def of_things(kind: str, state: str, count: int, of: int) -> Reason:
+    """Of an owner: so many of its things of a kind are not, or only partly, protected."""
     one, several = THINGS.get(kind, (kind, kind))
     how = "not" if state == "not" else "only partly"
-    verb = "are" if one == several else "is"
-    whose = f"Its {one} {verb}" if count == 1 else f"{count:,} of its {several} are"
+    verb = "are" if one == several or count > 1 else "is"
+    whose = f"Its {one} {verb}" if of == 1 else f"{count:,} of its {of:,} {several} {verb}"
     return Reason(BELOW, f"{whose} {how} protected.", count)
 
 

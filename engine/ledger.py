@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from base.item import Trouble
 from base.messages import Drain
 from engine.assembly import App
+from vault import Missing, Repository, VaultDamaged
 
 
 def note(app: App, request: Drain, troubles: Sequence[Trouble], mended: Collection[str]) -> None:
@@ -16,6 +18,26 @@ def note(app: App, request: Drain, troubles: Sequence[Trouble], mended: Collecti
     org, service, resource = request.org, request.service, request.resource
     app.ledger.note(org, service, resource, troubles, run=request.run, now=app.clock.now())
     app.ledger.clear(org, service, resource, mended)
+
+
+def forget_deleted(app: App, request: Drain, repository: Repository, number: int) -> None:
+    """Removes the permanent rows of what a new restore point no longer holds and the one before it
+    did: it was deleted in the tenant, so nothing of it is missing. What was never stored at all
+    stays, and what is tried again finds out by itself.
+    """
+    org, service, resource = request.org, request.service, request.resource
+    rows = app.ledger.all(org, service, resource)
+    permanent = sorted({row.item for row in rows if not row.retry})  # neighbours lie in one node
+    if not permanent or number == 1:
+        return
+    chain = f"{service}/{resource}"
+    with suppress(VaultDamaged, Missing):  # the one before expired, or does not open
+        now, before = (
+            repository.catalog(repository.snapshot(chain, one)) for one in (number, number - 1)
+        )
+        lost = [item for item in permanent if now.place_of(item) is None]
+        gone = {item for item in lost if before.place_of(item) is not None}
+        app.ledger.clear(org, service, resource, gone)
 
 
 def of_page(troubles: Iterable[Mapping[str, Any]]) -> list[Trouble]:

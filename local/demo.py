@@ -25,6 +25,7 @@ from urllib.parse import quote
 import urllib3
 
 from base.clock import SystemClock
+from local import demo_coverage
 from local.demo_client import Api, Control, DemoFailed, Running
 from local.demo_report import Display
 from local.demo_story import Story
@@ -38,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="keep the data folder and say where")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument(
+        "--coverage", type=Path, metavar="DIR", help="write the coverage statement there"
+    )
     parser.add_argument("--profile", default="small", help="size of the simulated tenant")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -63,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         display.kept(data)
     if asked.json:
         asked.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    if asked.coverage:
+        demo_coverage.write(asked.coverage, story.statement)
     return 0 if result["ok"] else 1
 
 

@@ -79,7 +79,7 @@ def mail_backed_up(checks: Checks, api: Api, resource: str, number: int, truth: 
         for entry in api.items("mail", resource, number)
         if entry["kind"] != "folder"
     }
-    reachable = _reachable_folders(truth["folders"])
+    reachable = reachable_folders(truth["folders"])
     expected = {m["id"]: m for m in truth["messages"] if m["folder_id"] in reachable}
     checks.same("messages in the restore point", sorted(expected), sorted(found), resource)
     for key in expected.keys() & found.keys():
@@ -172,7 +172,7 @@ def archive(checks: Checks, data: bytes, hashes: Iterable[str]) -> int:
     return len(names)
 
 
-def _reachable_folders(folders: Iterable[Truth]) -> dict[str, str | None]:
+def reachable_folders(folders: Iterable[Truth]) -> dict[str, str | None]:
     """Folders below the visible root, without search folders and what lies below them; and the
     one of what can be recovered.
     """

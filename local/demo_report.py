@@ -65,6 +65,7 @@ class Display:
         console = self._console
         console.print()
         console.print(self._protection(result))
+        console.print(self._coverage(result))
         console.print(self._comparisons(result))
         for reason, count in result["left_out"].items():
             console.print(f"  [dim]{count} not compared: {reason}[/]")
@@ -121,6 +122,16 @@ class Display:
                 f"({raw / new:.2f} to 1),\n{_size(stored)} after compression "
                 f"({new / stored:.2f} to 1)"
             )
+        return table
+
+    def _coverage(self, result: Mapping[str, Any]) -> Table:
+        table = Table(title="Coverage statement", title_justify="left", title_style="bold")
+        states = {"protected": "Protected", "partly": "Partly", "not": "Not"}
+        table.add_column("Kind")
+        for title in (*states.values(), "Of these not there"):
+            table.add_column(title, justify="right")
+        for kind, totals in result["coverage"].items():
+            table.add_row(kind, *(str(totals[state] or "") for state in (*states, "absent")))
         return table
 
     def _comparisons(self, result: Mapping[str, Any]) -> Table:

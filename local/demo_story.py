@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from local import demo_checks, demo_people, demo_sites
+from local import demo_checks, demo_coverage, demo_people, demo_sites
 from local.demo_checks import Checks
 from local.demo_client import DemoFailed, Running
 from local.demo_report import Display
@@ -27,6 +28,7 @@ class Story:
         self._runs: dict[str, dict[str, Any]] = {}
         self._requests: dict[str, int] = {}
         self._restored: Counter[str] = Counter()
+        self.statement = b""  # of coverage, as the file that people download
 
     def tell(self) -> None:
         """The whole story."""
@@ -40,6 +42,7 @@ class Story:
         truth = self._control.truth()
         self._compare("after a month", truth)
         self._back_up("nothing changed")
+        self._state_coverage(truth)
         self._look_around(first, heads, truth)
         self._restore_elsewhere(truth)
         self._restore_in_place(truth)
@@ -73,7 +76,7 @@ class Story:
             "restored": dict(self._restored),
             "comparisons": self._checks.compared,
             "left_out": self._checks.left_out,
-            "coverage": self._api.of_org("GET", "/coverage")["resources"],
+            "coverage": json.loads(self.statement)["totals"],
         }
 
     # --- Chapters ---
@@ -94,7 +97,7 @@ class Story:
                 raise DemoFailed("The connection test found something missing.")
             policy = self._api.of_org("GET", "/policy")
             policy = {key: policy[key] for key in _POLICY}
-            policy["services"] += ["chats"]  # nobody's chats are copied unless somebody asks for it
+            policy["services"] += ["archive", "notes", "chats"]  # copied where somebody asks for it
             self._api.of_org("PUT", "/policy", {**policy, "choices": {"drive": {"versions": 3}}})
 
     def _back_up(self, name: str) -> None:
@@ -118,6 +121,12 @@ class Story:
     def _heads(self) -> dict[str, int]:
         """The newest restore point of every mailbox's mail."""
         return {row["resource"]: row["head"] for row in self._largest("mail")}
+
+    def _state_coverage(self, truth: Mapping[str, Any]) -> None:
+        """What is protected, partly or not, in every form that people and programs get."""
+        with self._display.chapter("Ask for the coverage statement, and compare it"):
+            self.statement = demo_coverage.exported(self._api)
+            demo_coverage.compared(self._checks, self._api, self.statement, truth)
 
     def _look_around(
         self, first: Mapping[str, Any], heads: Mapping[str, int], truth: Mapping[str, Any]
@@ -248,6 +257,7 @@ class Story:
             "audit": [one["hash"] for one in self._api.all_of("/audit")],
             "restore points": sorted((row["resource"], row["head"], row["items"]) for row in rows),
             "names": sorted((row["resource"], row["name"]) for row in rows),
+            "coverage": demo_coverage.states(self._api.all_of("/coverage/rows?limit=500")),
         }
 
     def _collect(self) -> None:

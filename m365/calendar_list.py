@@ -143,7 +143,9 @@ class CalendarList:
                 raise
             return {}  # a tenant without groups: calendars lie below the root
         requests = [
-            BatchRequest(f"{self._base}/calendarGroups/{quote(raw['id'], safe='')}/calendars?$top=100")
+            BatchRequest(
+                f"{self._base}/calendarGroups/{quote(raw['id'], safe='')}/calendars?$top=100"
+            )
             for raw in groups
         ]
         answers = self._reader.batch(requests, scope=self._scope) if requests else []

@@ -62,7 +62,7 @@ class _Document:
 
 # Documented (learn.microsoft.com/graph/api/application-get), and left out of lean documents.
 _LEFT_OUT = (("applications",), ("applications(appId)",))
-# Documented (/graph/api/sitepage-update, /sitepage-publish, /contenttype-addcopy), and left out too:
+# Documented (/graph/api/sitepage-update, /sitepage-publish, /contenttype-addcopy), and left out:
 # method, the collection of a site, and the words behind the id of one in it.
 _OF_SITES = (
     ("PATCH", "pages", ("sitepage",)),

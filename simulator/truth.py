@@ -8,7 +8,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from simulator import mail_mime
+from simulator import mail_mime, sites
 from simulator.calendar_truth import calendar_truth
 from simulator.chats_content import chats_truth
 from simulator.conversations_content import conversations_truth
@@ -23,7 +23,7 @@ from simulator.people_truth import people_truth
 from simulator.planner_content import planner_truth
 from simulator.settings_content import settings_truth
 from simulator.teams_content import teams_truth
-from simulator.tenant import Tenant, User
+from simulator.tenant import Group, Tenant, User
 from simulator.web import Json
 
 _DERIVED = ("changeKey", "hasAttachments", "parentFolderId", "webLink")
@@ -39,6 +39,8 @@ def whole(tenant: Tenant, query: dict[str, str]) -> Json:
     return {
         "tenant_id": tenant.id,
         "users": [_user(tenant, user) for user in tenant.users.values()],
+        "groups": [_group(group) for group in tenant.groups.values()],
+        "sites": [_site(tenant, site_id) for site_id in tenant.sites],
         "mailboxes": {
             key: mailbox_truth(tenant.mailboxes[key], hashes=hashes)
             | settings_truth(tenant, key)
@@ -85,6 +87,23 @@ def _user(tenant: Tenant, user: User) -> Json:
         "id": user.id, "purpose": user.purpose, "drive_id": user.drive_id,
         "mailbox": user.id in tenant.mailboxes,
     } | {k: user.properties[k] for k in ("displayName", "mail", "userPrincipalName")}  # fmt: skip
+
+
+def _group(group: Group) -> Json:
+    return {
+        "id": group.id, "name": group.properties["displayName"], "unified": group.unified,
+    }  # fmt: skip
+
+
+def _site(tenant: Tenant, site_id: str) -> Json:
+    """`closed`: locked or archived, so that nobody can read what is in it."""
+    site, here = tenant.sites[site_id], sites.state(tenant)
+    return {
+        "id": site_id, "name": site["displayName"], "url": site["webUrl"],
+        "personal": bool(site.get("isPersonalSite")),
+        "closed": site_id.split(",")[1] in here.refused,
+        "libraries": list(tenant.room.get(sites.DRIVES_ROOM, {}).get(site_id, [])),
+    }  # fmt: skip
 
 
 def mailbox_truth(mailbox: Mailbox, *, hashes: bool = True) -> Json:

@@ -220,7 +220,11 @@ def test_lists_channels_and_plans_are_told_apart_from_others_of_their_site_or_te
     for row in lists:
         assert bool(row["reasons"]) == (row["state"] == "partly")
         assert row["since"] == site["since"]
-    assert {row["name"] for row in rows(hurt, kind="channel")} >= {"General"}
+    channels = {row["name"]: row for row in rows(hurt, kind="channel")}
+    assert channels["General"]["state"] == "protected"
+    # Of these two nothing could be read: one is another organization's, one not there yet.
+    for name, cause in (("Harbour authority", Cause.NOT_SUPPORTED), ("Not ready", "item-gone")):
+        assert (channels[name]["state"], codes(channels[name])) == ("not", {cause})
     assert rows(hurt, kind="plan")
 
 
@@ -255,6 +259,19 @@ def test_every_code_that_rows_and_ledger_may_carry_has_a_sentence() -> None:
 def test_a_code_without_a_sentence_of_its_own_says_what_its_problem_says() -> None:
     assert "Run the connection test" in words.plain("graph-forbidden").sentence
     assert words.plain("unheard-of").sentence == "The cause is “unheard-of”."
+
+
+def test_of_several_things_of_an_owner_it_is_said_how_many_are_not_protected() -> None:
+    assert words.of_things("onedrive", "partly", 1, 1).sentence == (
+        "Its OneDrive is only partly protected."
+    )
+    assert words.of_things("chats", "not", 1, 1).sentence == "Its chats are not protected."
+    assert words.of_things("library", "not", 1, 3).sentence == (
+        "1 of its 3 libraries is not protected."
+    )
+    assert words.of_things("library", "partly", 2, 1_200).sentence == (
+        "2 of its 1,200 libraries are only partly protected."
+    )
 
 
 # --- Pages and files ---

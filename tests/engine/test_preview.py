@@ -94,7 +94,9 @@ def test_a_message_of_teams_is_shown_with_its_sender_and_words() -> None:
 def test_a_site_page_is_shown_with_the_words_of_its_canvas_and_nothing_of_its_markup() -> None:
     text = {
         "@odata.type": "#microsoft.graph.textWebPart",
-        "innerHtml": "<h2>Crane 7</h2><p onclick='x()'>Out of <b>order</b><script>alert(1)</script>",
+        "innerHtml": (
+            "<h2>Crane 7</h2><p onclick='x()'>Out of <b>order</b><script>alert(1)</script>"
+        ),
     }
     served = {"searchablePlainTexts": [{"key": "title", "value": "Ring the pier master"}]}
     call = {"webPartType": "c4bd", "data": {"title": "Call", "serverProcessedContent": served}}

@@ -1,4 +1,4 @@
-"""Files attached to restored rows: by a certificate that SharePoint lets in, once, or not and why."""
+"""Files attached to restored rows: by a certificate that SharePoint lets in; or not, and why."""
 
 from __future__ import annotations
 
