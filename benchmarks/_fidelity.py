@@ -46,6 +46,8 @@ TYPES = (
     "pages/verticalSection",
     "pages/textWebPart",
     "pages/standardWebPart",
+    "teams/chatMessage",
+    "teams/channel",
     "planner/plannerPlan",
     "planner/plannerPlanDetails",
     "planner/plannerBucket",

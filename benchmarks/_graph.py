@@ -11,6 +11,7 @@ import urllib3
 import simulator
 from simulator.roles import ROLE_IDS
 
+_AT_ONCE = urllib3.Retry(3, respect_retry_after_header=False)
 _SYSTEM = ("select", "expand", "top")
 _PREFER = 'IdType="ImmutableId", outlook.timezone="UTC"'
 
@@ -21,7 +22,7 @@ class Graph:
     def __init__(self, running: simulator.Running) -> None:
         self._base = f"{running.url}/v1.0"
         self._pool = urllib3.PoolManager(ca_certs=str(running.ca))
-        tenant = running.tenant
+        tenant = self._tenant = running.tenant
         with tenant.lock:
             self._app = tenant.add_app("Onlooker", tuple(ROLE_IDS))
         self._login = f"{running.url}/{tenant.id}/oauth2/v2.0/token"
@@ -52,13 +53,17 @@ class Graph:
         if answer.status == 401:  # the tenant's clock was put forward
             self._token = self._sign_in()
             answer = self._asked(url)
+        while answer.status == 429:  # waiting lets the tenant's clock run
+            with self._tenant.lock:
+                self._tenant.clock.advance(float(answer.headers["Retry-After"]))
+            answer = self._asked(url)
         if answer.status != 200:
             raise RuntimeError(f"GET {url}: {answer.status} {answer.data[:300]!r}")
         return answer.data
 
     def _asked(self, url: str) -> urllib3.BaseHTTPResponse:
         headers = {"Authorization": f"Bearer {self._token}", "Prefer": _PREFER}
-        return self._pool.request("GET", url, headers=headers)
+        return self._pool.request("GET", url, headers=headers, retries=_AT_ONCE)
 
     def _sign_in(self) -> str:
         form = {

@@ -24,9 +24,10 @@ from benchmarks._fidelity_notes import Notes
 from benchmarks._fidelity_pages import Pages
 from benchmarks._fidelity_people import Contacts, Tasks
 from benchmarks._fidelity_planner import Planner
+from benchmarks._fidelity_teams import Teams
 
 MAILBOX: tuple[Subject, ...] = (Mail(), Events(), Contacts(), Tasks())
-SUBJECTS: tuple[Subject, ...] = (*MAILBOX, Files(), Pages(), Planner(), Notes())
+SUBJECTS: tuple[Subject, ...] = (*MAILBOX, Files(), Pages(), Teams(), Planner(), Notes())
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,5 +1,5 @@
-"""What the demo compares of mailboxes beside mail, archives and conversations: what the backup holds,
-and what a restore wrote, against the tenant's truth.
+"""What the demo compares of mailboxes beside mail, of archives and conversations: what the backup
+holds, and what a restore wrote, against the tenant's truth.
 """
 
 from __future__ import annotations

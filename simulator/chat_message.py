@@ -60,6 +60,8 @@ class ChatMessage:
     reactions: list[Json] = field(default_factory=list)
     hosted: dict[str, Hosted] = field(default_factory=dict)
     policy_violation: Json | None = None
+    history: list[Json] = field(default_factory=list)
+    """Of reactions; only told where there is one."""
     change: int = 0
 
 
@@ -192,7 +194,7 @@ def message_json(message: ChatMessage, home: Home, url_base: str) -> Json:
         "mentions": [] if gone else message.mentions,
         "reactions": message.reactions,
     }  # fmt: skip
-    return shown
+    return shown | ({"messageHistory": message.history} if message.history else {})
 
 
 def hosted_json(message: ChatMessage) -> list[Json]:

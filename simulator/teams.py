@@ -62,6 +62,8 @@ class Channel:
     tabs: list[Json] = field(default_factory=list)
     shared_with: set[str] = field(default_factory=set)
     folder: tuple[str, str] | None = None
+    facts: Json = field(default_factory=dict)
+    """What else it shows: email, isFavoriteByDefault, layoutType."""
     talk: Talk = field(default_factory=Talk)
     delta_refused: bool = False
     """Its feed answers 400 to its own links, as seen in practice."""
@@ -226,7 +228,7 @@ def channel_json(channel: Channel, request: Request | None = None, host: str = "
         "originalCreatedDateTime": (
             stamp(channel.original_created) if channel.original_created else None
         ),
-    }  # fmt: skip
+    } | channel.facts  # fmt: skip
 
 
 def member_json(tenant: Tenant, place: str, user_id: str, *, owner: bool) -> Json:
@@ -276,8 +278,13 @@ def list_incoming(tenant: Tenant, request: Request, team: str) -> Answer:
 
 
 def get_channel(tenant: Tenant, request: Request, team: str, channel: str) -> Answer:
-    """GET …/channels/{channel}."""
-    return Answer(200, channel_json(channel_of(tenant, team, channel)))
+    """GET …/channels/{channel}; summary comes only where $select names it."""
+    found = channel_of(tenant, team, channel)
+    if "summary" not in request.query.get("$select", ""):
+        return Answer(200, channel_json(found))
+    members = found.members or tenant.groups[team].members
+    summary = {"ownersCount": 1, "membersCount": len(members) - 1, "guestsCount": 0}
+    return Answer(200, {"id": found.id, "summary": summary | {"hasMembersFromOtherTenants": False}})
 
 
 def list_channel_members(tenant: Tenant, request: Request, team: str, channel: str) -> Answer:

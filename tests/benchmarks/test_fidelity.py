@@ -31,6 +31,7 @@ RESTORED = ("yes", "computed", "partly", "no", APART)
 OF_PERSONAL_ACCOUNTS = "personal"  # in what the schema says of a property that others do not have
 SAID_BY_THE_PAGE = {  # and not by the schema: of personal accounts, of a search, of what is gone
     "drive/driveItem": ("bundle", "deleted", "description", "searchResult"),
+    "teams/chatMessage": ("chatId",),  # of chats
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -18,9 +16,8 @@ from m365.service import Folder, Resource, Writer, Written
 from m365.teams_pages import FilesNotReady
 from m365.teams_target import ChannelMissing, MessagesStay
 from m365.teams_writer import MOVED, AnsweredIsMissing
-from simulator.chat_message import ChatMessage, message_json, user_identity
-from simulator.teams import Channel, Team, add_channel, add_team, home_of, teams
-from tests import project
+from simulator.chat_message import ChatMessage, user_identity
+from simulator.teams import Channel, Team, add_channel, add_team, teams
 from tests.m365.cases_teams import shown
 from tests.m365.mirror import Mirror
 from tests.m365.stage import Stage, stage
@@ -266,29 +263,6 @@ class TestMessages:
                 writer_for(on, target, migration=migration).remove("1")
 
 
-class TestFidelity:
-    """docs/services/teams.md says of each property what becomes of it."""
-
-    def test_the_table_of_properties_is_what_a_restore_brings_back(
-        self, on: Stage, target: Team
-    ) -> None:
-        table = _table()
-        mirror = backup(on)
-        restore(on, mirror, writer_for(on, target))
-        compared = Counter[str]()
-        for name, one, other in _pairs(on, target):
-            before, after = _shown(on, source(on), name, one), _shown(on, target, name, other)
-            assert set(before) <= set(table)
-            for key, (restored, _) in table.items():
-                if restored != "no" and key in before and key != "channelIdentity":
-                    assert before[key] == after[key], key
-                    compared[key] += bool(before[key])
-        for key, (restored, why) in table.items():
-            used = compared[key] or restored == "no" or key in _NEVER_SET
-            assert used, f"no message uses {key}"
-            assert restored != "no" or why
-
-
 class TestChannels:
     """Where messages go."""
 
@@ -349,36 +323,6 @@ class TestPages:
         with pytest.raises(FilesNotReady) as problem:
             write(writer_for(on, target, migration=False), Folder(named(target).id), page)
         assert "Files" in str(problem.value.hint)
-
-
-_NEVER_SET = ("channelIdentity", "chatId", "hostedContents", "replies", "summary")
-
-
-def _table() -> dict[str, tuple[str, str]]:
-    """By property: whether it comes back, and why not."""
-    text = (project.ROOT / "docs" / "services" / "teams.md").read_text(encoding="utf-8")
-    row = r"^\| `(\w+)` \| [\w ]+ \| (yes|no|computed) \| (.*?) ?\|$"
-    rows = re.findall(row, text, re.MULTILINE)
-    return {name: (restored, why) for name, restored, why in rows}
-
-
-def _pairs(on: Stage, target: Team) -> Iterator[tuple[str, ChatMessage, ChatMessage]]:
-    """(channel, message, what was written for it)."""
-    for channel in source(on).channels.values():
-        for one in channel.talk.messages.values():
-            if not (one.deleted or one.event or channel.unprovisioned):
-                yield channel.name, one, named(target, channel.name).talk.messages[one.id]
-
-
-def _shown(on: Stage, team: Team, name: str, one: ChatMessage) -> dict[str, Any]:
-    """A message as Graph shows it, with pictures by their content in place of their address."""
-    found = message_json(one, home_of(on.tenant, team.id, named(team, name)), "")
-    body = dict(found["body"])
-    for kept in one.hosted.values():
-        address = re.compile(rf"[^\"]*/hostedContents/{re.escape(kept.id)}/\$value")
-        body["content"] = address.sub(kept.content.sha256, body["content"])
-    cards = [{**each, "content": bool(each["content"])} for each in found["attachments"]]
-    return {**found, "body": body, "attachments": cards}
 
 
 def replace_parts(item: StoredItem, *parts: StoredPart) -> StoredItem:
