@@ -64,7 +64,9 @@ def compress(data: bytes) -> tuple[Compression, bytes]:
     packed = _codecs.compressor.compress(data)
     if len(packed) >= len(data):
         return Compression.NONE, data
-    return Compression.ZSTD, packed
+    # The library shrinks a buffer of the input's size, and the rest stays a hole behind each frame
+    # that is kept; a copy lets the next one have the whole.
+    return Compression.ZSTD, bytes(memoryview(packed))
 
 
 def decompress(compression: int, data: bytes, raw_bytes_max: int) -> bytes:
