@@ -11,6 +11,7 @@ from base.errors import Throttled
 from base.item import Cause, Change, Gone
 from m365.drive import DriveSource
 from m365.drive_content import PIECE_BYTES, SMALL_BYTES, ContentMismatch
+from m365.graph.download import Changed
 from m365.graph.errors import (
     Forbidden,
     GraphProblem,
@@ -34,6 +35,7 @@ URL = "@microsoft.graph.downloadUrl"
 ASK = f"GET {D}/items/f?$select=id,{URL}"
 ITEM = f"GET {D}/items/f"
 TOP = {f"GET {D}/root?$select=id": {"id": "r"}}  # the drive is there
+CHANGED = Changed("another size")
 GONE = ItemGone("gone", graph_code="itemNotFound", status_code=404)
 
 
@@ -342,6 +344,28 @@ def test_a_file_whose_size_the_feed_has_wrong_is_kept_where_its_hash_is_right(si
     assert (data, troubles) == ([b"data"], [])
     data, troubles, _ = fetched(raw, {"DOWNLOAD https://content/1": b"DATA", ITEM: raw})
     assert (data, [one.cause for one in troubles]) == ([], ["content-mismatch"])
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_any_file_whose_size_the_feed_has_wrong_is_kept_where_its_hash_is_right(size: int) -> None:
+    raw = file(b"DATA", size=size)
+    script = {"DOWNLOAD https://content/1": [CHANGED, CHANGED, b"DATA"], ITEM: raw}
+    reader, _ = source(script)
+    (part,), troubles = reader.fetch(change(raw))
+    assert not isinstance(part.data, bytes)
+    assert (b"".join(part.data), troubles) == (b"DATA", [])
+
+
+@pytest.mark.parametrize("raw", [file(b"DATA", size=5), file(b"DATA", size=5, file={})])
+def test_a_size_that_is_wrong_proves_nothing_without_the_hash(raw: dict[str, Any]) -> None:
+    script = {"DOWNLOAD https://content/1": [CHANGED, CHANGED, b"else"], ITEM: raw}
+    reader, _ = source(script)
+    parts, troubles = reader.fetch(change(raw))
+    if parts:
+        with pytest.raises(ContentMismatch):
+            b"".join(parts[0].data)  # type: ignore[arg-type]
+    else:
+        assert [(one.cause, one.retry) for one in troubles] == [("content-changed", True)]
 
 
 def test_a_large_office_file_whose_hash_the_feed_has_wrong_is_kept_with_its_own() -> None:

@@ -178,6 +178,20 @@ def test_a_list_that_begins_with_the_oldest_is_turned_round() -> None:
         assert [part.meta["id"] for part in parts if part.role == "version"] == kept
 
 
+@pytest.mark.parametrize(("wanted", "kept"), [("all", ["2.0", "1.0"]), (1, ["2.0"])])
+def test_a_list_that_begins_with_the_oldest_version_loses_none(
+    wanted: int | str, kept: list[str]
+) -> None:
+    oldest_first = {
+        **HISTORY,
+        VERSIONS: {"value": [version("1.0"), version("2.0")], "@odata.nextLink": "v2"},
+        "GET v2": {"value": [version("3.0")]},
+    }
+    parts, troubles, _ = fetched(file(), oldest_first, versions=wanted)
+    assert [part.meta["id"] for part in parts if part.role == "version"] == kept
+    assert troubles == []
+
+
 def test_without_the_choice_nobody_asks_for_versions() -> None:
     parts, _, graph = fetched(file(), HISTORY)
     assert [part.role for part in parts] == ["content"]
