@@ -12,7 +12,7 @@ import pytest
 
 from base.item import Change, Gone
 from m365 import SERVICES
-from m365.graph.errors import ResourceGone, ResourceLocked
+from m365.graph.errors import GraphProblem, ResourceGone, ResourceLocked
 from m365.lists import ListsSource
 from m365.service import Resource
 from tests import project
@@ -176,6 +176,42 @@ def test_where_a_list_does_not_expand_its_columns_are_asked_for(fake: Hostile, s
     entries = [one for page in source.changes({}, frozenset()) for one in page.entries]
     assert isinstance(entries[1], Change)
     assert entries[1].raw["columns"] == COLUMNS
+
+
+def test_columns_that_come_on_several_pages_are_all_kept(fake: Hostile) -> None:
+    more = f"{fake.origin}{LISTS}/L1/columns?$skiptoken=2"
+    cut = {"id": "L1", "columns": COLUMNS[:1], "columns@odata.nextLink": more}
+    fake.on(f"{LISTS}/L1", says({**cut, "contentTypes": []}))
+    half = {"value": COLUMNS[:2], "@odata.nextLink": more}
+    fake.on(f"{LISTS}/L1/columns", says(half), says({"value": COLUMNS[2:]}))
+    feed = f"{fake.origin}{LISTS}/L1/items/delta?token=t"
+    fake.on(f"{LISTS}/L1/items/delta", says({"value": [], "@odata.deltaLink": feed}))
+    source = ListsSource(fake.reader(), Resource("site", SITE))
+    entries = [one for page in source.changes({}, frozenset()) for one in page.entries]
+    assert [one.raw["columns"] for one in entries if isinstance(one, Change) and one.parent] == [
+        COLUMNS
+    ]
+
+
+def test_long_texts_and_names_with_codes_in_them_are_kept_to_the_letter(fake: Hostile) -> None:
+    fields = {"Title": "", "A_x0020_b_x005f_": "\U0001f600" * 40_000, "C@odata.type": "#x"}
+    (found,) = rows(fake, {"id": "7", "fields": fields, "webUrl": f"https://x/{'p' * 400}"})
+    assert isinstance(found, Change)
+    assert (found.raw["fields"], found.name) == (fields, "(7)")
+
+
+def test_a_list_that_is_locked_ends_no_feed_and_takes_nothing_out(fake: Hostile) -> None:
+    fake.on(f"{LISTS}/L1/items/delta", fails(423, "resourceLocked"))
+    source, seen = ListsSource(fake.reader(), Resource("site", SITE)), []
+
+    def read() -> None:
+        for page in source.changes({}, frozenset()):
+            seen.append(page)
+
+    with pytest.raises(GraphProblem):
+        read()
+    assert not [one for page in seen for one in page.entries if isinstance(one, Gone)]
+    assert not [page for page in seen if page.dropped_parts]
 
 
 SCHEMAS = ("list", "listInfo", "columnDefinition", "listItem", "contentType")
