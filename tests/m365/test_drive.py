@@ -346,16 +346,6 @@ def test_a_file_whose_size_the_feed_has_wrong_is_kept_where_its_hash_is_right(si
     assert (data, [one.cause for one in troubles]) == ([], ["content-mismatch"])
 
 
-@pytest.mark.parametrize("size", [0, 5])
-def test_any_file_whose_size_the_feed_has_wrong_is_kept_where_its_hash_is_right(size: int) -> None:
-    raw = file(b"DATA", size=size)
-    script = {"DOWNLOAD https://content/1": [CHANGED, CHANGED, b"DATA"], ITEM: raw}
-    reader, _ = source(script)
-    (part,), troubles = reader.fetch(change(raw))
-    assert not isinstance(part.data, bytes)
-    assert (b"".join(part.data), troubles) == (b"DATA", [])
-
-
 @pytest.mark.parametrize("raw", [file(b"DATA", size=5), file(b"DATA", size=5, file={})])
 def test_a_size_that_is_wrong_proves_nothing_without_the_hash(raw: dict[str, Any]) -> None:
     script = {"DOWNLOAD https://content/1": [CHANGED, CHANGED, b"else"], ITEM: raw}

@@ -168,16 +168,6 @@ def test_a_number_keeps_so_many_older_versions_and_reads_no_page_more() -> None:
     assert not graph.count("GET v2")
 
 
-def test_a_list_that_begins_with_the_oldest_is_turned_round() -> None:
-    upside_down = {
-        VERSIONS: {"value": [version("1.0"), version("2.0")], "@odata.nextLink": "v2"},
-        "GET v2": {"value": [version("3.0")]},
-    }
-    for wanted, kept in (("all", ["2.0", "1.0"]), (1, ["2.0"])):
-        parts, _, _ = fetched(file(), {**HISTORY, **upside_down}, versions=wanted)
-        assert [part.meta["id"] for part in parts if part.role == "version"] == kept
-
-
 @pytest.mark.parametrize(("wanted", "kept"), [("all", ["2.0", "1.0"]), (1, ["2.0"])])
 def test_a_list_that_begins_with_the_oldest_version_loses_none(
     wanted: int | str, kept: list[str]
