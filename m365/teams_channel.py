@@ -131,10 +131,8 @@ class ChannelReader:
             page = self._page(at or path, {"$top": TOP}, self._seen_replies)
         except (ItemGone, ResourceGone):  # with the message; a whole list will miss it
             return (), state.thread_read("")
-        replies = (
-            raw if raw.get("replyToId") else {**raw, "replyToId": root} for raw in page.value
-        )
-        changes = tuple(change_of(self._channel, raw) for raw in replies if raw.get("id"))
+        replies = (_reply(raw, root) for raw in page.value if raw.get("id"))
+        changes = tuple(change_of(self._channel, raw) for raw in replies)
         if not page.more:
             self._seen_replies.clear()
         return changes, state.thread_read(page.link if page.more else "")
@@ -180,13 +178,18 @@ class ChannelReader:
                 if at:
                     self._reader.place.graph_link(at)  # no foreign link is ever kept
                 threads.append((str(raw["id"]), at))
-            for one in (raw, *({"replyToId": raw["id"], **reply} for reply in told)):
+            for one in (raw, *(_reply(one, raw["id"]) for one in told)):
                 events = events or bool(one.get(_EVENT))
                 times.append(_changed_at(one))
                 if not _is_before(times[-1], since):
                     changes.append(change_of(self._channel, one))
         newest = max(times, default="") if all(times) else ""
         return _Read(tuple(changes), tuple(threads), events, newest)
+
+
+def _reply(raw: Mapping[str, Any], root: str) -> dict[str, Any]:
+    """A reply that says what it answers, also where the answer left that out or empty."""
+    return {**raw, "replyToId": raw.get("replyToId") or root}
 
 
 def _changed_at(raw: Mapping[str, Any]) -> str:

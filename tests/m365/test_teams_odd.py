@@ -327,3 +327,11 @@ class TestShape:
 
 def _team() -> dict[str, Any]:
     return {"id": "t", "displayName": "Team"}
+
+
+def test_a_reply_that_does_not_say_what_it_answers_stays_below_its_message() -> None:
+    thread = said("1", replies=[said("2", replyToId=None)])
+    thread["replies@odata.nextLink"] = "more"
+    more = {"value": [said("3", replyToId=None)]}
+    mirror = read(graph(**{LIST: {"value": [thread]}, "GET more": more}))
+    assert {key for key in mirror.items if "/" in key} == {"c1/1", "c1/1/2", "c1/1/3"}
