@@ -26,8 +26,8 @@ sees them. A verdict that differs from what was measured, a property no item use
 a reason count as unexplained; the benchmark fails on any, and so does a test.
 
 Two services are not in this measurement. Of [lists](services/lists.md) a test measures what becomes
-of every sort of column; their table of properties is written by hand. [Chats](services/chats.md) are
-exported and not restored, and have no table.
+of every sort of column; their table of properties is written by hand. [Chats](services/chats.md)
+are exported and not restored, and have no table.
 
 | restored | means |
 |---|---|
